@@ -1,0 +1,1 @@
+"""kft_cli: click commands, pipeline, statistics, report. Layer 2."""

@@ -1,0 +1,222 @@
+"""Category files (``*.categories.jsonl``): written by detection, read by training, checked on every reading."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kft_tasks.categories import KnowledgeCategory, Tally, decide
+from kft_tasks.errors import DataError, UsageError
+from kft_tasks.files import dump_line, read_jsonl, written_beside
+from kft_tasks.protocol import Protocol
+from kft_tasks.questions import Question, parse_question
+
+FORMAT = "kft-categories/1"
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model was asked.
+
+    Attributes:
+        id: as the user named it (alias, hub id or folder).
+        weights: SHA-256 over the weight files.
+        adapter: SHA-256 over the adapter's weights and configuration, or None.
+        dtype: precision it ran in; bfloat16 and float32 can differ in a few categories.
+    """
+
+    id: str
+    weights: str
+    adapter: str | None = None
+    dtype: str = "auto"
+
+    def same_weights(self, other: ModelIdentity) -> bool:
+        """Do both name the same weights and adapter, under whatever name and precision?"""
+        return (self.weights, self.adapter) == (other.weights, other.adapter)
+
+
+@dataclass(frozen=True)
+class QuestionsIdentity:
+    """Which questions were asked, and out of which exemplars prompts were made (digests do not depend on order)."""
+
+    set: str
+    version: str
+    split: str
+    count: int
+    digest: str
+    exemplars: str
+
+
+@dataclass(frozen=True)
+class Header:
+    """First line of a category file."""
+
+    kft_version: str
+    model: ModelIdentity
+    protocol: Protocol
+    questions: QuestionsIdentity
+    exhaustive: bool
+    counts: Mapping[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """The header line."""
+        return {
+            "format": FORMAT,
+            "kft_version": self.kft_version,
+            "model": dataclasses.asdict(self.model),
+            "protocol": self.protocol.to_json(),
+            "protocol_digest": self.protocol.digest(),
+            "questions": dataclasses.asdict(self.questions),
+            "exhaustive": self.exhaustive,
+            "counts": {category.value: self.counts.get(category.value, 0) for category in KnowledgeCategory},
+        }
+
+
+@dataclass(frozen=True)
+class CategorizedQuestion:
+    """A question with its category and the answers that decided it.
+
+    Attributes:
+        greedy_answers: one an exemplar set; None where lazy detection did not need it.
+        sampled_answers: a tuple of samples an exemplar set; None where none was needed.
+    """
+
+    question: Question
+    category: KnowledgeCategory
+    greedy: Tally
+    sampled: Tally
+    greedy_answers: tuple[str | None, ...]
+    sampled_answers: tuple[tuple[str, ...] | None, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A question line."""
+        question = self.question.to_json()
+        return {
+            **{key: question[key] for key in ("id", "type", "split", "subject", "question", "answers")},
+            "category": self.category.value,
+            "greedy": dataclasses.asdict(self.greedy),
+            "sampled": dataclasses.asdict(self.sampled),
+            "greedy_answers": list(self.greedy_answers),
+            "sampled_answers": [None if given is None else list(given) for given in self.sampled_answers],
+        }
+
+
+def categorize(
+    question: Question,
+    protocol: Protocol,
+    greedy: Sequence[str | None],
+    sampled: Sequence[Sequence[str] | None],
+    right: Sequence[bool | None],
+    sampled_right: Sequence[int | None],
+) -> CategorizedQuestion | None:
+    """Build the record from answers and their scores, or None while the category is undecided.
+
+    Args:
+        greedy, right: one entry an exemplar set, None where not asked.
+        sampled, sampled_right: samples and how many of them are right, one entry an exemplar set, None where not asked.
+    """
+    greedy_tally = Tally(sum(score is True for score in right), sum(score is not None for score in right))
+    asked = sum(len(given) for given in sampled if given is not None)
+    sampled_tally = Tally(sum(count or 0 for count in sampled_right), asked)
+    category = decide(greedy_tally, sampled_tally, greedy_total=protocol.exemplar_sets, sampled_total=protocol.sampled_total)
+    if category is None:
+        return None
+    return CategorizedQuestion(
+        question,
+        category,
+        greedy_tally,
+        sampled_tally,
+        tuple(greedy),
+        tuple(None if given is None else tuple(given) for given in sampled),
+    )
+
+
+def write_category_file(path: Path, header: Header, items: Iterable[CategorizedQuestion]) -> None:
+    """Write header and question lines, whole or not at all.
+
+    Raises:
+        DataError: the items do not add up to the header's counts.
+    """
+    counts: Counter[str] = Counter()
+    with written_beside(path) as stream:
+        stream.write(dump_line(header.to_json()))
+        for item in items:
+            counts[item.category.value] += 1
+            stream.write(dump_line(item.to_json()))
+        _check_counts(path, header, counts)
+
+
+class CategoryFile:
+    """A category file, its header read and checked at once, its questions streamed.
+
+    Raises:
+        DataError: missing, foreign, broken, truncated or with a duplicate; file and line are named.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        number, row = next(read_jsonl(self.path), (0, {}))
+        if row.get("format") != FORMAT:
+            raise DataError(
+                f"{self.path}:{max(number, 1)}: not a category file of format {FORMAT}. Make one with `kft detect`."
+            )
+        try:
+            self.header = Header(
+                kft_version=row["kft_version"],
+                model=ModelIdentity(**row["model"]),
+                protocol=Protocol.from_mapping(row["protocol"]),
+                questions=QuestionsIdentity(**row["questions"]),
+                exhaustive=row["exhaustive"],
+                counts=dict(row["counts"]),
+            )
+        except (KeyError, TypeError, ValueError, UsageError) as error:
+            raise DataError(f"{self.path}:1: broken header ({error}). Detect again, or use the kft that wrote it.") from error
+        if self.header.protocol.digest() != row.get("protocol_digest"):
+            raise DataError(f"{self.path}:1: the protocol was edited after detection. Detect again.")
+
+    def __iter__(self) -> Iterator[CategorizedQuestion]:
+        counts: Counter[str] = Counter()
+        seen: set[str] = set()
+        for number, row in read_jsonl(self.path):
+            if number == 1:
+                continue
+            item = self._parse(row, f"{self.path}:{number}")
+            if item.question.id in seen:
+                raise DataError(f"{self.path}:{number}: question {item.question.id!r} stands here twice. Detect again.")
+            seen.add(item.question.id)
+            counts[item.category.value] += 1
+            yield item
+        _check_counts(self.path, self.header, counts)
+
+    def _parse(self, row: Mapping[str, Any], where: str) -> CategorizedQuestion:
+        try:
+            item = CategorizedQuestion(
+                question=parse_question(row, where),
+                category=KnowledgeCategory(row["category"]),
+                greedy=Tally(**row["greedy"]),
+                sampled=Tally(**row["sampled"]),
+                greedy_answers=tuple(row["greedy_answers"]),
+                sampled_answers=tuple(None if given is None else tuple(given) for given in row["sampled_answers"]),
+            )
+            protocol = self.header.protocol
+            decided = decide(
+                item.greedy, item.sampled, greedy_total=protocol.exemplar_sets, sampled_total=protocol.sampled_total
+            )
+        except (KeyError, TypeError, ValueError, UsageError) as error:
+            raise DataError(f"{where}: broken question line ({error!r}). Detect again.") from error
+        if decided is not item.category:
+            raise DataError(f"{where}: the counts say {decided}, the line says {item.category}. Detect again.")
+        return item
+
+
+def _check_counts(path: Path, header: Header, counts: Mapping[str, int]) -> None:
+    for category in KnowledgeCategory:
+        expected, found = header.counts.get(category.value, 0), counts.get(category.value, 0)
+        if expected != found:
+            raise DataError(
+                f"{path}: truncated or edited: the header counts {expected} {category}, the file has {found}. Detect again."
+            )

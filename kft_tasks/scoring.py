@@ -1,0 +1,78 @@
+"""Scorers: pure functions ``(answer given, accepted answers) -> bool``, named for what they compute."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from kft_tasks.errors import UsageError, suggest
+
+Scorer = Callable[[str, Sequence[str]], bool]
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation + "\u2018\u2019\u201c\u201d\u2013\u2014\u2026")
+
+
+def normalize(text: str) -> str:
+    """SQuAD normalisation: lower case, no punctuation, no articles, single spaces.
+
+    Source: Rajpurkar et al. 2016, evaluation script of SQuAD v1.1; typographic quotes and dashes are taken as punctuation.
+    """
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def exact_match(given: str, answers: Sequence[str]) -> bool:
+    """Is the normalised answer equal to one of the accepted answers?
+
+    An accepted answer that normalises to nothing ("The", "?") is compared as it stands, so that an empty
+    generation is never right.
+    """
+    normal = normalize(given)
+    return any(normal == normalize(answer) if normalize(answer) else given.strip() == answer for answer in answers)
+
+
+def answer_contained(given: str, answers: Sequence[str]) -> bool:
+    """Do the words of one accepted answer stand in the answer given, whole and in order? ("17" is not in "1789")"""
+    padded = f" {normalize(given)} "
+    return any(normal and f" {normal} " in padded for normal in map(normalize, answers))
+
+
+def token_f1(given: str, answer: str) -> float:
+    """SQuAD F1 between two texts: harmonic mean of word precision and recall, in [0, 1]."""
+    left, right = normalize(given).split(), normalize(answer).split()
+    shared = sum((Counter(left) & Counter(right)).values())
+    return 2 * shared / (len(left) + len(right)) if shared else 0.0
+
+
+def f1(given: str, answers: Sequence[str]) -> bool:
+    """Is the SQuAD F1 with one accepted answer at least 0.5?"""
+    return any(token_f1(given, answer) >= 0.5 for answer in answers)
+
+
+def paper_substring(given: str, answers: Sequence[str]) -> bool:
+    """Rule of the Gradual Learning scripts (detection): first gold answer is a substring, lower-cased. For comparison only.
+
+    It counts "not Mark Twain" as "Mark Twain" and finds "17" in "1789".
+    """
+    return answers[0].lower() in given.lower()
+
+
+SCORERS: dict[str, Scorer] = {
+    "exact_match": exact_match,
+    "answer_contained": answer_contained,
+    "f1": f1,
+    "paper_substring": paper_substring,
+}
+
+
+def get_scorer(name: str) -> Scorer:
+    """Look a scorer up by name.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name not in SCORERS:
+        raise UsageError(f"Unknown scorer {name!r}. {suggest(name, SCORERS)}")
+    return SCORERS[name]
