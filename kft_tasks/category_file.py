@@ -122,7 +122,9 @@ def categorize(
     greedy_tally = Tally(sum(score is True for score in right), sum(score is not None for score in right))
     asked = sum(len(given) for given in sampled if given is not None)
     sampled_tally = Tally(sum(count or 0 for count in sampled_right), asked)
-    category = decide(greedy_tally, sampled_tally, greedy_total=protocol.exemplar_sets, sampled_total=protocol.sampled_total)
+    category = decide(
+        greedy_tally, sampled_tally, greedy_total=protocol.exemplar_sets, sampled_total=protocol.sampled_total
+    )
     if category is None:
         return None
     return CategorizedQuestion(
@@ -174,7 +176,9 @@ class CategoryFile:
                 counts=dict(row["counts"]),
             )
         except (KeyError, TypeError, ValueError, UsageError) as error:
-            raise DataError(f"{self.path}:1: broken header ({error}). Detect again, or use the kft that wrote it.") from error
+            raise DataError(
+                f"{self.path}:1: broken header ({error}). Detect again, or use the kft that wrote it."
+            ) from error
         if self.header.protocol.digest() != row.get("protocol_digest"):
             raise DataError(f"{self.path}:1: the protocol was edited after detection. Detect again.")
 

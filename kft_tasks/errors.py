@@ -1,11 +1,11 @@
 """Everything kft raises on purpose.
 
-    KftError                    one sentence on what is wrong and where, one on what to do
-    ├── UsageError              the request itself is wrong (exit code 2)
-    │   └── RecipeError         a recipe that does not load
-    ├── DataError               a question file, category file or journal that cannot be used
-    │   └── UnavailableError    data or a model that is not on this machine and could not be fetched
-    └── StateError              a run folder, journal or lock that is in the way
+KftError                    one sentence on what is wrong and where, one on what to do
+├── UsageError              the request itself is wrong (exit code 2)
+│   └── RecipeError         a recipe that does not load
+├── DataError               a question file, category file or journal that cannot be used
+│   └── UnavailableError    data or a model that is not on this machine and could not be fetched
+└── StateError              a run folder, journal or lock that is in the way
 """
 
 from __future__ import annotations

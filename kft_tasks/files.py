@@ -76,18 +76,19 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         DataError: the file cannot be read, or a line is broken, over-long or not a JSON object.
     """
     try:
-        with path.open("rb") as stream:
-            with jsonlines.Reader(_bounded_lines(stream, path)) as reader:
-                number = 0
-                while True:
-                    number += 1
-                    try:
-                        yield number, reader.read(type=dict)
-                    except EOFError:
-                        return
-                    except jsonlines.InvalidLineError as error:
-                        reason = str(error).split("(line")[0].strip()
-                        raise DataError(f"{path}:{number}: not a JSON object ({reason}). Fix or remove the line.") from error
+        with path.open("rb") as stream, jsonlines.Reader(_bounded_lines(stream, path)) as reader:
+            number = 0
+            while True:
+                number += 1
+                try:
+                    yield number, reader.read(type=dict)
+                except EOFError:
+                    return
+                except jsonlines.InvalidLineError as error:
+                    reason = str(error).split("(line")[0].strip()
+                    raise DataError(
+                        f"{path}:{number}: not a JSON object ({reason}). Fix or remove the line."
+                    ) from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}). Check the path.") from error
 

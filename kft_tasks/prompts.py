@@ -43,7 +43,10 @@ def get_template(name: str) -> Template:
 def prompt_text(template: Template, question: str, shots: Sequence[Question] = (), system: str = "") -> str:
     """The prompt for a base model: system text, exemplars with their canonical answers, the question."""
     parts = [system] if system else []
-    parts += [template.question.replace("{question}", shot.question) + completion_text(template, shot.answers[0]) for shot in shots]
+    parts += [
+        template.question.replace("{question}", shot.question) + completion_text(template, shot.answers[0])
+        for shot in shots
+    ]
     parts.append(template.question.replace("{question}", question))
     return template.separator.join(parts)
 

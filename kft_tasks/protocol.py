@@ -53,7 +53,9 @@ class Protocol:
         if not 0 <= self.seed < 1 << 63:
             raise UsageError(f"Protocol: seed {self.seed} is out of range. Use 0 to 2^63 - 1.")
         if not 0 < self.temperature < float("inf"):
-            raise UsageError(f"Protocol: temperature is {self.temperature}. Use a number above 0; greedy answers are at 0.")
+            raise UsageError(
+                f"Protocol: temperature is {self.temperature}. Use a number above 0; greedy answers are at 0."
+            )
         if self.shots == 0 and self.exemplar_sets > 1:
             raise UsageError("Protocol: with 0 shots all exemplar sets are the same. Set exemplar_sets to 1.")
         get_scorer(self.scorer)
@@ -71,6 +73,10 @@ class Protocol:
             if key not in known:
                 raise UsageError(f"{where}: unknown key {key!r}. {suggest(key, known)}")
         return cls(**values)
+
+    def with_system(self, system: str | None) -> Protocol:
+        """The same protocol with another system prompt; None keeps this one."""
+        return self if system is None else dataclasses.replace(self, system=system)
 
     @property
     def sampled_total(self) -> int:

@@ -6,7 +6,7 @@ stays in the package; see `sources.py`.
 """
 
 # United Nations members. Left out with their facts: Taiwan, Palestine, Kosovo, Western Sahara (disputed), and all
-# dependent territories, whose "country" is arguable. Vatican City is left out because most answers leak or are arguable.
+# dependent territories, whose "country" is arguable. Vatican City is left out: most answers leak or are arguable.
 COUNTRY_CODES = (
     "AD AE AF AG AL AM AO AR AT AU AZ BA BB BD BE BF BG BH BI BJ BN BO BR BS BT BW BY BZ CA CD CF CG CH CI CL CM CN CO "
     "CR CU CV CY CZ DE DJ DK DM DO DZ EC EE EG ER ES ET FI FJ FM FR GA GB GD GE GH GM GN GQ GR GT GW GY HN HR HT HU ID "
@@ -14,7 +14,7 @@ COUNTRY_CODES = (
     "ML MM MN MR MT MU MV MW MX MY MZ NA NE NG NI NL NO NP NR NZ OM PA PE PG PH PK PL PT PW PY QA RO RS RU RW SA SB SC "
     "SD SE SG SI SK SL SM SN SO SR SS ST SV SY SZ TD TG TH TJ TL TM TN TO TR TT TV TZ UA UG US UY UZ VC VE VN VU WS YE "
     "ZA ZM ZW"
-).split()
+)
 
 # Canonical English name where GeoNames writes it otherwise.
 COUNTRY_NAMES = {
@@ -28,6 +28,7 @@ COUNTRY_NAMES = {
 # Further names a person or a model gives. Unaccented spellings and "Saint"/"St." are added by rule.
 COUNTRY_ALIASES = {
     "AE": ["UAE", "Emirates"],
+    "AG": ["Antigua"],
     "BA": ["Bosnia", "Bosnia-Herzegovina", "Bosnia & Herzegovina"],
     "BN": ["Brunei Darussalam"],
     "BS": ["Commonwealth of the Bahamas"],
@@ -126,7 +127,7 @@ CAPITALS = {
     "TD": ["N'Djamena", "Ndjamena"],
     "TG": ["Lomé"],
     "TM": ["Ashgabat", "Ashkhabad"],
-    "TO": ["Nukuʻalofa", "Nuku'alofa"],
+    "TO": ["Nuku'alofa", "Nukuʻalofa"],
     "UA": ["Kyiv", "Kiev"],
     "US": ["Washington, D.C.", "Washington"],
     "VN": ["Hanoi", "Ha Noi"],
@@ -147,8 +148,9 @@ CAPITALS = {
     "SO": ["Mogadishu", "Muqdisho"],
     "GR": ["Athens", "Athina"],
     "BD": ["Dhaka", "Dacca"],
-    "KR": ["Seoul"],
-    "VC": ["Kingstown"],
+    "NP": ["Kathmandu", "Katmandu"],
+    "BT": ["Thimphu", "Thimbu"],
+    "LY": ["Tripoli", "Tarabulus"],
 }
 
 # Several capitals, a recent or planned move or renaming, a disputed seat, or none by law.
@@ -172,11 +174,8 @@ NO_CAPITAL_QUESTION = {
 # On two continents, or put on different ones by different schoolbooks.
 NO_CONTINENT_QUESTION = ("AM", "AZ", "CY", "EG", "GE", "ID", "KZ", "RU", "TL", "TR", "TT", "PA", "AU", "YE")
 CONTINENT_ALIASES = {
-    "Africa": ["African continent"],
-    "Asia": ["Asian continent"],
-    "Europe": ["European continent"],
-    "North America": ["America", "Americas"],
-    "South America": ["America", "Americas", "Latin America"],
+    "North America": ["Americas"],
+    "South America": ["Americas"],
     "Oceania": ["Australia and Oceania", "Australia/Oceania"],
 }
 
@@ -205,9 +204,15 @@ NO_CURRENCY_QUESTION = {
 CURRENCY_NAMES = {
     "AED": ["UAE dirham", "Emirati dirham", "United Arab Emirates dirham"],
     "ALL": ["Albanian lek", "lekë"],
-    "BAM": ["Bosnian convertible mark", "convertible mark", "Bosnia and Herzegovina convertible mark", "convertible marka", "mark"],
+    "BAM": [
+        "Bosnian convertible mark",
+        "convertible mark",
+        "Bosnia and Herzegovina convertible mark",
+        "convertible marka",
+        "mark",
+    ],
     "BRL": ["Brazilian real", "reais"],
-    "BWP": ["Botswana pula"],
+    "BWP": ["pula", "Botswanan pula"],
     "CDF": ["Congolese franc"],
     "CHF": ["Swiss franc"],
     "CNY": ["renminbi", "Chinese yuan", "yuan", "RMB", "yuan renminbi", "renminbi yuan", "Chinese renminbi"],
@@ -215,91 +220,226 @@ CURRENCY_NAMES = {
     "EUR": ["euro", "euros"],
     "GBP": ["pound sterling", "British pound", "sterling", "pound", "British pound sterling", "pounds sterling"],
     "ILS": ["Israeli new shekel", "Israeli shekel", "new shekel", "shekel", "sheqel", "new Israeli shekel", "NIS"],
+    "DKK": ["Danish krone", "kroner", "Danish kroner", "Danish crown"],
+    "GYD": ["Guyanese dollar"],
     "ISK": ["Icelandic króna"],
     "KES": ["Kenyan shilling"],
     "KHR": ["Cambodian riel"],
+    "KGS": ["Kyrgyzstani som", "Kyrgyz som"],
     "KRW": ["South Korean won", "Korean won"],
-    "LSL": ["loti"],
+    "KZT": ["Kazakhstani tenge", "Kazakh tenge"],
+    "LAK": ["Lao kip", "Laotian kip"],
     "MKD": ["Macedonian denar", "denar"],
-    "MMK": ["Myanmar kyat", "Burmese kyat", "kyat"],
-    "MNT": ["Mongolian tögrög", "tugrik", "Mongolian tugrik"],
-    "MOP": ["Macanese pataca"],
+    "MMK": ["Burmese kyat", "kyat"],
+    "MNT": ["Mongolian tugrik", "tögrög", "Mongolian tögrög"],
     "MRU": ["Mauritanian ouguiya"],
     "MVR": ["Maldivian rufiyaa"],
     "NIO": ["Nicaraguan córdoba"],
+    "NOK": ["Norwegian krone", "kroner", "Norwegian kroner", "Norwegian crown"],
+    "NPR": ["Nepalese rupee", "Nepali rupee"],
     "OMR": ["Omani rial", "riyal"],
     "PEN": ["Peruvian sol", "sol", "nuevo sol", "Peruvian nuevo sol"],
     "PGK": ["kina", "Papua New Guinean kina"],
     "PHP": ["Philippine peso", "Filipino peso", "piso"],
-    "PLN": ["Polish złoty"],
+    "PLN": ["Polish zloty", "złoty", "Polish złoty"],
     "PYG": ["Paraguayan guaraní"],
     "QAR": ["Qatari riyal", "rial"],
     "RUB": ["Russian ruble", "rouble", "Russian rouble"],
     "SAR": ["Saudi riyal", "rial"],
+    "SEK": ["Swedish krona", "kronor", "Swedish kronor", "Swedish crown"],
     "STN": ["dobra", "São Tomé and Príncipe dobra"],
     "THB": ["Thai baht"],
-    "TOP": ["Tongan paʻanga", "pa'anga"],
+    "TJS": ["Tajikistani somoni", "Tajik somoni"],
+    "TMT": ["Turkmenistani manat", "Turkmen manat"],
+    "TOP": ["Tongan pa'anga", "paʻanga", "Tongan paʻanga"],
     "UAH": ["Ukrainian hryvnia", "hryvna"],
-    "USD": ["United States dollar", "US dollar", "American dollar"],
+    "USD": ["US dollar", "United States dollar", "American dollar"],
     "UZS": ["Uzbekistani som", "Uzbek som", "so'm", "sum"],
-    "VND": ["Vietnamese đồng"],
+    "VND": ["Vietnamese dong", "đồng", "Vietnamese đồng"],
     "VUV": ["vatu", "Vanuatu vatu"],
-    "WST": ["Samoan tālā"],
+    "WST": ["Samoan tala", "tālā", "Samoan tālā"],
     "XAF": ["Central African CFA franc", "CFA franc", "CFA", "FCFA", "franc CFA"],
     "XCD": ["Eastern Caribbean dollar", "East Caribbean dollar", "EC dollar"],
     "XOF": ["West African CFA franc", "CFA franc", "CFA", "FCFA", "franc CFA"],
     "YER": ["Yemeni rial", "riyal"],
     "ZAR": ["South African rand"],
 }
+# Shared by several countries, so that "<country> <unit>" is no name for it.
+SHARED_CURRENCIES = ("AUD", "CHF", "EUR", "USD", "XAF", "XCD", "XOF")
 # The bare unit ("franc", "dollar") is no sufficient answer: it is the first part that the question asks for.
-NO_BARE_UNIT = ("XAF", "XOF", "XCD", "AUD")
+NO_BARE_UNIT = ("XAF", "XOF", "XCD")
 
-# Distinctive units for "Which country uses the ... as its currency?": one country only, name not made from the country's.
+# Units for "Which country uses the ... as its currency?": one country only, name not made from the country's.
 UNIQUE_UNITS = {
     "AL": "lek", "AM": "dram", "AO": "kwanza", "BA": "convertible mark", "BD": "taka", "BR": "real", "BT": "ngultrum",
     "BW": "pula", "CN": "renminbi", "CR": "colón", "CV": "escudo", "CZ": "koruna", "ER": "nakfa", "ET": "birr",
     "GE": "lari", "GH": "cedi", "GM": "dalasi", "GT": "quetzal", "HN": "lempira", "HT": "gourde", "HU": "forint",
     "ID": "rupiah", "IL": "shekel", "JP": "yen", "KH": "riel", "KZ": "tenge", "LA": "kip", "LS": "loti", "MG": "ariary",
     "MK": "denar", "MM": "kyat", "MN": "tugrik", "MR": "ouguiya", "MV": "rufiyaa", "MY": "ringgit", "MZ": "metical",
-    "NG": "naira", "NI": "córdoba", "PA": "balboa", "PE": "sol", "PG": "kina", "PL": "złoty", "PY": "guaraní",
-    "ST": "dobra", "SZ": "lilangeni", "TH": "baht", "TJ": "somoni", "TO": "paʻanga", "UA": "hryvnia", "VE": "bolívar",
-    "VN": "đồng", "VU": "vatu", "WS": "tālā",
+    "NG": "naira", "NI": "córdoba", "PA": "balboa", "PE": "sol", "PG": "kina", "PL": "zloty", "PY": "guaraní",
+    "ST": "dobra", "SZ": "lilangeni", "TH": "baht", "TJ": "somoni", "TO": "pa'anga", "UA": "hryvnia", "VE": "bolívar",
+    "VN": "dong", "VU": "vatu", "WS": "tala",
 }  # fmt: skip
 
 # Official languages: one entry = the sole official language; several = each is official and each is a right answer.
-# Only countries where the law is clear; "A/B" are two names of one language. Left out: countries with a language that is
-# official only in fact (United States, Australia, Mexico, Japan ...) or that changed lately (Mali, Burkina Faso, Niger).
+# "A/B" are two names of one language. Only countries where the law is clear. Left out: countries with a language that
+# is official only in fact (United States, Mexico, Japan ...) or that changed lately (Mali, Niger, Guinea ...).
 LANGUAGES = {
-    "AD": "Catalan", "AE": "Arabic", "AF": "Pashto/Pashtu, Dari/Dari Persian/Persian", "AL": "Albanian", "AM": "Armenian",
-    "AO": "Portuguese", "AT": "German", "AZ": "Azerbaijani/Azeri", "BD": "Bengali/Bangla", "BE": "Dutch/Flemish, French, German",
-    "BG": "Bulgarian", "BH": "Arabic", "BI": "Kirundi/Rundi, French, English", "BJ": "French", "BN": "Malay", "BR": "Portuguese",
-    "BS": "English", "BT": "Dzongkha", "BY": "Belarusian, Russian", "BZ": "English", "CA": "English, French",
-    "CD": "French", "CF": "French, Sango", "CG": "French", "CH": "German, French, Italian, Romansh/Rumantsch",
-    "CI": "French", "CM": "English, French", "CN": "Mandarin/Mandarin Chinese/Standard Chinese/Chinese/Putonghua/Standard Mandarin",
-    "CO": "Spanish", "CR": "Spanish", "CU": "Spanish", "CV": "Portuguese", "CY": "Greek, Turkish", "CZ": "Czech",
-    "DE": "German", "DJ": "French, Arabic", "DM": "English", "DO": "Spanish", "DZ": "Arabic, Tamazight/Berber",
-    "EC": "Spanish", "EE": "Estonian", "EG": "Arabic", "ES": "Spanish/Castilian", "FI": "Finnish, Swedish", "FR": "French",
-    "GA": "French", "GD": "English", "GE": "Georgian", "GH": "English", "GM": "English", "GN": "French",
-    "GQ": "Spanish, French, Portuguese", "GR": "Greek", "GT": "Spanish", "GW": "Portuguese", "GY": "English", "HN": "Spanish",
-    "HR": "Croatian", "HT": "French, Haitian Creole/Creole", "HU": "Hungarian/Magyar", "ID": "Indonesian/Bahasa Indonesia/Bahasa",
-    "IE": "Irish/Irish Gaelic/Gaelic, English", "IL": "Hebrew", "IQ": "Arabic, Kurdish", "IR": "Persian/Farsi", "IS": "Icelandic",
-    "IT": "Italian", "JO": "Arabic", "KE": "Swahili/Kiswahili, English", "KG": "Kyrgyz, Russian", "KH": "Khmer/Cambodian",
-    "KP": "Korean", "KW": "Arabic", "LA": "Lao/Laotian", "LB": "Arabic", "LI": "German",
-    "LK": "Sinhala/Sinhalese, Tamil", "LR": "English", "LS": "Sesotho/Sotho/Southern Sotho, English", "LT": "Lithuanian",
-    "LU": "Luxembourgish, French, German", "LV": "Latvian", "LY": "Arabic", "MA": "Arabic, Tamazight/Berber/Amazigh",
-    "MC": "French", "MD": "Romanian", "MG": "Malagasy, French", "MN": "Mongolian", "MR": "Arabic",
-    "MT": "Maltese, English", "MV": "Dhivehi/Divehi/Maldivian", "MY": "Malay/Malaysian/Bahasa Malaysia/Bahasa Melayu", "MZ": "Portuguese",
-    "NA": "English", "NG": "English", "NI": "Spanish", "NL": "Dutch", "NP": "Nepali", "OM": "Arabic", "PA": "Spanish",
-    "PE": "Spanish, Quechua, Aymara", "PH": "Filipino/Tagalog, English", "PK": "Urdu, English", "PL": "Polish",
-    "PT": "Portuguese", "PY": "Spanish, Guarani", "QA": "Arabic", "RO": "Romanian", "RS": "Serbian", "RU": "Russian",
-    "RW": "Kinyarwanda, English, French, Swahili/Kiswahili", "SA": "Arabic", "SD": "Arabic, English",
-    "SG": "English, Malay, Mandarin/Mandarin Chinese/Chinese, Tamil", "SI": "Slovene/Slovenian", "SK": "Slovak", "SL": "English",
-    "SM": "Italian", "SN": "French", "SO": "Somali, Arabic", "SR": "Dutch", "SS": "English", "ST": "Portuguese", "SV": "Spanish",
-    "SY": "Arabic", "SZ": "Swazi/Swati/siSwati, English", "TD": "French, Arabic", "TG": "French", "TH": "Thai/Central Thai",
-    "TJ": "Tajik", "TL": "Tetum/Tetun, Portuguese", "TM": "Turkmen", "TN": "Arabic", "TR": "Turkish", "UA": "Ukrainian",
-    "UG": "English, Swahili/Kiswahili", "UZ": "Uzbek", "VE": "Spanish", "VN": "Vietnamese", "VU": "Bislama, English, French",
-    "WS": "Samoan, English", "YE": "Arabic", "ZM": "English",
-}  # fmt: skip
+    "AD": "Catalan",
+    "AE": "Arabic",
+    "AF": "Pashto/Pashtu, Dari/Dari Persian/Persian",
+    "AL": "Albanian",
+    "AM": "Armenian",
+    "AO": "Portuguese",
+    "AT": "German",
+    "AZ": "Azerbaijani/Azeri",
+    "BA": "Bosnian, Croatian, Serbian",
+    "BD": "Bengali/Bangla",
+    "BE": "Dutch/Flemish, French, German",
+    "BG": "Bulgarian",
+    "BH": "Arabic",
+    "BI": "Kirundi/Rundi, French, English",
+    "BJ": "French",
+    "BN": "Malay/Bahasa Melayu",
+    "BR": "Portuguese",
+    "BS": "English",
+    "BT": "Dzongkha",
+    "BY": "Belarusian/Belorussian, Russian",
+    "BZ": "English",
+    "CA": "English, French",
+    "CD": "French",
+    "CF": "French, Sango",
+    "CG": "French",
+    "CH": "German, French, Italian, Romansh/Rumantsch",
+    "CI": "French",
+    "CM": "English, French",
+    "CN": "Mandarin/Mandarin Chinese/Standard Chinese/Chinese/Putonghua/Standard Mandarin",
+    "CO": "Spanish",
+    "CR": "Spanish",
+    "CU": "Spanish",
+    "CV": "Portuguese",
+    "CY": "Greek, Turkish",
+    "CZ": "Czech",
+    "DE": "German",
+    "DJ": "French, Arabic",
+    "DM": "English",
+    "DO": "Spanish",
+    "DZ": "Arabic, Tamazight/Berber",
+    "EC": "Spanish",
+    "EE": "Estonian",
+    "EG": "Arabic",
+    "ES": "Spanish/Castilian",
+    "FI": "Finnish, Swedish",
+    "FJ": "English, Fijian/iTaukei, Hindi/Fiji Hindi",
+    "FR": "French",
+    "GA": "French",
+    "GD": "English",
+    "GE": "Georgian",
+    "GH": "English",
+    "GM": "English",
+    "GQ": "Spanish, French, Portuguese",
+    "GR": "Greek",
+    "GT": "Spanish",
+    "GW": "Portuguese",
+    "GY": "English",
+    "HN": "Spanish",
+    "HR": "Croatian",
+    "HT": "French, Haitian Creole/Creole/Haitian",
+    "HU": "Hungarian/Magyar",
+    "ID": "Indonesian/Bahasa Indonesia/Bahasa",
+    "IE": "Irish/Irish Gaelic/Gaelic, English",
+    "IL": "Hebrew",
+    "IQ": "Arabic, Kurdish",
+    "IR": "Persian/Farsi",
+    "IS": "Icelandic",
+    "IT": "Italian",
+    "JO": "Arabic",
+    "KE": "Swahili/Kiswahili, English",
+    "KG": "Kyrgyz/Kirghiz, Russian",
+    "KH": "Khmer/Cambodian",
+    "KP": "Korean",
+    "KW": "Arabic",
+    "LA": "Lao/Laotian",
+    "LB": "Arabic",
+    "LI": "German",
+    "LK": "Sinhala/Sinhalese, Tamil",
+    "LR": "English",
+    "LS": "Sesotho/Sotho/Southern Sotho, English",
+    "LT": "Lithuanian",
+    "LU": "Luxembourgish, French, German",
+    "LV": "Latvian",
+    "LY": "Arabic",
+    "MA": "Arabic, Tamazight/Berber/Amazigh",
+    "MC": "French",
+    "MD": "Romanian/Moldovan",
+    "ME": "Montenegrin",
+    "MG": "Malagasy, French",
+    "MK": "Macedonian, Albanian",
+    "MN": "Mongolian",
+    "MR": "Arabic",
+    "MT": "Maltese, English",
+    "MV": "Dhivehi/Divehi/Maldivian",
+    "MY": "Malay/Malaysian/Bahasa Malaysia/Bahasa Melayu",
+    "MZ": "Portuguese",
+    "NA": "English",
+    "NG": "English",
+    "NI": "Spanish",
+    "NL": "Dutch",
+    "NP": "Nepali",
+    "OM": "Arabic",
+    "PA": "Spanish",
+    "PE": "Spanish, Quechua, Aymara",
+    "PH": "Filipino/Tagalog, English",
+    "PK": "Urdu, English",
+    "PL": "Polish",
+    "PT": "Portuguese",
+    "PW": "Palauan, English",
+    "PY": "Spanish, Guaraní",
+    "QA": "Arabic",
+    "RO": "Romanian",
+    "RS": "Serbian",
+    "RU": "Russian",
+    "RW": "Kinyarwanda, English, French, Swahili/Kiswahili",
+    "SA": "Arabic",
+    "SC": "Seychellois Creole/Creole/Seselwa, English, French",
+    "SD": "Arabic, English",
+    "SG": "English, Malay, Mandarin/Mandarin Chinese/Chinese, Tamil",
+    "SI": "Slovene/Slovenian",
+    "SK": "Slovak",
+    "SL": "English",
+    "SM": "Italian",
+    "SN": "French",
+    "SO": "Somali, Arabic",
+    "SR": "Dutch",
+    "SS": "English",
+    "ST": "Portuguese",
+    "SV": "Spanish",
+    "SY": "Arabic",
+    "SZ": "Swazi/Swati/siSwati, English",
+    "TD": "French, Arabic",
+    "TG": "French",
+    "TH": "Thai/Central Thai",
+    "TJ": "Tajik",
+    "TL": "Tetum/Tetun, Portuguese",
+    "TM": "Turkmen",
+    "TN": "Arabic",
+    "TO": "Tongan, English",
+    "TR": "Turkish",
+    "UA": "Ukrainian",
+    "UG": "English, Swahili/Kiswahili",
+    "UZ": "Uzbek",
+    "VE": "Spanish",
+    "VN": "Vietnamese",
+    "VU": "Bislama, English, French",
+    "WS": "Samoan, English",
+    "YE": "Arabic",
+    "ZA": (
+        "Afrikaans, English, Zulu/isiZulu, Xhosa/isiXhosa, Sotho/Sesotho/Southern Sotho, Tswana/Setswana, "
+        "Northern Sotho/Sepedi/Pedi, Venda/Tshivenda, Tsonga/Xitsonga, Swazi/Swati/siSwati, "
+        "Ndebele/isiNdebele"
+    ),
+    "ZM": "English",
+}
 
 # State: capital, nickname (the best known one; "the ..." completes "Which U.S. state is nicknamed").
 STATES = {
@@ -330,5 +470,8 @@ STATES = {
     "WI": ("Madison", "the Badger State"), "WY": ("Cheyenne", "the Equality State"),
 }  # fmt: skip
 
-# British and other spellings; Latin names are not accepted as answers to "which element".
-ELEMENT_ALIASES = {"aluminum": ["aluminium"], "cesium": ["caesium"], "sulfur": ["sulphur"]}
+# British and other spellings; Latin names (ferrum) are not accepted as answers to "which element".
+ELEMENT_ALIASES = {"aluminum": ["aluminium"], "cesium": ["caesium"], "sulfur": ["sulphur"], "tungsten": ["wolfram"]}
+
+# Where the bare name is also that of a city or of the national capital, people add "State".
+STATE_ALIASES = {"NY": ["New York State"], "WA": ["Washington State"]}

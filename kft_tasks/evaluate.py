@@ -1,0 +1,77 @@
+"""Plain greedy accuracy: one answer a question, with a fixed exemplar set or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kft_tasks.asking import Answerer, Ask, PromptMaker
+from kft_tasks.files import dump_line, read_jsonl, written_beside
+from kft_tasks.progress import ProgressCallback, silent
+from kft_tasks.protocol import Protocol
+from kft_tasks.questions import Question
+from kft_tasks.scoring import get_scorer
+
+_TOGETHER = 128  # questions asked in one pack
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One question with the greedy answer given and whether it is right."""
+
+    id: str
+    type: str
+    question: str
+    answers: tuple[str, ...]
+    shots: int
+    given: str
+    right: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """A line of an answers file."""
+        return {**self.__dict__, "answers": list(self.answers)}
+
+
+def evaluate(
+    questions: Sequence[Question],
+    answerer: Answerer,
+    prompts: PromptMaker,
+    protocol: Protocol,
+    shots: Sequence[int],
+    progress: ProgressCallback = silent,
+) -> list[Answered]:
+    """Ask every question greedily once for each number of shots (taken from exemplar set 0; 0: none)."""
+    scorer = get_scorer(protocol.scorer)
+    ordered = sorted(range(len(questions)), key=lambda index: (questions[index].type, index))
+    results: list[Answered] = []
+    for number in shots:
+        answered: dict[int, Answered] = {}
+        for start in range(0, len(ordered), _TOGETHER):
+            part = ordered[start : start + _TOGETHER]
+            asks = [
+                Ask(questions[i].id, 0, prompts.prompt(questions[i], 0, shots=number), 0, questions[i].type)
+                for i in part
+            ]
+            for index, given in zip(part, answerer.open(asks).greedy(range(len(part))), strict=True):
+                question = questions[index]
+                right = scorer(given, question.answers)
+                answered[index] = Answered(
+                    question.id, question.type, question.question, question.answers, number, given, right
+                )
+            progress(len(results) + len(answered), len(shots) * len(questions), f"{number}-shot")
+        results += [answered[index] for index in range(len(questions))]
+    return results
+
+
+def write_answers(path: Path, answered: Sequence[Answered]) -> None:
+    """Write answers as JSON Lines."""
+    with written_beside(path) as stream:
+        for item in answered:
+            stream.write(dump_line(item.to_json()))
+
+
+def read_answers(path: Path) -> list[Answered]:
+    """Read what :func:`write_answers` wrote."""
+    return [Answered(**{**row, "answers": tuple(row["answers"])}) for _, row in read_jsonl(path)]

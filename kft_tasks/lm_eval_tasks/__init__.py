@@ -1,0 +1,1 @@
+"""Task definitions for lm-evaluation-harness: one folder per question set, YAML and README."""

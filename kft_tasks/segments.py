@@ -1,0 +1,146 @@
+"""Attention over a packed sequence whose segments do not see one another.
+
+A pack holds prompts with several beginnings (one a type and exemplar set). The linear layers run over all tokens at
+once; attention is computed segment by segment, as a padded batch, so that its cost does not grow with the square of
+the pack. Registered with transformers as the attention ``kft_segments``; outside a pack it is PyTorch's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+NAME = "kft_segments"
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Rows of one call that look at the same slots.
+
+    Attributes:
+        rows: positions in the call's tokens.
+        slots: positions in the key-value cache, this call's own included.
+        mask: (rows, slots) bool, True where a row may look.
+    """
+
+    rows: Sequence[int]
+    slots: npt.NDArray[np.int64]
+    mask: Bools
+
+
+@dataclass(frozen=True)
+class _Layout:
+    query: torch.Tensor  # (segments * most rows,) row of each place of the padded batch
+    key: torch.Tensor  # (segments * most slots,) slot of each place
+    back: torch.Tensor  # (rows,) place of each row
+    bias: torch.Tensor  # (segments, 1, most rows, most slots)
+
+
+_current: ContextVar[_Layout | None] = ContextVar("kft_segments", default=None)
+
+
+def use_segments(model: Any) -> bool:
+    """Switch a model's attention to ``kft_segments``; False where it does not run on PyTorch's SDPA."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    if getattr(model.config, "_attn_implementation", None) == NAME:
+        return True
+    if getattr(model.config, "_attn_implementation", None) != "sdpa":
+        return False
+    AttentionInterface.register(NAME, _attention)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base.set_attn_implementation(NAME)
+    return True
+
+
+@contextmanager
+def segmented(segments: Sequence[Segment], dtype: torch.dtype, device: torch.device) -> Iterator[torch.Tensor]:
+    """Within the block attention is by ``segments``; gives the 4-D mask that makes transformers build none."""
+    count = sum(len(segment.rows) for segment in segments)
+    most_rows = max(len(segment.rows) for segment in segments)
+    most_slots = max(len(segment.slots) for segment in segments)
+    query = np.zeros((len(segments), most_rows), dtype=np.int64)
+    key = np.zeros((len(segments), most_slots), dtype=np.int64)
+    back = np.zeros(count, dtype=np.int64)
+    visible = np.zeros((len(segments), most_rows, most_slots), dtype=bool)
+    for index, segment in enumerate(segments):
+        rows, slots = len(segment.rows), len(segment.slots)
+        query[index, :rows] = segment.rows
+        key[index, :slots] = segment.slots
+        back[list(segment.rows)] = index * most_rows + np.arange(rows)
+        visible[index, :rows, :slots] = segment.mask
+        visible[index, rows:, 0] = True  # padding must see something: softmax of nothing is NaN
+    layout = _Layout(
+        torch.from_numpy(query.reshape(-1)).to(device),
+        torch.from_numpy(key.reshape(-1)).to(device),
+        torch.from_numpy(back).to(device),
+        bias_of(visible, dtype)[:, None].to(device),
+    )
+    token = _current.set(layout)
+    try:
+        yield torch.zeros((1, 1, 1, 1), dtype=dtype, device=device)
+    finally:
+        _current.reset(token)
+
+
+def bias_of(visible: Bools, dtype: torch.dtype) -> torch.Tensor:
+    """0 where visible, the least number of ``dtype`` elsewhere."""
+    bias = torch.zeros(visible.shape, dtype=dtype)
+    return bias.masked_fill_(torch.from_numpy(~visible), torch.finfo(dtype).min)
+
+
+def dense_mask(segments: Sequence[Segment], slots: int) -> Bools:
+    """The same visibility as one (rows, slots) mask, for models that need one."""
+    mask = np.zeros((sum(len(segment.rows) for segment in segments), slots), dtype=bool)
+    for segment in segments:
+        mask[np.ix_(np.array(segment.rows), segment.slots)] = segment.mask
+    return mask
+
+
+def _attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention in the form of ``transformers.AttentionInterface``: query (1, heads, rows, size), result transposed."""
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    layout = _current.get()
+    if layout is None:
+        result: tuple[torch.Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+        return result
+    unknown = [name for name in ("softcap", "s_aux", "sinks") if kwargs.get(name) is not None]
+    if unknown:
+        raise NotImplementedError(f"attention with {unknown[0]}")
+    segments = layout.bias.shape[0]
+    given = _gather(query[0], layout.query, segments)
+    keys, values = (_gather(states[0], layout.key, segments) for states in (key, value))
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1:
+        keys, values = keys.repeat_interleave(groups, dim=1), values.repeat_interleave(groups, dim=1)
+    output = torch.nn.functional.scaled_dot_product_attention(given, keys, values, attn_mask=layout.bias, scale=scaling)
+    flat = output.transpose(1, 2).reshape(-1, query.shape[1], output.shape[-1])
+    return flat.index_select(0, layout.back)[None], None
+
+
+def _gather(states: torch.Tensor, places: torch.Tensor, segments: int) -> torch.Tensor:
+    """(heads, n, size) -> (segments, heads, most, size)."""
+    picked = states.index_select(1, places)
+    return picked.view(states.shape[0], segments, -1, states.shape[-1]).transpose(0, 1)

@@ -1,0 +1,81 @@
+"""Question sets by name: what there is (:data:`SETS`) and how to open one (:func:`open_set`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from kft_tasks.errors import UsageError, suggest
+from kft_tasks.questions import QuestionSet
+from kft_tasks.sets import (
+    entityquestions,
+    nq_open,
+    own_files,
+    popqa,
+    simpleqa,
+    triviaqa,
+    wikiqa,
+    worldfacts,
+)
+from kft_tasks.sets.info import OptionInfo, SetInfo, check_options
+from kft_tasks.sets.splitting import base_id
+
+__all__ = ["SETS", "OptionInfo", "SetInfo", "base_id", "open_set"]
+
+_Open = Callable[[str | Path | None, Mapping[str, object] | None], QuestionSet]
+
+SETS: dict[str, SetInfo] = {
+    info.name: info
+    for info in (
+        worldfacts.INFO,
+        entityquestions.INFO,
+        wikiqa.INFO,
+        own_files.INFO,
+        popqa.INFO,
+        triviaqa.INFO,
+        nq_open.INFO,
+        simpleqa.INFO,
+    )
+}
+
+
+def _open_simpleqa(path: str | Path | None, options: Mapping[str, object] | None) -> QuestionSet:
+    return simpleqa.open_simpleqa(path, options, open_other=open_set)
+
+
+_OPEN: dict[str, _Open] = {
+    "worldfacts": worldfacts.open_worldfacts,
+    "entityquestions": entityquestions.open_entityquestions,
+    "wikiqa": wikiqa.open_wikiqa,
+    "questions": own_files.open_questions,
+    "popqa": popqa.open_popqa,
+    "triviaqa": triviaqa.open_triviaqa,
+    "nq_open": nq_open.open_nq_open,
+    "simpleqa": _open_simpleqa,
+}
+
+
+def open_set(name: str, path: str | Path | None = None, options: Mapping[str, object] | None = None) -> QuestionSet:
+    """Open a question set.
+
+    The data come from ``path``, else from ``$KFT_DATA_<NAME>``, else from ``$KFT_DATA/<name>``, else from a cache,
+    else from the set's public source.
+
+    Args:
+        name: one of :data:`SETS`.
+        path: local folder or file.
+        options: see ``SETS[name].options``.
+
+    Raises:
+        UsageError: an unknown set, an unknown option or a wrong value.
+        UnavailableError: the data are not here and could not be fetched; the message says how to supply them.
+        DataError: they are here and cannot be used.
+
+    Example:
+        >>> next(open_set("worldfacts").split("test")).answers  # doctest: +SKIP
+        ('Zagreb',)
+    """
+    if name not in SETS:
+        raise UsageError(f"There is no question set {name!r}. {suggest(name, SETS)}")
+    check_options(SETS[name], options)
+    return _OPEN[name](path, options)

@@ -1,0 +1,124 @@
+"""What a question set is, where it comes from and which options it understands: data, checked before use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from kft_tasks.errors import UsageError, suggest
+from kft_tasks.questions import SPLITS
+
+Kind = Literal["flag", "choice", "text", "names", "mapping"]
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+@dataclass(frozen=True)
+class OptionInfo:
+    """One option of a set.
+
+    Attributes:
+        name: key in ``options``.
+        help: one sentence for recipes, YAML files and the command line.
+        default: value when the option is not given.
+        kind: ``flag``, ``choice``, ``text``, ``names`` (list, or text with commas) or ``mapping``.
+        choices: allowed values of ``choice`` and ``names``; empty means any.
+    """
+
+    name: str
+    help: str
+    default: object
+    kind: Kind
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SetInfo:
+    """One question set, as help, README and errors show it.
+
+    Attributes:
+        name: as in ``kft_<name>`` and ``open_set(name)``.
+        title: name of the data set as its authors write it.
+        description: one sentence.
+        source: hub id, URL or package the data come from.
+        paper: reference, or "".
+        licence: licence of the data.
+        types: what ``Question.type`` is in this set.
+        sizes: questions per split with default options over the whole source; None where nobody counted yet.
+        options: what ``options`` may hold.
+        version: raised at every change of meaning.
+    """
+
+    name: str
+    title: str
+    description: str
+    source: str
+    paper: str
+    licence: str
+    types: str
+    sizes: Mapping[str, int | None] = field(default_factory=lambda: dict.fromkeys(SPLITS))
+    options: tuple[OptionInfo, ...] = ()
+    version: str = "1.0"
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Splits of the whole source, in the order of :data:`kft_tasks.questions.SPLITS`."""
+        return tuple(split for split in SPLITS if split in self.sizes)
+
+    @property
+    def env(self) -> str:
+        """Environment variable that names a local folder or file of this set."""
+        return f"KFT_DATA_{self.name.upper()}"
+
+
+def check_options(info: SetInfo, options: Mapping[str, object] | None) -> dict[str, Any]:
+    """Fill in defaults and check names and values.
+
+    Raises:
+        UsageError: an unknown option or a value of the wrong kind.
+    """
+    known = {option.name: option for option in info.options}
+    for name in options or {}:
+        if name not in known:
+            hint = suggest(name, known) if known else "It has no options."
+            raise UsageError(f"{info.name}: unknown option {name!r}. {hint}")
+    given = dict(options or {})
+    return {name: _checked(info, option, given.get(name, option.default)) for name, option in known.items()}
+
+
+def _checked(info: SetInfo, option: OptionInfo, value: object) -> object:
+    if value == option.default or value is None:
+        return option.default
+    if option.kind == "flag":
+        return _flag(info, option, value)
+    if option.kind == "names":
+        return _names(info, option, value)
+    if option.kind == "mapping":
+        if isinstance(value, Mapping) and all(isinstance(x, str) for pair in value.items() for x in pair):
+            return dict(value)
+        raise UsageError(f"{info.name}: option {option.name} is {value!r}. Write a mapping of names to names.")
+    if not isinstance(value, str):
+        raise UsageError(f"{info.name}: option {option.name} is {value!r}. Write it as text.")
+    if option.kind == "choice" and value not in option.choices:
+        raise UsageError(f"{info.name}: option {option.name} is {value!r}. {suggest(value, option.choices)}")
+    return value
+
+
+def _flag(info: SetInfo, option: OptionInfo, value: object) -> bool:
+    word = str(value).lower()  # recipes give true, command lines "true"
+    if isinstance(value, (bool, str)) and word in _TRUE + _FALSE:
+        return word in _TRUE
+    raise UsageError(f"{info.name}: option {option.name} is {value!r}. Use true or false.")
+
+
+def _names(info: SetInfo, option: OptionInfo, value: object) -> tuple[str, ...]:
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise UsageError(f"{info.name}: option {option.name} is {value!r}. Write names with commas between, or a list.")
+    cleaned = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if not cleaned:
+        raise UsageError(f"{info.name}: option {option.name} is empty. Name at least one, or leave it out.")
+    for name in cleaned:
+        if option.choices and name not in option.choices:
+            raise UsageError(f"{info.name}: option {option.name} names {name!r}. {suggest(name, option.choices)}")
+    return cleaned

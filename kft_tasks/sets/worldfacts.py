@@ -1,0 +1,59 @@
+"""`worldfacts`: the question set that is shipped with kft."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from kft_tasks.errors import DataError
+from kft_tasks.questions import Question, read_questions
+from kft_tasks.sets.info import SetInfo
+from kft_tasks.sets.places import locate
+from kft_tasks.sets.row_set import Reporting
+
+PACKAGED = Path(__file__).parents[1] / "worldfacts" / "questions.jsonl"
+
+INFO = SetInfo(
+    name="worldfacts",
+    title="worldfacts",
+    description="Facts about countries, cities, U.S. states and chemical elements; shipped with kft, no download.",
+    source="packaged: kft_tasks/worldfacts/questions.jsonl",
+    paper="",
+    licence="CC BY 4.0 (GeoNames) and permissive licences, see kft_tasks/worldfacts",
+    types="the relation, such as the capital of a country",
+    sizes={"train": 1411, "validation": 391, "test": 824, "exemplars": 863},
+)
+
+
+class WorldFacts(Reporting):
+    """A question file whose rows name their split."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(INFO)
+        self.path = path
+
+    def split(self, name: str) -> Iterator[Question]:
+        """Questions of one split, streamed.
+
+        Raises:
+            DataError: no such split, or a broken file.
+        """
+        self.check_split(name)
+        return self._stream(name)
+
+    def _stream(self, name: str) -> Iterator[Question]:
+        count = 0
+        for question in read_questions(self.path, set_name=self.name):
+            if question.split == name:
+                count += 1
+                yield question
+        if not count:
+            raise DataError(f"{self.path}: has no questions of split {name!r}. Reinstall kft, or name another file.")
+        self.report(name, count, Counter())
+
+
+def open_worldfacts(path: str | Path | None, options: object = None) -> WorldFacts:
+    """Open the packaged file, or one in the same format."""
+    place = locate(INFO, path, lambda: PACKAGED)
+    return WorldFacts(place / "questions.jsonl" if place.is_dir() else place)

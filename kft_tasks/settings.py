@@ -1,0 +1,66 @@
+"""Settings of an lm-eval task: from its YAML (``kft:``), then from ``--metadata kft_...``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kft_tasks.errors import UsageError, suggest
+from kft_tasks.protocol import Protocol
+from kft_tasks.questions import SPLITS
+
+_OWN_KEYS = ("set", "split", "path", "options", "limit")
+_PREFIX = "kft_"
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """What a task asks: which questions and under which protocol.
+
+    Attributes:
+        set: name of the question set.
+        split: the split under test.
+        path: local place of the data, or None.
+        options: options of the question set.
+        protocol: how mastery is detected.
+    """
+
+    set: str
+    split: str = "test"
+    path: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    protocol: Protocol = field(default_factory=Protocol)
+
+
+def task_settings(yaml: Mapping[str, Any], metadata: Mapping[str, Any]) -> TaskSettings:
+    """Merge a task's ``kft:`` block with what came through ``--metadata``.
+
+    lm-eval merges ``--model_args`` into the metadata, so keys without the prefix are left alone, unless they are the
+    bare name of one of ours: that is a slip which would otherwise go unnoticed.
+
+    Raises:
+        UsageError: an unknown key or a value out of range.
+    """
+    fields = tuple(field.name for field in dataclasses.fields(Protocol))
+    known = {_PREFIX + name for name in (*fields, "split", "path", "options")}
+    values: dict[str, Any] = dict(yaml)
+    for key, value in metadata.items():
+        if key.startswith(_PREFIX):
+            if key not in known:
+                raise UsageError(f"--metadata: unknown key {key!r}. {suggest(key, known)}")
+            name = key.removeprefix(_PREFIX)
+            values[name] = (
+                {**values.get(name, {}), **value} if name == "options" and isinstance(value, Mapping) else value
+            )
+        elif key in ("exemplar_sets", "shots", "samples", "scorer", "template"):
+            raise UsageError(f"--metadata: {key!r} is not used. Did you mean {_PREFIX + key!r}?")
+    for key in values:
+        if key not in (*fields, *_OWN_KEYS):
+            raise UsageError(f"kft block of the task: unknown key {key!r}. {suggest(key, (*fields, *_OWN_KEYS))}")
+    if values.get("split", "test") not in SPLITS:
+        raise UsageError(f"kft_split is {values['split']!r}. Use one of {', '.join(SPLITS)}.")
+    protocol = Protocol.from_mapping({key: value for key, value in values.items() if key in fields}, "--metadata")
+    own = {key: value for key, value in values.items() if key in ("set", "split", "path", "options")}
+    return TaskSettings(**own, protocol=protocol)

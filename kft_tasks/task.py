@@ -1,0 +1,226 @@
+"""The lm-eval task class: SliCK mastery categories inside the harness.
+
+One document becomes 2 x exemplar_sets requests: a greedy one and a sampled one (repeated) for every exemplar set. Works
+with any lm-eval model that generates. Source of the contract: lm_eval/api/task.py of 0.4.13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+from lm_eval.api.filter import Filter
+from lm_eval.api.instance import Instance
+from lm_eval.api.metrics import mean
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.filters import build_filter_ensemble
+
+from kft_tasks.asking import Ask, PromptMaker
+from kft_tasks.categories import KnowledgeCategory
+from kft_tasks.category_file import CategorizedQuestion
+from kft_tasks.detect import Chunk, Judge
+from kft_tasks.errors import DataError, UsageError
+from kft_tasks.exemplars import ExemplarPool
+from kft_tasks.prompts import get_template
+from kft_tasks.questions import Question, parse_question
+from kft_tasks.sets import open_set
+from kft_tasks.settings import task_settings
+
+METRICS = {
+    KnowledgeCategory.HIGHLY_KNOWN: "highly_known",
+    KnowledgeCategory.MAYBE_KNOWN: "maybe_known",
+    KnowledgeCategory.WEAKLY_KNOWN: "weakly_known",
+    KnowledgeCategory.UNKNOWN: "unknown",
+}
+
+
+@dataclass
+class KnowledgeInstance(Instance):
+    """A request that says which question and exemplar set it is for, so that a backend can share work."""
+
+    ask: Ask | None = None
+    question_type: str = ""
+
+
+class KeepAll(Filter):
+    """Pass every response on; lm-eval's default keeps the first of k."""
+
+    def apply(self, resps: Any, docs: Any) -> Any:
+        """Return the responses as they are."""
+        return resps
+
+
+class KnowledgeTask(ConfigurableTask):
+    """Mastery categories of a question set, as an lm-eval task.
+
+    The YAML's ``kft:`` block names the question set and may set anything of the protocol; ``--metadata kft_<name>``
+    overrides it. The effective values are written back into the metadata, and so into the results.
+    """
+
+    def __init__(self, config: dict[str, Any] | None = None) -> None:
+        if not config or "kft" not in config:
+            raise UsageError(
+                "A kft task needs a `kft:` block that names its question set, such as `kft: {set: worldfacts}`."
+            )
+        values = dict(config)
+        values.pop("class", None)
+        self.settings = task_settings(values.pop("kft"), values.get("metadata") or {})
+        protocol = self.settings.protocol
+        self._judge = Judge(protocol)
+        effective = {f"kft_{name}": value for name, value in protocol.to_json().items() if name != "chat"}
+        effective |= {
+            "kft_set": self.settings.set,
+            "kft_split": self.settings.split,
+            "kft_options": dict(self.settings.options),
+        }
+        values["metadata"] = {**(values.get("metadata") or {}), **effective}
+        values |= {
+            "output_type": "generate_until",
+            "test_split": "test",
+            "doc_to_text": "question",
+            "doc_to_target": _first_answer,
+            "num_fewshot": values.get("num_fewshot", protocol.shots),
+            "generation_kwargs": values.get("generation_kwargs")
+            or {"until": list(get_template(protocol.template).stop), "max_gen_toks": protocol.max_tokens},
+        }
+        super().__init__(config=values)
+        self._filters = [build_filter_ensemble("none", [[KeepAll, None]])]
+        from kft_tasks.backend import use_engine_for_hf
+
+        use_engine_for_hf()
+
+    def download(self, dataset_kwargs: Any = None, **kwargs: Any) -> None:
+        """Load the split under test and the exemplars."""
+        settings = self.settings
+        source = open_set(settings.set, settings.path, settings.options)
+        self.exemplars = ExemplarPool(source.split("exemplars"), settings.protocol, settings.set)
+        rows = [question.to_json() for question in source.split(settings.split)]
+        if not rows:
+            raise DataError(
+                f"{settings.set}: split {settings.split!r} holds no questions. Choose another with kft_split."
+            )
+        self.dataset = {"test": datasets.Dataset.from_list(rows)}
+
+    def build_all_requests(self, **kwargs: Any) -> None:
+        """Build requests, never from lm-eval's request cache: its key ignores generation settings and data."""
+        super().build_all_requests(**{**kwargs, "cache_requests": False, "rewrite_requests_cache": False})
+
+    def fewshot_context(
+        self,
+        doc: dict[str, Any],
+        num_fewshot: int,
+        system_instruction: str | None = None,
+        apply_chat_template: bool = False,
+        fewshot_as_multiturn: bool = False,
+        chat_template: Callable[..., str] | None = None,
+        gen_prefix: str | None = None,
+    ) -> list[Ask]:
+        """One :class:`Ask` an exemplar set (lm-eval passes the list on to :meth:`construct_requests`)."""
+        protocol = self.settings.protocol
+        if num_fewshot != protocol.shots:
+            raise UsageError(
+                f"--num_fewshot {num_fewshot} does not fit {protocol.shots} shots. Use --metadata kft_shots={num_fewshot}, "
+                "which also reaches the protocol that the results record."
+            )
+        prompts = PromptMaker(
+            protocol.with_system(system_instruction),
+            self.exemplars,
+            chat_template if apply_chat_template else None,
+            multiturn=fewshot_as_multiturn,
+        )
+        question = parse_question(doc, "document")
+        return [prompts.ask(question, number) for number in range(protocol.exemplar_sets)]
+
+    def construct_requests(
+        self, doc: dict[str, Any], ctx: Sequence[Ask], metadata: tuple[str, int, int], **kwargs: Any
+    ) -> list[KnowledgeInstance]:
+        """A greedy and a sampled request for every exemplar set."""
+        protocol = self.settings.protocol
+        task, number, _ = metadata
+        instances: list[KnowledgeInstance] = []
+        for ask in ctx:
+            for repeats, generation in ((1, self._greedy()), (protocol.samples, self._sampled())):
+                if repeats:
+                    instance = KnowledgeInstance(
+                        request_type="generate_until",
+                        doc=doc,
+                        arguments=(ask.prompt, generation),
+                        idx=len(instances),
+                        metadata=(task, number, repeats),
+                        ask=ask,
+                        question_type=doc["type"],
+                    )
+                    instances.append(instance)
+        return instances
+
+    def process_results(self, doc: dict[str, Any], results: Sequence[Sequence[str]]) -> dict[str, Any]:
+        """Categories as 0/1 metrics, P_correct, plain greedy accuracy, and every score behind them."""
+        protocol = self.settings.protocol
+        step = 2 if protocol.samples else 1
+        greedy = [given[0].strip() for given in results[::step]]
+        # ranks are padded by repeating the last request: only the first responses are this question's
+        sampled = (
+            [[text.strip() for text in given[: protocol.samples]] for given in results[1::step]] if step == 2 else []
+        )
+        item = self.categorize(parse_question(doc, "document"), greedy, sampled)
+        values: dict[str, Any] = {name: float(item.category is category) for category, name in METRICS.items()}
+        values["p_correct_greedy"] = item.greedy.share
+        if protocol.samples:
+            values["p_correct_sampled"] = item.sampled.share
+        values["greedy_accuracy"] = float(self._judge.right(greedy[0], item.question.answers))
+        values["category"] = item.category.value
+        values["question_id"] = item.question.id
+        return values
+
+    def categorize(
+        self, question: Question, greedy: Sequence[str], sampled: Sequence[Sequence[str]]
+    ) -> CategorizedQuestion:
+        """The record of one question from all its answers.
+
+        Raises:
+            DataError: answers are missing.
+        """
+        protocol = self.settings.protocol
+        given: list[tuple[str, ...] | None] = [tuple(texts) for texts in sampled]
+        given = given or [None] * protocol.exemplar_sets
+        item = self._judge.categorized(Chunk(0, [question], [list(greedy)], [list(given)]), 0)
+        complete = len(greedy) == protocol.exemplar_sets and all(
+            texts is None or len(texts) == protocol.samples for texts in given
+        )
+        if item is None or not complete:
+            raise DataError(
+                f"question {question.id!r}: the model gave too few responses. Run without lm-eval's caches."
+            )
+        return item
+
+    def aggregation(self) -> dict[str, Callable[[Any], Any]]:
+        """Means for numbers; the category and the id are for the sample log and counted, not averaged."""
+        names = [*METRICS.values(), "p_correct_greedy", "greedy_accuracy"]
+        names += ["p_correct_sampled"] if self.settings.protocol.samples else []
+        return {**dict.fromkeys(names, mean), "category": len, "question_id": len}
+
+    def higher_is_better(self) -> dict[str, bool]:
+        """Direction of every metric."""
+        better = {name: True for name in self.aggregation() if name not in ("category", "question_id")}
+        return {**better, "unknown": False}
+
+    def _generation(self) -> dict[str, Any]:
+        # a model's own generation_config would leak in through whatever is not named here
+        chosen = dict(self.config.generation_kwargs or {})
+        for key in ("do_sample", "temperature", "top_k", "top_p", "repetition_penalty"):
+            chosen.pop(key, None)
+        return chosen
+
+    def _greedy(self) -> dict[str, Any]:
+        return {**self._generation(), "do_sample": False, "repetition_penalty": 1.0, "top_p": 1.0}
+
+    def _sampled(self) -> dict[str, Any]:
+        protocol = self.settings.protocol
+        chosen = {**self._generation(), "do_sample": True, "temperature": protocol.temperature, "top_k": protocol.top_k}
+        return {**chosen, "repetition_penalty": 1.0, "top_p": 1.0}
+
+
+def _first_answer(doc: dict[str, Any]) -> str:
+    return str(doc["answers"][0])

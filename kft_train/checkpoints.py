@@ -1,0 +1,125 @@
+"""Which checkpoint of a killed training can be trusted.
+
+The trainer writes a checkpoint file by file, and goes on from a broken one in silence (a missing optimizer.pt) or not
+at all. So every file is looked at before a checkpoint is used, and whatever is not whole is removed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kft_tasks.errors import DataError
+from kft_tasks.files import read_json, write_json
+
+logger = logging.getLogger(__name__)
+
+STATE = "trainer_state.json"
+_IDENTITY = "request.json"
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """The trainer state of a checkpoint."""
+    state: dict[str, Any] = read_json(checkpoint / STATE)
+    return state
+
+
+def step_of(checkpoint: Path) -> int:
+    """Optimizer steps done, from the folder's name."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def find_checkpoints(work: Path) -> list[Path]:
+    """Checkpoint folders, newest first, whole or not."""
+    found = [path for path in work.glob("checkpoint-*") if path.is_dir() and re.fullmatch(r"checkpoint-\d+", path.name)]
+    return sorted(found, key=step_of, reverse=True)
+
+
+def needed_files(processes: int, *, sharded: bool = False) -> tuple[str, ...]:
+    """Names of the zip files (torch.save) that a checkpoint of that many processes must have.
+
+    Args:
+        sharded: DeepSpeed keeps optimizer and scheduler in folders of its own, which are not looked into.
+    """
+    random = ("rng_state.pth",) if processes == 1 else tuple(f"rng_state_{rank}.pth" for rank in range(processes))
+    return random if sharded else ("optimizer.pt", "scheduler.pt", *random)
+
+
+def newest_whole(work: Path, needed: Sequence[str]) -> Path | None:
+    """The newest checkpoint that can be resumed from: whole itself, and so is the best one that it points at."""
+    for checkpoint in find_checkpoints(work):
+        if is_whole(checkpoint, needed) and _best_is_whole(checkpoint, needed):
+            return checkpoint
+    return None
+
+
+def is_whole(checkpoint: Path, needed: Sequence[str]) -> bool:
+    """Are state, adapter and the ``needed`` files there and readable?"""
+    try:
+        state = read_state(checkpoint)
+        if not isinstance(state, dict) or state.get("global_step") != step_of(checkpoint):
+            return False
+        json.loads((checkpoint / "adapter_config.json").read_text(encoding="utf-8"))
+        _check_safetensors(checkpoint / "adapter_model.safetensors")
+        for name in needed:
+            with zipfile.ZipFile(checkpoint / name) as archive:
+                if archive.testzip() is not None:  # a checksum does not hold
+                    return False
+    except (DataError, OSError, ValueError, zipfile.BadZipFile):
+        return False
+    return True
+
+
+def _best_is_whole(checkpoint: Path, needed: Sequence[str]) -> bool:
+    best = read_state(checkpoint).get("best_global_step")
+    return not best or is_whole(checkpoint.parent / f"checkpoint-{best}", needed)
+
+
+def _check_safetensors(path: Path) -> None:
+    """Raise ValueError where header and length of the file do not agree (reading it needs no torch)."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if not 0 < length <= size - 8:
+            raise ValueError("truncated header")
+        header = json.loads(stream.read(length))
+    if size != 8 + length + max(
+        (entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0
+    ):
+        raise ValueError("truncated data")
+
+
+def prepare_work(work: Path, identity: dict[str, Any], needed: Sequence[str]) -> None:
+    """Make the work folder fit to be resumed from: checkpoints of other requests and broken ones are removed.
+
+    Args:
+        identity: what a checkpoint depends on; JSON values.
+        needed: see :func:`needed_files`.
+    """
+    if (work / _IDENTITY).is_file() and _identity_of(work) != identity:
+        logger.warning("%s: checkpoints of another request (or other library versions) are removed.", work)
+        shutil.rmtree(work)
+    elif work.exists() and not (work / _IDENTITY).is_file():
+        for checkpoint in find_checkpoints(work):
+            logger.warning("%s: a checkpoint of unknown origin is removed.", checkpoint)
+            shutil.rmtree(checkpoint)
+    work.mkdir(parents=True, exist_ok=True)
+    write_json(work / _IDENTITY, identity)
+    newest = newest_whole(work, needed)
+    for checkpoint in find_checkpoints(work):
+        if newest is None or step_of(checkpoint) > step_of(newest):
+            logger.warning("%s: an incomplete checkpoint is removed.", checkpoint)
+            shutil.rmtree(checkpoint)
+
+
+def _identity_of(work: Path) -> Any:
+    try:
+        return read_json(work / _IDENTITY)
+    except DataError:
+        return None

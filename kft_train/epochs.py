@@ -1,0 +1,66 @@
+"""What a trainer's log says about epochs: which was best, when to stop, what it cost. Pure functions of the log.
+
+The log is ``log_history`` of trainer_state.json. It is part of every checkpoint, so that a resumed stage knows it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Log = Sequence[Mapping[str, Any]]
+
+
+def epoch_scores(log: Log, scorer: str) -> list[float]:
+    """Validation score of each epoch trained so far, in order; epoch 0 (before training) is left out."""
+    return [entry[f"eval_{scorer}"] for entry in log if f"eval_{scorer}" in entry and entry["step"] > 0]
+
+
+def out_of_patience(scores: Sequence[float], patience: int | None) -> bool:
+    """Have ``patience`` epochs passed since the best one? The first of equal epochs is the best."""
+    return patience is not None and bool(scores) and len(scores) - 1 - scores.index(max(scores)) >= patience
+
+
+def has_ended(state: Mapping[str, Any], scorer: str, patience: int | None) -> bool:
+    """Is a trainer state one from which training must not go on?"""
+    ended: bool = state["global_step"] >= state["max_steps"]
+    return ended or out_of_patience(epoch_scores(state["log_history"], scorer), patience)
+
+
+def epoch_table(log: Log, scorer: str) -> list[dict[str, Any]]:
+    """One row an epoch, from epoch 0: training loss a loss token, validation loss and right answers."""
+    rows: list[dict[str, Any]] = []
+    for entry in log:
+        if f"eval_{scorer}" not in entry:
+            continue
+        epoch = round(entry["epoch"])
+        rows.append(
+            {
+                "epoch": epoch,
+                "step": entry["step"],
+                "loss": mean_loss([step for step in log if "loss" in step and math.ceil(step["epoch"]) == epoch]),
+                "validation_loss": entry["eval_loss"],
+                scorer: entry[f"eval_{scorer}"],
+                "right": entry["eval_right"],
+                "asked": entry["eval_asked"],
+            }
+        )
+    return rows
+
+
+def mean_loss(steps: Log) -> float | None:
+    """Mean loss over all loss tokens of some steps, or None where there are none."""
+    tokens = sum(step["loss_tokens"] for step in steps)
+    return sum(step["loss"] * step["loss_tokens"] for step in steps) / tokens if tokens else None
+
+
+def training_cost(log: Log) -> dict[str, float]:
+    """Steps, non-padding input tokens, loss tokens and seconds of everything that was trained."""
+    steps = [entry for entry in log if "loss" in entry]
+    return {
+        "steps": len(steps),
+        "input_tokens": int(steps[-1]["num_input_tokens_seen"]) if steps else 0,
+        "loss_tokens": sum(step["loss_tokens"] for step in steps),
+        "seconds": steps[-1]["seconds"] if steps else 0.0,
+    }
