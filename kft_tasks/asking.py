@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kft_tasks.errors import UsageError
 from kft_tasks.exemplars import ExemplarPool
 from kft_tasks.prompts import chat_messages, get_template, prompt_text
 from kft_tasks.protocol import Protocol as DetectionProtocol
@@ -59,7 +60,13 @@ class PromptMaker:
         self._template = get_template(protocol.template)
 
     def prompt(self, question: Question, exemplar_set: int, *, shots: int | None = None) -> str:
-        """The text that asks ``question`` with exemplar set number ``exemplar_set`` (its first ``shots``, if given)."""
+        """The text that asks ``question`` with exemplar set number ``exemplar_set`` (its first ``shots``, if given).
+
+        Raises:
+            UsageError: more shots than the protocol's sets have.
+        """
+        if shots is not None and shots > self._protocol.shots:
+            raise UsageError(f"{shots} shots are more than the protocol's {self._protocol.shots}. Raise its shots.")
         exemplars = () if shots == 0 else self._exemplars.sets(question.type)[exemplar_set][:shots]
         if self._render is not None:
             messages = chat_messages(question.question, exemplars, self._protocol.system, multiturn=self._multiturn)

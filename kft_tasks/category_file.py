@@ -222,5 +222,6 @@ def _check_counts(path: Path, header: Header, counts: Mapping[str, int]) -> None
         expected, found = header.counts.get(category.value, 0), counts.get(category.value, 0)
         if expected != found:
             raise DataError(
-                f"{path}: truncated or edited: the header counts {expected} {category}, the file has {found}. Detect again."
+                f"{path}: truncated or edited: its header counts {expected} {category}, the file has {found}. "
+                "Detect again."
             )

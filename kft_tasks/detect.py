@@ -15,7 +15,7 @@ from kft_tasks.protocol import Protocol
 from kft_tasks.questions import Question
 from kft_tasks.scoring import Scorer, get_scorer
 
-# Fixed, so that a chunk is the same computation in every run: 128 questions fill the matrix units and hold little cache.
+# Fixed, so that a chunk is the same computation in every run; enough to fill the matrix units, with little cache.
 CHUNK_QUESTIONS = 128
 _WINDOW = 16  # chunks' worth of questions that are sorted by type at a time; bounds memory
 _FIRST_WAVES = (2, 2, 3)  # exemplar sets asked together: few at first, because many questions are decided early

@@ -187,7 +187,7 @@ class _Run:
 
     @property
     def folder(self) -> Path:
-        return self.output.with_name(self.output.name + ".journal")
+        return journal_folder(self.output)
 
     def journal(self, rank: int) -> Journal:
         about = self.header.to_json()
@@ -270,6 +270,11 @@ def _barrier() -> None:
     from accelerate import PartialState
 
     PartialState().wait_for_everyone()
+
+
+def journal_folder(output: Path) -> Path:
+    """Where the journals of a detection lie until its category file is written."""
+    return output.with_name(output.name + ".journal")
 
 
 def summary(result: DetectionResult) -> dict[str, Any]:

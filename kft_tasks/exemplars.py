@@ -1,4 +1,4 @@
-"""Fixed exemplar sets per type (Gekhman et al. 2024, section 3: ten 4-shot prompts a relation, from a held-out split)."""
+"""Fixed exemplar sets per type (Gekhman et al. 2024, section 3: ten 4-shot prompts a relation, held out)."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def written_beside(path: Path) -> Iterator[IO[str]]:
     """Open a text file beside ``path``; rename it into place when the block ends well, remove it otherwise.
 
     Raises:
-        DataError: the folder cannot be written.
+        DataError: the folder cannot be written, or ``path`` is itself one.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,6 +37,8 @@ def written_beside(path: Path) -> Iterator[IO[str]]:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.chmod(0o666 & ~_umask())
+        if path.is_dir():
+            raise DataError(f"{path}: cannot be written (it is a folder). Choose another name.")
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -65,7 +67,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}). Check the path.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not JSON ({error}). Restore or remove the file.") from error
 
 
@@ -84,7 +86,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     yield number, reader.read(type=dict)
                 except EOFError:
                     return
-                except jsonlines.InvalidLineError as error:
+                except (jsonlines.InvalidLineError, RecursionError) as error:
                     reason = str(error).split("(line")[0].strip()
                     raise DataError(
                         f"{path}:{number}: not a JSON object ({reason}). Fix or remove the line."

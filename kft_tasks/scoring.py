@@ -18,7 +18,8 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation + "\u2018\u2019\u201c\u2
 def normalize(text: str) -> str:
     """SQuAD normalisation: lower case, no punctuation, no articles, single spaces.
 
-    Source: Rajpurkar et al. 2016, evaluation script of SQuAD v1.1; typographic quotes and dashes are taken as punctuation.
+    Source: Rajpurkar et al. 2016, evaluation script of SQuAD v1.1; typographic quotes and dashes are
+    taken as punctuation.
     """
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
@@ -52,7 +53,7 @@ def f1(given: str, answers: Sequence[str]) -> bool:
 
 
 def paper_substring(given: str, answers: Sequence[str]) -> bool:
-    """Rule of the Gradual Learning scripts (detection): first gold answer is a substring, lower-cased. For comparison only.
+    """Is the first gold answer a substring, lower-cased? Rule of the Gradual Learning scripts, for comparison only.
 
     It counts "not Mark Twain" as "Mark Twain" and finds "17" in "1789".
     """

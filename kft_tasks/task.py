@@ -103,6 +103,9 @@ class KnowledgeTask(ConfigurableTask):
             )
         self.dataset = {"test": datasets.Dataset.from_list(rows)}
 
+    def fewshot_docs(self) -> None:
+        """None: exemplars are drawn by :class:`ExemplarPool`, not by lm-eval's sampler."""
+
     def build_all_requests(self, **kwargs: Any) -> None:
         """Build requests, never from lm-eval's request cache: its key ignores generation settings and data."""
         super().build_all_requests(**{**kwargs, "cache_requests": False, "rewrite_requests_cache": False})
@@ -121,8 +124,8 @@ class KnowledgeTask(ConfigurableTask):
         protocol = self.settings.protocol
         if num_fewshot != protocol.shots:
             raise UsageError(
-                f"--num_fewshot {num_fewshot} does not fit {protocol.shots} shots. Use --metadata kft_shots={num_fewshot}, "
-                "which also reaches the protocol that the results record."
+                f"--num_fewshot {num_fewshot} does not fit {protocol.shots} shots. Use "
+                f"--metadata kft_shots={num_fewshot}, which also reaches the protocol that the results record."
             )
         prompts = PromptMaker(
             protocol.with_system(system_instruction),
@@ -170,8 +173,7 @@ class KnowledgeTask(ConfigurableTask):
         if protocol.samples:
             values["p_correct_sampled"] = item.sampled.share
         values["greedy_accuracy"] = float(self._judge.right(greedy[0], item.question.answers))
-        values["category"] = item.category.value
-        values["question_id"] = item.question.id
+        doc["category"] = item.category.value  # for the sample log; as a metric it would be a row of the table
         return values
 
     def categorize(
@@ -196,15 +198,14 @@ class KnowledgeTask(ConfigurableTask):
         return item
 
     def aggregation(self) -> dict[str, Callable[[Any], Any]]:
-        """Means for numbers; the category and the id are for the sample log and counted, not averaged."""
+        """Every metric is a mean over questions."""
         names = [*METRICS.values(), "p_correct_greedy", "greedy_accuracy"]
         names += ["p_correct_sampled"] if self.settings.protocol.samples else []
-        return {**dict.fromkeys(names, mean), "category": len, "question_id": len}
+        return dict.fromkeys(names, mean)
 
     def higher_is_better(self) -> dict[str, bool]:
         """Direction of every metric."""
-        better = {name: True for name in self.aggregation() if name not in ("category", "question_id")}
-        return {**better, "unknown": False}
+        return {name: name != "unknown" for name in self.aggregation()}
 
     def _generation(self) -> dict[str, Any]:
         # a model's own generation_config would leak in through whatever is not named here

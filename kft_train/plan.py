@@ -38,7 +38,10 @@ def dry_run(recipe: Recipe) -> Plan:
     Raises:
         RecipeError: an ``sft`` field that TRL does not have (TRL is imported only where a stage has ``sft`` fields).
     """
-    steps = [_detect(recipe, "base")]
+    limit = recipe.questions.limit
+    steps = [_detect(recipe, "base", limit.train)]
+    steps += [_detect(recipe, "base, other seed", limit.train)] if recipe.evaluation.retest else []
+    steps += [_detect(recipe, "base, test questions", limit.test)] if recipe.evaluation.first_categories else []
     for stage in recipe.stages:
         check_sft_fields(stage)
         batch = stage.per_device_train_batch_size * stage.gradient_accumulation_steps
@@ -50,13 +53,13 @@ def dry_run(recipe: Recipe) -> Plan:
             "validation_questions": recipe.questions.limit.validation,
             "sft": sft_values(stage, recipe.seed, recipe.protocol_object().scorer),
         }
-        steps += [PlannedStep("train", stage.name, detail), _detect(recipe, stage.name)]
+        steps += [PlannedStep("train", stage.name, detail), _detect(recipe, stage.name, limit.train)]
     steps += [_evaluate(recipe, name) for name in ("base", *(stage.name for stage in recipe.stages))]
     return Plan(recipe, tuple(steps))
 
 
-def _detect(recipe: Recipe, name: str) -> PlannedStep:
-    protocol, limit = recipe.protocol_object(), recipe.questions.limit.train
+def _detect(recipe: Recipe, name: str, limit: int | None) -> PlannedStep:
+    protocol = recipe.protocol_object()
     each = protocol.exemplar_sets + protocol.sampled_total
     most = None if limit is None else limit * each
     return PlannedStep(

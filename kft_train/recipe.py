@@ -143,9 +143,17 @@ class StageConfig(_Closed):
 
 
 class EvaluationConfig(_Closed):
-    """Test accuracy: greedy answers with these numbers of exemplars."""
+    """What is measured besides the detections of the train split.
+
+    Attributes:
+        shots: test accuracy, greedy, with these numbers of exemplars.
+        retest: detect the base model's train split again under another seed: the noise that upgrades are held against.
+        first_categories: detect the test split with the base model, for accuracy by first category.
+    """
 
     shots: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)] = (4, 0)
+    retest: bool = True
+    first_categories: bool = True
 
     @field_validator("shots")
     @classmethod

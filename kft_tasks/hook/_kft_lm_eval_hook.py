@@ -15,7 +15,7 @@ class _Finder:
 
     names = ("lm_eval.tasks.manager", "lm_eval.models")
 
-    def find_spec(self, fullname, path=None, target=None):  # type: ignore[no-untyped-def]
+    def find_spec(self, fullname, path=None, target=None):
         if fullname not in self.names:
             return None
         for finder in sys.meta_path:
@@ -32,16 +32,16 @@ class _Finder:
 class _Loader:
     """Runs the real loader, then :func:`_extend`."""
 
-    def __init__(self, loader):  # type: ignore[no-untyped-def]
+    def __init__(self, loader):
         self._loader = loader
 
-    def __getattr__(self, name):  # type: ignore[no-untyped-def]
+    def __getattr__(self, name):
         return getattr(self._loader, name)
 
-    def create_module(self, spec):  # type: ignore[no-untyped-def]
+    def create_module(self, spec):
         return self._loader.create_module(spec)
 
-    def exec_module(self, module):  # type: ignore[no-untyped-def]
+    def exec_module(self, module):
         self._loader.exec_module(module)
         try:
             _extend(module)
@@ -49,7 +49,7 @@ class _Loader:
             sys.stderr.write("kft: lm-eval could not be extended (%r); use --include_path instead.\n" % (error,))
 
 
-def _extend(module):  # type: ignore[no-untyped-def]
+def _extend(module):
     if module.__name__ == "lm_eval.models":
         registry = sys.modules.get("lm_eval.api.registry")
         if registry is not None and not hasattr(registry, "load_plugins"):
@@ -58,28 +58,47 @@ def _extend(module):  # type: ignore[no-untyped-def]
         _wrap(module.TaskManager)
 
 
-def _wrap(manager):  # type: ignore[no-untyped-def]
+def _wrap(manager):
     original = manager.__init__
 
-    def __init__(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+    def __init__(self, *args, **kwargs):
         try:
             args, kwargs = _with_folder(args, kwargs)
         except Exception as error:
             sys.stderr.write("kft: its tasks are not listed (%r); use --include_path instead.\n" % (error,))
         original(self, *args, **kwargs)
+        try:
+            _report_unparsed(self)
+        except Exception:
+            return  # lm-eval's index looks different; this check is not worth a failure
 
     __init__.__wrapped__ = original
     manager.__init__ = __init__
 
 
-def _with_folder(args, kwargs):  # type: ignore[no-untyped-def]
+def _report_unparsed(manager):
+    """lm-eval skips a YAML file that does not parse in silence; a broken one of ours must not vanish."""
+    folder = _folder()
+    known = {os.path.realpath(str(entry.yaml_path)) for entry in manager._index.values() if entry.yaml_path}
+    for root, _, files in os.walk(folder or ""):
+        for name in files:
+            path = os.path.realpath(os.path.join(root, name))
+            if name.endswith(".yaml") and not name.startswith("_") and path not in known and known:
+                sys.stderr.write("kft: %s does not parse, its task is missing. Reinstall kft.\n" % (path,))
+
+
+def _folder():
     import importlib.util
 
     spec = importlib.util.find_spec("kft_tasks")
     if spec is None or not spec.submodule_search_locations:
-        return args, kwargs
-    folder = os.path.join(next(iter(spec.submodule_search_locations)), "lm_eval_tasks")
-    if len(args) > 1 or not kwargs.get("include_defaults", True):
+        return None
+    return os.path.join(next(iter(spec.submodule_search_locations)), "lm_eval_tasks")
+
+
+def _with_folder(args, kwargs):
+    folder = _folder()
+    if folder is None or len(args) > 1 or not kwargs.get("include_defaults", True):
         return args, kwargs  # a caller that scans one folder only wants that folder only
     given = kwargs.get("include_path") or []
     paths = [str(path) for path in (given if isinstance(given, (list, tuple)) else [given])]

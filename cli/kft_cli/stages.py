@@ -1,0 +1,75 @@
+"""From category files and a recipe to a request for a training stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kft_tasks.category_file import CategoryFile
+from kft_tasks.detection import select
+from kft_tasks.exemplars import ExemplarPool
+from kft_tasks.loading import default_device
+from kft_tasks.models import identify, model_folder, resolve_dtype
+from kft_tasks.questions import Question
+from kft_tasks.sets import open_set
+from kft_train.mixture import build_mixture, check_model
+from kft_train.recipe import Recipe, StageConfig
+from kft_train.request import StageRequest
+from kft_train.texts import Probe
+
+
+def validation_probes(recipe: Recipe, exemplars: ExemplarPool, questions: Sequence[Question]) -> tuple[Probe, ...]:
+    """Validation questions, asked as in the test with the most exemplars that the protocol has."""
+    shots = validation_shots(recipe)
+    return tuple(Probe(one, exemplars.sets(one.type)[0][:shots] if shots else ()) for one in questions)
+
+
+def validation_shots(recipe: Recipe) -> int:
+    """Exemplars of a validation prompt."""
+    most = recipe.protocol_object().shots
+    return max((number for number in recipe.evaluation.shots if number <= most), default=0)
+
+
+def stage_request(
+    recipe: Recipe,
+    stage: StageConfig,
+    *,
+    now: Path,
+    before: Path | None,
+    previous: Path | None,
+    work: Path,
+    output: Path,
+    any_model: bool = False,
+) -> StageRequest:
+    """Select the mixture and put the request together.
+
+    Raises:
+        DataError: a category file that is broken or was made for another model; an empty mixture.
+    """
+    protocol, questions = recipe.protocol_object(), recipe.questions
+    folder = model_folder(recipe.model.id, recipe.model.revision)
+    dtype = resolve_dtype(recipe.model.dtype, default_device())
+    current = CategoryFile(now)
+    check_model(current.header, identify(recipe.model.id, folder, dtype, previous), any_model)
+    earlier = None
+    if before is not None:
+        file = CategoryFile(before)
+        if not any_model and file.header.model.weights != current.header.model.weights:
+            check_model(file.header, identify(recipe.model.id, folder, dtype))
+        earlier = {item.question.id: item.category for item in file}
+    source = open_set(questions.set, questions.path, questions.options)
+    exemplars = ExemplarPool(source.split("exemplars"), protocol, questions.set)
+    validation = list(select(lambda: source.split("validation"), questions.limit.validation)())
+    return StageRequest(
+        stage=stage,
+        adapter=recipe.adapter,
+        protocol=protocol,
+        seed=recipe.seed,
+        model=str(folder),
+        mixture=build_mixture(stage.mixture, list(current), earlier, recipe.seed),
+        validation=validation_probes(recipe, exemplars, validation),
+        work=work,
+        output=output,
+        previous=previous,
+        weights=identify(recipe.model.id, folder, dtype).weights,
+    )

@@ -1,0 +1,232 @@
+"""How numbers and tables look, once, for Markdown and for the terminal.
+
+A cell is plain text, often somebody else's (a model's answer, a file name). It is made harmless here, on the way out.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table as RichTable
+
+Align = Literal["left", "right"]
+NONE = "–"  # what stands where there is no number
+MINUS = "\u2212"
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, bidi marks, zero width, surrogates, private, line ends
+_SPECIAL = re.compile(r"([\\`*_{}\[\]~#$@:])|(www)(?=\.)", re.IGNORECASE)
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns with their alignment, rows of plain text."""
+
+    columns: tuple[tuple[str, Align], ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"A row of {len(row)} cells under {len(self.columns)} columns: {row}")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture beside the document; what it shows stands in the caption, for those who do not see it too."""
+
+    path: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text to be copied."""
+
+    text: str
+    language: str = "text"
+
+
+Block = str | Table | Figure | Code  # a str is a paragraph or list of Markdown, written by us
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+def make_table(columns: str, rows: Sequence[Sequence[str]], caption: str = "") -> Table:
+    """A table from ``"stage | n > | share >"``: ``>`` aligns a column to the right, as numbers are."""
+    heads = [head.strip() for head in columns.split("|")]
+    aligned: list[tuple[str, Align]] = [
+        (head.removesuffix(">").strip(), "right" if head.endswith(">") else "left") for head in heads
+    ]
+    return Table(tuple(aligned), tuple(tuple(row) for row in rows), caption)
+
+
+def visible(text: str, limit: int | None = None) -> str:
+    """One line of text in which nothing is hidden: controls and bidi marks by number, cut to ``limit`` characters."""
+    rest = len(text) - limit if limit is not None else 0
+    if rest > 0:
+        text = text[:limit]
+    text = re.sub(r"\s+", " ", text).strip()
+    shown = "".join(f"⟨U+{ord(char):04X}⟩" if unicodedata.category(char) in _HIDDEN else char for char in text)
+    return f"{shown} … (+{rest:,} characters)" if rest > 0 else shown
+
+
+def plain(text: str, limit: int | None = None) -> str:
+    """Any text as Markdown that shows just this text: no markup, no HTML, no link, no table cell."""
+    escaped = "".join(_ENTITIES.get(char, char) for char in visible(text, limit))
+    # "&#124;" holds a "#" of ours; what it must not become is an escaped one.
+    parts = re.split(r"(&#124;)", escaped)
+    return "".join(part if part == "&#124;" else _SPECIAL.sub(_break, part) for part in parts)
+
+
+def _break(match: re.Match[str]) -> str:
+    return "\\" + match[1] if match[1] else match[2] + "\\"  # "www\." is no link
+
+
+def markdown_table(table: Table) -> str:
+    """The table as GitHub Markdown, with its caption under it."""
+    heads = [plain(head) for head, _ in table.columns]
+    rules = ["---:" if align == "right" else "---" for _, align in table.columns]
+    lines = [heads, rules, *([plain(cell) for cell in row] for row in table.rows)]
+    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{text}\n\n{table.caption}" if table.caption else text
+
+
+def rich_table(table: Table) -> RichTable:
+    """The same table for a terminal."""
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head, align in table.columns:
+        shown.add_column(Text(visible(head)), justify=align)
+    for row in table.rows:
+        shown.add_row(*(Text(visible(cell)) for cell in row))
+    return shown
+
+
+def markdown_document(title: str, sections: Sequence[Section], lead: str = "") -> str:
+    """A whole page of Markdown."""
+    parts = [f"# {title}", *([lead] if lead else [])]
+    for section in sections:
+        parts.append(f"## {section.title}")
+        parts += [_markdown_block(block) for block in section.blocks]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_block(block: Block) -> str:
+    if isinstance(block, Table):
+        return markdown_table(block)
+    if isinstance(block, Figure):
+        return f"![{plain(block.caption)}]({block.path})\n\n*{plain(block.caption)}*"
+    if isinstance(block, Code):
+        return code_block(block)
+    return block
+
+
+def code_block(code: Code) -> str:
+    """A fenced block that its own text cannot end."""
+    runs = re.findall(r"`{3,}", code.text)
+    fence = "`" * max(3, 1 + max((len(run) for run in runs), default=0))
+    lines = "\n".join(visible_line(line) for line in code.text.rstrip("\n").splitlines())
+    return f"{fence}{code.language}\n{lines}\n{fence}"
+
+
+def visible_line(line: str) -> str:
+    """A line of code with its spaces, and no hidden characters."""
+    return "".join(f"⟨U+{ord(char):04X}⟩" if unicodedata.category(char) in _HIDDEN else char for char in line)
+
+
+def print_sections(sections: Sequence[Section], console: Console) -> None:
+    """The same page in a terminal, without figures and code."""
+    from rich.markdown import Markdown
+    from rich.text import Text
+
+    for section in sections:
+        console.print(Text(f"\n{section.title}", style="bold"))
+        for block in section.blocks:
+            shown: RenderableType | None = None
+            if isinstance(block, Table):
+                shown = rich_table(block)
+            elif isinstance(block, str):
+                shown = Markdown(block)
+            if shown is not None:
+                console.print(shown)
+            if isinstance(block, Table) and block.caption:
+                console.print(Markdown(block.caption))
+
+
+def number(value: float | None) -> str:
+    """1,234 or, for what is no whole number, 1,234.5."""
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+
+
+def percent(value: float | None) -> str:
+    """12.3 %."""
+    return NONE if value is None else f"{100 * value:.1f} %"
+
+
+def share(values: Mapping[str, Any]) -> str:
+    """A share with its interval: 12.3 % (9.8 to 15.2)."""
+    if values["share"] is None:
+        return NONE
+    return f"{percent(values['share'])} ({100 * values['low']:.1f} to {100 * values['high']:.1f})"
+
+
+def count_and_share(values: Mapping[str, Any]) -> str:
+    """31 of 120: 25.8 % (18.9 to 34.3)."""
+    if values["share"] is None:
+        return "none of 0"
+    return f"{number(values['count'])} of {number(values['n'])}: {share(values)}"
+
+
+def points(value: float | None) -> str:
+    """A difference of shares: +1.2, −0.4, 0.0 (percentage points)."""
+    if value is None:
+        return NONE
+    rounded = round(100 * value, 1)
+    sign = "+" if rounded > 0 else MINUS if rounded < 0 else ""
+    return f"{sign}{abs(rounded):.1f}"
+
+
+def difference(values: Mapping[str, Any] | None) -> str:
+    """A difference with its interval, in percentage points: +1.2 (−0.4 to +2.9)."""
+    if values is None or values["difference"] is None:
+        return NONE
+    return f"{points(values['difference'])} ({points(values['low'])} to {points(values['high'])})"
+
+
+def p_value(value: float | None) -> str:
+    """0.012, or "< 0.001"."""
+    if value is None:
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def duration(seconds: float | None) -> str:
+    """0.8 s, 42 s, 3 min 05 s, 2 h 07 min."""
+    if seconds is None:
+        return NONE
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
