@@ -97,7 +97,11 @@ class Answers(Protocol):
 
 
 class Answerer(Protocol):
-    """A model that can be asked."""
+    """A model that can be asked.
+
+    Two attributes are optional. ``replays``: true where an answer does not depend on what else is asked, so that an
+    interrupted chunk goes on in the middle. ``together``: that many asks at most in one call, and then in the journal.
+    """
 
     def open(self, asks: Sequence[Ask]) -> Answers:
         """Make asks ready to be answered together."""

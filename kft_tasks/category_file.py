@@ -52,8 +52,27 @@ class QuestionsIdentity:
 
 
 @dataclass(frozen=True)
+class Rescored:
+    """How a category file was made from another one, without the model (see :mod:`kft_tasks.rescore`).
+
+    Attributes:
+        source: SHA-256 of the file that the answers come from.
+        scorer: rule for "right" there; the protocol names the one used here.
+        corrections: digest of the questions whose answers replaced others, or None.
+        corrected: questions whose accepted answers changed.
+        undecided: questions of the source that are not here: its answers do not decide their category any more.
+    """
+
+    source: str
+    scorer: str
+    corrections: str | None = None
+    corrected: int = 0
+    undecided: int = 0
+
+
+@dataclass(frozen=True)
 class Header:
-    """First line of a category file."""
+    """First line of a category file; ``rescored`` is None where the model itself was asked for it."""
 
     kft_version: str
     model: ModelIdentity
@@ -61,6 +80,7 @@ class Header:
     questions: QuestionsIdentity
     exhaustive: bool
     counts: Mapping[str, int]
+    rescored: Rescored | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The header line."""
@@ -73,6 +93,7 @@ class Header:
             "questions": dataclasses.asdict(self.questions),
             "exhaustive": self.exhaustive,
             "counts": {category.value: self.counts.get(category.value, 0) for category in KnowledgeCategory},
+            **({"rescored": dataclasses.asdict(self.rescored)} if self.rescored else {}),
         }
 
 
@@ -174,7 +195,9 @@ class CategoryFile:
                 questions=QuestionsIdentity(**row["questions"]),
                 exhaustive=row["exhaustive"],
                 counts=dict(row["counts"]),
+                rescored=Rescored(**row["rescored"]) if "rescored" in row else None,
             )
+            _check_header(self.header)
         except (KeyError, TypeError, ValueError, UsageError) as error:
             raise DataError(
                 f"{self.path}:1: broken header ({error}). Detect again, or use the kft that wrote it."
@@ -207,6 +230,7 @@ class CategoryFile:
                 sampled_answers=tuple(None if given is None else tuple(given) for given in row["sampled_answers"]),
             )
             protocol = self.header.protocol
+            _check_answers(item, row, protocol)
             decided = decide(
                 item.greedy, item.sampled, greedy_total=protocol.exemplar_sets, sampled_total=protocol.sampled_total
             )
@@ -215,6 +239,41 @@ class CategoryFile:
         if decided is not item.category:
             raise DataError(f"{where}: the counts say {decided}, the line says {item.category}. Detect again.")
         return item
+
+
+def _check_header(header: Header) -> None:
+    """Types and sums, which nothing else would notice until much later."""
+    model, questions = header.model, header.questions
+    texts = [header.kft_version, model.id, model.weights, model.dtype, "" if model.adapter is None else model.adapter]
+    texts += [questions.set, questions.version, questions.split, questions.digest, questions.exemplars]
+    numbers = [questions.count, *header.counts.values()]
+    if rescored := header.rescored:
+        texts += [rescored.source, rescored.scorer, rescored.corrections or ""]
+        if type(rescored.corrected) is not int or type(rescored.undecided) is not int:
+            raise TypeError("a value of the wrong type")
+    if not all(isinstance(text, str) for text in texts) or type(header.exhaustive) is not bool:
+        raise TypeError("a value of the wrong type")
+    if not all(type(number) is int for number in numbers) or sum(numbers) != 2 * questions.count:
+        raise ValueError("the counts do not add up")
+    for name in header.counts:
+        KnowledgeCategory(name)
+
+
+def _check_answers(item: CategorizedQuestion, row: Mapping[str, Any], protocol: Protocol) -> None:
+    """The answers must be those that the counts count: training and reports read both."""
+    counts = [item.greedy.right, item.greedy.asked, item.sampled.right, item.sampled.asked]
+    if not all(type(count) is int for count in counts):
+        raise TypeError("a count that is no number")
+    drawn = [given for given in row["sampled_answers"] if given is not None]
+    if not all(isinstance(given, list) for given in [row["greedy_answers"], row["sampled_answers"], *drawn]):
+        raise TypeError("answers that are no list")
+    greedy = [given for given in item.greedy_answers if given is not None]
+    if not all(isinstance(text, str) for text in [*greedy, *(text for given in drawn for text in given)]):
+        raise TypeError("an answer that is not text")
+    sets = {len(item.greedy_answers), len(item.sampled_answers)}
+    asked = (len(greedy), sum(map(len, drawn)))
+    if sets != {protocol.exemplar_sets} or asked != (item.greedy.asked, item.sampled.asked):
+        raise ValueError("the answers are not as many as the counts say")
 
 
 def _check_counts(path: Path, header: Header, counts: Mapping[str, int]) -> None:

@@ -109,14 +109,18 @@ def detect_chunk(
         return [(index, number) for number in numbers for index in open_ if answers[index][number] is None]
 
     def ready(wave: int, pairs: Sequence[Pair]) -> tuple[Answers, list[int]]:
-        if wave not in opened:
+        if wave not in opened or not opened[wave][1].keys() >= set(pairs):
             asks = [prompts.ask(chunk.questions[index], number) for index, number in pairs]
             opened[wave] = (answerer.open(asks), {pair: place for place, pair in enumerate(pairs)})
         answers, places = opened[wave]
         return answers, [places[pair] for pair in pairs]
 
+    def parts(pairs: list[Pair]) -> list[list[Pair]]:
+        size = getattr(answerer, "together", 0) or len(pairs) or 1
+        return [pairs[start : start + size] for start in range(0, len(pairs), size)]
+
     for wave, numbers in enumerate(waves):
-        if pairs := wanted(numbers, chunk.greedy):
+        for pairs in parts(wanted(numbers, chunk.greedy)):
             answers, places = ready(wave, pairs)
             for (index, number), text in zip(pairs, answers.greedy(places), strict=True):
                 chunk.greedy[index][number] = text
@@ -124,7 +128,7 @@ def detect_chunk(
         if lazy:
             _free(opened, chunk, judge)
     for wave, numbers in enumerate(waves):
-        if protocol.samples and (pairs := wanted(numbers, chunk.sampled)):
+        for pairs in parts(wanted(numbers, chunk.sampled) if protocol.samples else []):
             answers, places = ready(wave, pairs)
             for (index, number), texts in zip(pairs, answers.sample(places), strict=True):
                 chunk.sampled[index][number] = texts

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import heapq
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from kft_tasks.detect import (
 from kft_tasks.errors import DataError, StateError
 from kft_tasks.exemplars import ExemplarPool
 from kft_tasks.journal import Journal
+from kft_tasks.processes import Process, this_process, wait_for
 from kft_tasks.progress import ProgressCallback, silent
 from kft_tasks.protocol import Protocol
 from kft_tasks.questions import Question, QuestionDigest, QuestionSet
@@ -125,7 +126,8 @@ def detect(
     """Detect the category of every question and write the category file ``output``.
 
     Goes on where a killed detection stopped (its journal lies beside the output); a finished category file of the
-    same model, protocol and questions is left as it is.
+    same model, protocol and questions is left as it is. Several processes (RANK and WORLD_SIZE) share the chunks;
+    the first writes the file.
 
     Args:
         answerer: loads the model; called only when there is something to ask. It returns the answerer and the maker
@@ -142,24 +144,26 @@ def detect(
     header = Header(__version__, model, protocol, questions, not lazy, {})
     if output.exists() and not overwrite:
         return _reuse(output, header)
-    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    run = _Run(header, output, chunk_questions, Judge(protocol), lazy)
-    journal = run.journal(rank)
+    process = this_process()
+    if overwrite and output.exists() and process.world > 1:
+        raise StateError(f"{output}: several processes cannot overwrite a file. Remove it first.")
+    run = _Run(header, output, chunk_questions, Judge(protocol), lazy, process)
+    journal = run.journal(process.rank)
     try:
-        todo = run.missing(stream, journal, rank, world)
+        if process.world > 1 and output.exists():  # the others finished what was left while this one began
+            journal.path.unlink()
+            return _reuse(output, header)
+        todo = {number for number in run.missing(stream, [journal]) if process.owns(number)}
         if todo and answerer is not None:
             run.ask(stream, todo, journal, *answerer(), progress)
+        if process.first:
+            for rank in range(1, process.world):
+                run.await_share(stream, dataclasses.replace(process, rank=rank))
+            return run.assemble(stream, journal)
     finally:
         journal.close()
-    if world > 1:
-        _barrier()
-    if rank == 0:
-        result = run.assemble(stream, world)
-    if world > 1:
-        _barrier()
-    if rank != 0:
-        result = DetectionResult(output, CategoryFile(output).header, DetectionCount())
-    return result
+    wait_for(Process(0, process.world), run.path(0), output.exists)
+    return DetectionResult(output, CategoryFile(output).header, DetectionCount())
 
 
 def _reuse(output: Path, header: Header) -> DetectionResult:
@@ -184,30 +188,49 @@ class _Run:
     chunk_questions: int
     judge: Judge
     lazy: bool
+    process: Process
 
     @property
     def folder(self) -> Path:
         return journal_folder(self.output)
 
+    def path(self, rank: int) -> Path:
+        return self.folder / f"{rank}.jsonl"
+
     def journal(self, rank: int) -> Journal:
+        return Journal(self.path(rank), self._about(), keep_unfinished=True)
+
+    def _about(self) -> dict[str, Any]:
         about = self.header.to_json()
         for key in ("counts", "protocol_digest", "kft_version"):
             del about[key]
-        return Journal(self.folder / f"{rank}.jsonl", {**about, "chunk_questions": self.chunk_questions})
+        return {**about, "chunk_questions": self.chunk_questions}
+
+    @contextlib.contextmanager
+    def all_journals(self, own: Sequence[Journal] = ()) -> Iterator[list[Journal]]:
+        """The journals of all processes of this detection, now and before: ``own``, and the others to read."""
+        held = {journal.path for journal in own}
+        paths = [path for path in sorted(self.folder.glob("*.jsonl")) if path not in held]
+        with contextlib.ExitStack() as stack:
+            journals = list(own)
+            for path in paths:
+                journals.append(Journal(path, self._about(), read_only=True))
+                stack.callback(journals[-1].close)
+            yield sorted(journals, key=lambda journal: int(journal.path.stem))
 
     def chunks(self, stream: QuestionStream) -> Iterator[Chunk]:
         return make_chunks(stream(), self.chunk_questions)
 
-    def missing(self, stream: QuestionStream, journal: Journal, rank: int, world: int) -> set[int]:
-        finished = set(journal.finished)
-        if world == 1:  # a run of several processes may be finished by one
-            for path in self.folder.glob("*.jsonl"):
-                if path != journal.path:
-                    other = self.journal(int(path.stem))
-                    finished |= other.finished
-                    other.close()
-        numbers = {chunk.number for chunk in self.chunks(stream)}
-        return {number for number in numbers - finished if number % world == rank}
+    def missing(self, stream: QuestionStream, own: Sequence[Journal] = ()) -> set[int]:
+        with self.all_journals(own) as journals:
+            finished = frozenset[int]().union(*(journal.finished for journal in journals))
+        return {chunk.number for chunk in self.chunks(stream)} - finished
+
+    def await_share(self, stream: QuestionStream, process: Process) -> None:
+        def done() -> bool:
+            return not any(process.owns(number) for number in self.missing(stream))
+
+        wait_for(process, self.path(process.rank), done)
 
     def ask(
         self,
@@ -218,29 +241,34 @@ class _Run:
         prompts: PromptMaker,
         progress: ProgressCallback,
     ) -> None:
-        protocol, total = self.header.protocol, self.header.questions.count
+        protocol = self.header.protocol
+        total = sum(len(chunk.questions) for chunk in self.chunks(stream) if self.process.owns(chunk.number))
         count = DetectionCount()
         done = 0
-        for chunk in self.chunks(stream):
-            if chunk.number not in todo:
+        replays = getattr(answerer, "replays", False)
+        if not replays:
+            journal.drop_unfinished()
+        with self.all_journals([journal]) as journals:
+            for chunk in self.chunks(stream):
+                if chunk.number not in todo:
+                    done += len(chunk.questions) if self.process.owns(chunk.number) else 0
+                    continue
+                chunk.clear(protocol.exemplar_sets)
+                if replays:
+                    _replay(chunk, journals, journal, protocol)
+                before, wall, cpu = dataclasses.asdict(answerer.tokens), time.perf_counter(), time.process_time()
+                for kind, pairs in detect_chunk(chunk, prompts, answerer, protocol, self.judge, lazy=self.lazy):
+                    journal.append(chunk, kind, pairs)
+                    progress(done, total, count.line())
+                cost = {key: value - before[key] for key, value in dataclasses.asdict(answerer.tokens).items()}
+                cost |= {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+                journal.finish(chunk, cost)
+                count.add(finish(chunk, self.judge), protocol)
                 done += len(chunk.questions)
-                continue
-            chunk.clear(protocol.exemplar_sets)
-            before, wall, cpu = dataclasses.asdict(answerer.tokens), time.perf_counter(), time.process_time()
-            for kind, pairs in detect_chunk(chunk, prompts, answerer, protocol, self.judge, lazy=self.lazy):
-                journal.append(chunk, kind, pairs)
                 progress(done, total, count.line())
-            cost = {key: value - before[key] for key, value in dataclasses.asdict(answerer.tokens).items()}
-            cost |= {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
-            journal.finish(chunk, cost)
-            count.add(finish(chunk, self.judge), protocol)
-            done += len(chunk.questions)
-            progress(done, total, count.line())
 
-    def assemble(self, stream: QuestionStream, world: int) -> DetectionResult:
-        paths = sorted(self.folder.glob("*.jsonl"))
-        journals = [self.journal(int(path.stem)) for path in paths]
-        try:
+    def assemble(self, stream: QuestionStream, own: Journal) -> DetectionResult:
+        with self.all_journals([own]) as journals:
             count = DetectionCount()
             for item in self._items(stream, journals):
                 count.add([item], self.header.protocol)
@@ -251,10 +279,8 @@ class _Run:
                 for spent in journal.costs():
                     for key, value in spent.items():
                         cost[key] += value
-        finally:
-            for journal in journals:
-                journal.close()
-        shutil.rmtree(self.folder)
+        with contextlib.suppress(OSError):  # another process looks into the folder, or was about to begin in it
+            shutil.rmtree(self.folder)
         return DetectionResult(self.output, header, count, cost)
 
     def _items(self, stream: QuestionStream, journals: list[Journal]) -> Iterator[CategorizedQuestion]:
@@ -266,10 +292,15 @@ class _Run:
             yield from finish(chunk, self.judge)
 
 
-def _barrier() -> None:
-    from accelerate import PartialState
-
-    PartialState().wait_for_everyone()
+def _replay(chunk: Chunk, journals: Sequence[Journal], own: Journal, protocol: Protocol) -> None:
+    """Take up answers of a chunk that was not finished, and record them anew, so that the chunk stands there whole."""
+    for journal in journals:
+        journal.replay(chunk, protocol.exemplar_sets)
+    places = [(index, number) for index in range(len(chunk.questions)) for number in range(protocol.exemplar_sets)]
+    if greedy := [(index, number) for index, number in places if chunk.greedy[index][number] is not None]:
+        own.append(chunk, "greedy", greedy)
+    if sampled := [(index, number) for index, number in places if chunk.sampled[index][number] is not None]:
+        own.append(chunk, "sampled", sampled)
 
 
 def journal_folder(output: Path) -> Path:

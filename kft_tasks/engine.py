@@ -138,7 +138,7 @@ class Engine:
                 f"prompt and answer of {longest} tokens exceed the sliding window of {self.window}."
             )
         chosen = [0] * len(prompts) if groups is None else groups
-        return Pack(self, prompts, chosen, max_tokens=max_tokens, stop=tuple(stop), top_k=top_k)
+        return Pack(self, prompts, chosen, max_tokens=max_tokens, stop=tuple(filter(None, stop)), top_k=top_k)
 
     def forward(
         self,

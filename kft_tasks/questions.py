@@ -48,7 +48,7 @@ class Question:
 
 def content_id(set_name: str, type_: str, question: str) -> str:
     """An id from content: the same on every machine, in every row order."""
-    return f"{set_name}-{type_}-{hashlib.blake2b(question.encode(), digest_size=5).hexdigest()}"
+    return f"{set_name}-{type_}-{hashlib.blake2b(question.encode(), digest_size=8).hexdigest()}"
 
 
 def parse_question(row: Mapping[str, Any], where: str, *, set_name: str = "questions", split: str = "") -> Question:

@@ -46,7 +46,8 @@ def gumbel(keys: U64, step: int, tokens: npt.NDArray[np.int64]) -> F64:
     with np.errstate(over="ignore"):
         state = _mix(keys + _GOLDEN * np.uint64(step + 1))[:, None]
         bits = _mix(_mix(state ^ (tokens.astype(np.uint64) * _GOLDEN)))
-    uniform = ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    # 52 bits: with 53 the half is rounded away near 1, and a uniform of exactly 1 would be infinite noise
+    uniform = ((bits >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
     noise: F64 = -np.log(-np.log(uniform))
     return noise
 

@@ -1,15 +1,25 @@
-"""Scorers: pure functions ``(answer given, accepted answers) -> bool``, named for what they compute."""
+"""Scorers: pure functions ``(answer given, accepted answers, question) -> bool``, named for what they compute."""
 
 from __future__ import annotations
 
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from kft_tasks.errors import UsageError, suggest
+from kft_tasks.matching import answer_in_sentence, answer_match, answer_stated
+from kft_tasks.spelling import spell
 
-Scorer = Callable[[str, Sequence[str]], bool]
+
+class Scorer(Protocol):
+    """Judges an answer given by the accepted answers; some rules also read the question."""
+
+    def __call__(self, given: str, answers: Sequence[str], question: str = "") -> bool:
+        """Is the answer right?"""
+        ...
+
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation + "\u2018\u2019\u201c\u201d\u2013\u2014\u2026")
@@ -24,7 +34,7 @@ def normalize(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
-def exact_match(given: str, answers: Sequence[str]) -> bool:
+def exact_match(given: str, answers: Sequence[str], question: str = "") -> bool:
     """Is the normalised answer equal to one of the accepted answers?
 
     An accepted answer that normalises to nothing ("The", "?") is compared as it stands, so that an empty
@@ -34,7 +44,7 @@ def exact_match(given: str, answers: Sequence[str]) -> bool:
     return any(normal == normalize(answer) if normalize(answer) else given.strip() == answer for answer in answers)
 
 
-def answer_contained(given: str, answers: Sequence[str]) -> bool:
+def answer_contained(given: str, answers: Sequence[str], question: str = "") -> bool:
     """Do the words of one accepted answer stand in the answer given, whole and in order? ("17" is not in "1789")"""
     padded = f" {normalize(given)} "
     return any(normal and f" {normal} " in padded for normal in map(normalize, answers))
@@ -47,12 +57,12 @@ def token_f1(given: str, answer: str) -> float:
     return 2 * shared / (len(left) + len(right)) if shared else 0.0
 
 
-def f1(given: str, answers: Sequence[str]) -> bool:
+def f1_at_least_half(given: str, answers: Sequence[str], question: str = "") -> bool:
     """Is the SQuAD F1 with one accepted answer at least 0.5?"""
     return any(token_f1(given, answer) >= 0.5 for answer in answers)
 
 
-def paper_substring(given: str, answers: Sequence[str]) -> bool:
+def paper_substring(given: str, answers: Sequence[str], question: str = "") -> bool:
     """Is the first gold answer a substring, lower-cased? Rule of the Gradual Learning scripts, for comparison only.
 
     It counts "not Mark Twain" as "Mark Twain" and finds "17" in "1789".
@@ -60,11 +70,21 @@ def paper_substring(given: str, answers: Sequence[str]) -> bool:
     return answers[0].lower() in given.lower()
 
 
+def spelled_match(given: str, answers: Sequence[str], question: str = "") -> bool:
+    """Is the answer given one of the accepted answers, spelled in another way? See :func:`kft_tasks.spelling.spell`."""
+    words = spell(given)
+    return bool(words) and any(words == spell(answer) for answer in answers)
+
+
 SCORERS: dict[str, Scorer] = {
     "exact_match": exact_match,
+    "spelled_match": spelled_match,
+    "answer_match": answer_match,
+    "answer_stated": answer_stated,
     "answer_contained": answer_contained,
-    "f1": f1,
+    "f1_at_least_half": f1_at_least_half,
     "paper_substring": paper_substring,
+    "answer_in_sentence": answer_in_sentence,
 }
 
 

@@ -23,7 +23,7 @@ _STYLE = {
     "figure.constrained_layout.use": True,
     "svg.hashsalt": "kft",
 }
-_DPI = 130
+_DPI = 120
 
 FIGURES = ("categories.png", "transitions.png", "test_accuracy.png", "validation.png")
 
@@ -43,7 +43,7 @@ def draw_figures(report: Mapping[str, Any], folder: Path) -> list[Path]:
     with style.context(["default", _STYLE]):  # whatever the user's matplotlibrc says
         for name, draw in zip(FIGURES, drawings, strict=True):
             path = folder / name
-            draw(report).savefig(path, dpi=_DPI, metadata={"Software": None})
+            draw(report).savefig(path, dpi=_DPI, metadata={"Software": None}, pil_kwargs={"optimize": True})
             paths.append(path)
     return paths
 
@@ -147,7 +147,7 @@ def draw_test_accuracy(report: Mapping[str, Any]) -> Any:
     axes.set_ylabel("right answers, %")
     axes.set_xlabel(f"point of the run (n = {test['n']:,} test questions at each; bars: 95 % interval)")
     _percent_axis(axes, test["accuracy"])
-    axes.legend(frameon=False)
+    figure.legend(loc="outside upper center", ncols=len(shots), frameon=False)
     return figure
 
 
@@ -172,11 +172,13 @@ def _percent_axis(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
 def draw_validation(report: Mapping[str, Any]) -> Any:
     """Validation accuracy by epoch, a panel for each stage, the chosen epoch marked."""
     stages = report["stages"]
-    figure = _figure(1.6 + 3.1 * len(stages), 3.6)
+    figure = _figure(2 + 3.1 * max(len(stages), 2), 3.8)
     panels = figure.subplots(1, len(stages), squeeze=False, sharey=True)[0]
     for axes, stage in zip(panels, stages, strict=True):
         _validation_panel(axes, stage)
     _percent_axis(panels[0], [row for stage in stages for row in stage["epochs"]])
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
     panels[0].set_ylabel(f"{stages[0]['scorer']} on validation, %")
     return figure
 
@@ -184,7 +186,7 @@ def draw_validation(report: Mapping[str, Any]) -> Any:
 def _validation_panel(axes: Any, stage: Mapping[str, Any]) -> None:
     rows = stage["epochs"]
     epochs = [row["epoch"] for row in rows]
-    _error_bars(axes, epochs, rows, 0, "with 95 % interval")
+    _error_bars(axes, epochs, rows, 0, "after the epoch, with 95 % interval")
     chosen = next(row for row in rows if row["epoch"] == stage["chosen_epoch"])
     axes.plot(
         chosen["epoch"],
@@ -203,4 +205,3 @@ def _validation_panel(axes: Any, stage: Mapping[str, Any]) -> None:
     axes.set_xlabel(f"epoch (n = {rows[0]['n']:,} questions)")
     axes.yaxis.grid(True, color="#DDDDDD", linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")

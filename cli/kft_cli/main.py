@@ -18,6 +18,8 @@ COMMANDS = {
     "demo": "Run the whole method on an embedded model and embedded questions.",
     "run": "Run a recipe: detect, train in two stages, evaluate, report.",
     "detect": "Find out how well a model knows each question; write a category file.",
+    "rescore": "Score stored answers again, by another rule or with corrected answers; no model.",
+    "certainty": "Show what cheaper protocols would have found, and what a re-test would change.",
     "train": "Train one stage of a recipe from category files.",
     "eval": "Measure plain greedy accuracy on a split.",
     "report": "Write the report of a finished run.",

@@ -98,7 +98,9 @@ def comparable(name: str, first_detection: Mapping[str, int], chain: Sequence[Ma
 def paper_runs() -> list[dict[str, Any]]:
     """The paper's runs, see :func:`comparable`."""
     runs = load_paper()["runs"]
-    return [comparable(f"paper, run {run['name']}", run["first_detection"]["counts"], run["transitions"]) for run in runs]
+    return [
+        comparable(f"paper, run {run['name']}", run["first_detection"]["counts"], run["transitions"]) for run in runs
+    ]
 
 
 def _count(matrix: NamedMatrix, chosen: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ class RunData:
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """Consecutive points, then first and last where there are more than two."""
-        pairs = list(zip(self.points, self.points[1:], strict=False))
+        pairs = list(itertools.pairwise(self.points))
         return pairs if len(pairs) < 2 else [*pairs, (self.points[0], self.points[-1])]
 
 
@@ -109,10 +110,11 @@ def read_run(folder: Path) -> RunData:
     detections = {point: reader.detection(f"detect-{point}") for point in points}
     retest, first = reader.detection_if_there(RETEST), reader.detection_if_there(TEST_CATEGORIES)
     _check_detections(folder, detections, retest, first)
-    stages = tuple(reader.stage(before, after) for before, after in zip(points, points[1:], strict=False))
+    stages = tuple(reader.stage(before, after) for before, after in itertools.pairwise(points))
     _check_mixtures(folder, stages, detections)
     answers = {point: reader.answers(point, recipe.evaluation.shots) for point in points}
     _check_answers(folder, answers)
+    _check_unseen(folder, answers["base"], stages)
     return RunData(
         folder=folder,
         recipe=recipe,
@@ -138,7 +140,7 @@ def command_of(about: Mapping[str, Any]) -> str:
 
 
 def question_digest(answered: Sequence[Answered]) -> str:
-    """Digest of what was asked, in the order of ids: two runs with the same one can be compared question by question."""
+    """Digest of what was asked, in the order of ids: runs with the same one can be compared question by question."""
     return digest_of([[item.id, item.question, *item.answers] for item in answered])
 
 
@@ -168,8 +170,7 @@ class _Reader:
         mixture = read_mixture(self.need(f"{after}/mixture.jsonl"))
         path = self.need(f"{after}/training.json")
         training = read_json(path)
-        wanted = ("epochs", "chosen_epoch", "better_than_start", "cost")
-        if not isinstance(training, dict) or any(key not in training for key in wanted):
+        if not _is_training_log(training):
             raise DataError(
                 f"{path}: is not the log of a training stage. Remove {path.parent} and go on with: {self.command}"
             )
@@ -202,6 +203,15 @@ class _Reader:
             steps.append({**step, "step": name})
             del self.digests[f"{name}/step.json"]  # clock times: not a thing that repeats
         return steps
+
+
+def _is_training_log(training: Any) -> bool:
+    if not isinstance(training, dict) or {"better_than_start", "cost"} - set(training):
+        return False
+    epochs = training.get("epochs")
+    if not isinstance(epochs, list) or not all({"epoch", "right", "asked"} <= set(row) for row in epochs):
+        return False
+    return training.get("chosen_epoch") in [row["epoch"] for row in epochs]
 
 
 def _step_names(folder: Path, points: Sequence[str]) -> list[str]:
@@ -257,3 +267,14 @@ def _check_answers(folder: Path, answers: Mapping[str, Mapping[int, Sequence[Ans
                 f"{folder}/evaluate-{point}/answers.jsonl: other test questions ({number} shots) than evaluate-base. "
                 f"Remove {folder}/evaluate-{point} and run again."
             )
+
+
+def _check_unseen(folder: Path, answers: Mapping[int, Sequence[Answered]], stages: Sequence[Stage]) -> None:
+    tested = {item.id for items in answers.values() for item in items}
+    for stage in stages:
+        for item in stage.mixture.items:
+            if item.question.id in tested:
+                raise DataError(
+                    f"{folder / stage.name}/mixture.jsonl: question {item.question.id!r} was trained on and is a test "
+                    "question. Keep the splits of the question set apart and run again."
+                )

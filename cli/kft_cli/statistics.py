@@ -167,11 +167,8 @@ def _newcombe_phi(both: int, lost: int, gained: int, neither: int) -> float:
     if product == 0:
         return 0.0
     cross = both * neither - lost * gained
-    if cross > 0:
-        cross_corrected = max(cross - (both + lost + gained + neither) / 2, 0.0)
-    else:
-        cross_corrected = float(cross)
-    return cross_corrected / math.sqrt(product)
+    corrected = max(cross - (both + lost + gained + neither) / 2, 0.0) if cross > 0 else float(cross)
+    return corrected / math.sqrt(product)
 
 
 def mcnemar_exact_p(lost: int, gained: int) -> float:
@@ -188,7 +185,7 @@ def mcnemar_exact_p(lost: int, gained: int) -> float:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """p values corrected for how many comparisons are shown together (Holm 1979, Scand. J. Statistics 6)."""
+    """Values of p, corrected for how many comparisons are shown together (Holm 1979, Scand. J. Statistics 6)."""
     adjusted = [0.0] * len(ps)
     running = 0.0
     for position, index in enumerate(sorted(range(len(ps)), key=lambda index: ps[index])):

@@ -5,22 +5,26 @@ A cell is plain text, often somebody else's (a model's answer, a file name). It 
 
 from __future__ import annotations
 
+import io
 import re
+import shutil
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
     from rich.table import Table as RichTable
 
 Align = Literal["left", "right"]
 NONE = "–"  # what stands where there is no number
 MINUS = "\u2212"
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, bidi marks, zero width, surrogates, private, line ends
-_SPECIAL = re.compile(r"([\\`*_{}\[\]~#$@:])|(www)(?=\.)", re.IGNORECASE)
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}
+# Markdown's own characters; an underscore within a word, a lone colon and a lone "<" mean nothing there.
+_SPECIAL = re.compile(
+    r"(?P<escape>[\\`*\[\]~$]|(?<![^\W_])_|_(?![^\W_])|:(?=//))|(?P<link>www)(?=\.)|(?P<entity>[&|]|<(?=[A-Za-z/!?]))",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -85,14 +89,13 @@ def visible(text: str, limit: int | None = None) -> str:
 
 def plain(text: str, limit: int | None = None) -> str:
     """Any text as Markdown that shows just this text: no markup, no HTML, no link, no table cell."""
-    escaped = "".join(_ENTITIES.get(char, char) for char in visible(text, limit))
-    # "&#124;" holds a "#" of ours; what it must not become is an escaped one.
-    parts = re.split(r"(&#124;)", escaped)
-    return "".join(part if part == "&#124;" else _SPECIAL.sub(_break, part) for part in parts)
+    return _SPECIAL.sub(_harmless, visible(text, limit))
 
 
-def _break(match: re.Match[str]) -> str:
-    return "\\" + match[1] if match[1] else match[2] + "\\"  # "www\." is no link
+def _harmless(match: re.Match[str]) -> str:
+    if match["entity"]:  # an entity holds in every renderer, also within a table cell
+        return f"&#{ord(match['entity'])};"
+    return match["link"] + "\\" if match["link"] else "\\" + match["escape"]  # "www\." is no link
 
 
 def markdown_table(table: Table) -> str:
@@ -131,7 +134,7 @@ def _markdown_block(block: Block) -> str:
     if isinstance(block, Table):
         return markdown_table(block)
     if isinstance(block, Figure):
-        return f"![{plain(block.caption)}]({block.path})\n\n*{plain(block.caption)}*"
+        return f"![figure]({block.path})\n\n*{plain(block.caption)}*"
     if isinstance(block, Code):
         return code_block(block)
     return block
@@ -150,23 +153,23 @@ def visible_line(line: str) -> str:
     return "".join(f"⟨U+{ord(char):04X}⟩" if unicodedata.category(char) in _HIDDEN else char for char in line)
 
 
-def print_sections(sections: Sequence[Section], console: Console) -> None:
-    """The same page in a terminal, without figures and code."""
+def terminal_text(sections: Sequence[Section], width: int | None = None) -> str:
+    """The same page for a terminal, without figures and code, as wide as the terminal is."""
+    from rich.console import Console
     from rich.markdown import Markdown
     from rich.text import Text
 
+    width = width or shutil.get_terminal_size((120, 24)).columns
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, color_system=None, force_terminal=False, legacy_windows=False)
     for section in sections:
-        console.print(Text(f"\n{section.title}", style="bold"))
+        console.print(Text(f"\n{section.title}\n" if section.title else ""))
         for block in section.blocks:
-            shown: RenderableType | None = None
             if isinstance(block, Table):
-                shown = rich_table(block)
-            elif isinstance(block, str):
-                shown = Markdown(block)
-            if shown is not None:
-                console.print(shown)
-            if isinstance(block, Table) and block.caption:
-                console.print(Markdown(block.caption))
+                console.print(rich_table(block))
+            if text := block.caption if isinstance(block, Table) else block if isinstance(block, str) else "":
+                console.print(Markdown(text))
+    return "\n".join(line.rstrip() for line in stream.getvalue().strip("\n").splitlines())
 
 
 def number(value: float | None) -> str:
@@ -181,15 +184,20 @@ def percent(value: float | None) -> str:
     return NONE if value is None else f"{100 * value:.1f} %"
 
 
+def change(value: float | None) -> str:
+    """+24.0 %, −13.0 %."""
+    return NONE if value is None else f"{points(value)} %"
+
+
 def share(values: Mapping[str, Any]) -> str:
-    """A share with its interval: 12.3 % (9.8 to 15.2)."""
+    """A share with its interval: 12.3 % (9.8–15.2)."""
     if values["share"] is None:
         return NONE
-    return f"{percent(values['share'])} ({100 * values['low']:.1f} to {100 * values['high']:.1f})"
+    return f"{percent(values['share'])} ({100 * values['low']:.1f}–{100 * values['high']:.1f})"
 
 
 def count_and_share(values: Mapping[str, Any]) -> str:
-    """31 of 120: 25.8 % (18.9 to 34.3)."""
+    """31 of 120: 25.8 % (18.9–34.3)."""
     if values["share"] is None:
         return "none of 0"
     return f"{number(values['count'])} of {number(values['n'])}: {share(values)}"

@@ -79,11 +79,13 @@ def _wrap(manager):
 def _report_unparsed(manager):
     """lm-eval skips a YAML file that does not parse in silence; a broken one of ours must not vanish."""
     folder = _folder()
-    known = {os.path.realpath(str(entry.yaml_path)) for entry in manager._index.values() if entry.yaml_path}
-    for root, _, files in os.walk(folder or ""):
+    if folder is None or not _among(folder, _as_list(manager.include_path)):
+        return  # this manager was not to look there
+    for root, _, files in os.walk(folder):
         for name in files:
-            path = os.path.realpath(os.path.join(root, name))
-            if name.endswith(".yaml") and not name.startswith("_") and path not in known and known:
+            # a file is called after its task; the user may have put another task of that name in its place
+            if name.endswith(".yaml") and not name.startswith("_") and name[: -len(".yaml")] not in manager._index:
+                path = os.path.join(root, name)
                 sys.stderr.write("kft: %s does not parse, its task is missing. Reinstall kft.\n" % (path,))
 
 
@@ -96,13 +98,20 @@ def _folder():
     return os.path.join(next(iter(spec.submodule_search_locations)), "lm_eval_tasks")
 
 
+def _as_list(given):
+    return [str(path) for path in (given if isinstance(given, (list, tuple)) else [given] if given else [])]
+
+
+def _among(folder, paths):
+    return any(os.path.realpath(path) == os.path.realpath(folder) for path in paths)
+
+
 def _with_folder(args, kwargs):
     folder = _folder()
     if folder is None or len(args) > 1 or not kwargs.get("include_defaults", True):
         return args, kwargs  # a caller that scans one folder only wants that folder only
-    given = kwargs.get("include_path") or []
-    paths = [str(path) for path in (given if isinstance(given, (list, tuple)) else [given])]
-    if any(os.path.realpath(path) == os.path.realpath(folder) for path in paths):
+    paths = _as_list(kwargs.get("include_path"))
+    if _among(folder, paths):
         return args, kwargs
     return args, {**kwargs, "include_path": [folder, *paths]}
 

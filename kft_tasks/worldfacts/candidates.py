@@ -106,7 +106,8 @@ def _currency_answers(country: Country) -> tuple[tuple[str, ...], str, str]:
     default = " ".join([*country.currency_name.split()[:-1], country.currency_name.split()[-1].lower()])
     names = list(facts.CURRENCY_NAMES.get(code, [default]))
     unit = names[0].split()[-1]
-    if code not in facts.NO_BARE_UNIT:
+    names = [name for name in names if name.lower() not in facts.AMBIGUOUS_UNITS]
+    if unit.lower() not in facts.AMBIGUOUS_UNITS:
         names.append(unit)
     if code not in facts.SHARED_CURRENCIES:
         names.append(f"{country.name} {unit}")

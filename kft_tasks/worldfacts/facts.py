@@ -261,13 +261,16 @@ CURRENCY_NAMES = {
     "XAF": ["Central African CFA franc", "CFA franc", "CFA", "FCFA", "franc CFA"],
     "XCD": ["Eastern Caribbean dollar", "East Caribbean dollar", "EC dollar"],
     "XOF": ["West African CFA franc", "CFA franc", "CFA", "FCFA", "franc CFA"],
-    "YER": ["Yemeni rial", "riyal"],
+    "YER": ["Yemeni rial"],
     "ZAR": ["South African rand"],
 }
 # Shared by several countries, so that "<country> <unit>" is no name for it.
 SHARED_CURRENCIES = ("AUD", "CHF", "EUR", "USD", "XAF", "XCD", "XOF")
-# The bare unit ("franc", "dollar") is no sufficient answer: it is the first part that the question asks for.
-NO_BARE_UNIT = ("XAF", "XOF", "XCD")
+# Units of three or more different currencies: "dollar" alone does not say which, and is no accepted answer.
+AMBIGUOUS_UNITS = (
+    "dinar", "dirham", "dollar", "franc", "krone", "kroner", "krona", "kronor", "króna", "peso", "pound", "rial", "riyal",
+    "rupee", "shilling",
+)  # fmt: skip
 
 # Units for "Which country uses the ... as its currency?": one country only, name not made from the country's.
 UNIQUE_UNITS = {

@@ -45,14 +45,33 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
     """Folder of a tiny random model by architecture, made once."""
     from tiny import make_tiny_model
 
+    from kft_tasks.models import quiet_transformers
+
     root = tmp_path_factory.mktemp("tiny")
 
     def folder(architecture: str) -> Path:
         if not (root / architecture).is_dir():
-            make_tiny_model(root / architecture, architecture)
+            with quiet_transformers():
+                _liven(make_tiny_model(root / architecture, architecture))
         return root / architecture
 
     return folder
+
+
+def _liven(folder: Path) -> None:
+    """Let the layers outweigh the embeddings, so that answers differ: a random model tends to repeat its last token."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    outputs = ("o_proj.weight", "down_proj.weight", "dense.weight", "dense_4h_to_h.weight")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(outputs):
+                parameter *= 8
+            elif "gemma2" in str(folder) and "post_" in name:
+                parameter += 7  # these norms undo the scale of what they are given
+    model.save_pretrained(folder)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -25,4 +26,4 @@ def command(runs: tuple[Path, ...], as_json: bool) -> None:
     if as_json:
         print_json(data)
     else:
-        click.echo(render_comparison(data))
+        click.echo(render_comparison(data, terminal=sys.stdout.isatty()))

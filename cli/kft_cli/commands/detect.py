@@ -80,16 +80,17 @@ def command(**values: Any) -> None:
 
 
 def _show(data: dict[str, Any]) -> None:
-    from kft_cli.statistics import wilson_interval
-    from kft_cli.tables import Table
+    from kft_cli.statistics import wilson_share
+    from kft_cli.tables import Section, make_table, terminal_text
 
     total = data["questions"]["count"]
     rows = []
     for category, count in data["counts"].items():
-        share = wilson_interval(count, total)
-        rows.append([category, f"{count:,}", f"{share.value:.1%}", f"{share.low:.1%} to {share.high:.1%}"])
+        share = wilson_share(count, total)
+        rows.append([category, f"{count:,}", f"{share.share:.1%}", f"{share.low:.1%} to {share.high:.1%}"])
     title = f"{data['model']['id']} on {data['questions']['set']} ({data['questions']['split']}), n = {total:,}"
-    click.echo(Table(title, ["Category", "Questions", "Share", "95 % interval"], rows).to_text())
+    table = make_table("Category | Questions > | Share > | 95 % interval >", rows)
+    click.echo(terminal_text([Section(title, (table,))]))
     made, saved = data["generations"]["made"], data["generations"]["saved"]
     cost = data["cost"]
     narrate(

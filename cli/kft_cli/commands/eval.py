@@ -31,8 +31,8 @@ def command(**values: Any) -> None:
     \b
     Example: kft eval --model smollm2-135m --adapter runs/demo/stage2/adapter --limit 200
     """
-    from kft_cli.statistics import wilson_interval
-    from kft_cli.tables import Table
+    from kft_cli.statistics import wilson_share
+    from kft_cli.tables import Section, make_table, terminal_text
     from kft_tasks.asking import PromptMaker
     from kft_tasks.detection import select
     from kft_tasks.errors import UsageError
@@ -59,9 +59,9 @@ def command(**values: Any) -> None:
         write_answers(values["output"], answered)
     results = []
     for number in shots:
-        share = wilson_interval(sum(item.right for item in answered if item.shots == number), len(questions))
+        share = wilson_share(sum(item.right for item in answered if item.shots == number), len(questions))
         results.append(
-            {"shots": number, "n": len(questions), "accuracy": share.value, "low": share.low, "high": share.high}
+            {"shots": number, "n": len(questions), "accuracy": share.share, "low": share.low, "high": share.high}
         )
     if values["as_json"]:
         print_json({"model": values["model"], "set": source.name, "split": values["split"], "results": results})
@@ -70,6 +70,7 @@ def command(**values: Any) -> None:
         [str(r["shots"]), f"{r['n']:,}", f"{r['accuracy']:.1%}", f"{r['low']:.1%} to {r['high']:.1%}"] for r in results
     ]
     title = f"Greedy {protocol.scorer} of {values['model']} on {source.name} ({values['split']})"
-    click.echo(Table(title, ["Shots", "n", "Accuracy", "95 % interval"], rows).to_text())
+    table = make_table("Shots > | n > | Accuracy > | 95 % interval >", rows)
+    click.echo(terminal_text([Section(title, (table,))]))
     if values["output"]:
         narrate(f"Answers: {values['output']}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,4 +75,4 @@ def execute(recipe: Recipe, output: Path, *, as_json: bool) -> None:
 
 
 def _command_line() -> list[str]:
-    return [shlex.quote(word) for word in ("kft", *sys.argv[1:])]
+    return ["kft", *sys.argv[1:]]

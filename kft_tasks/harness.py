@@ -1,0 +1,103 @@
+"""Answers through the own generation of any lm-eval model: other engines, and models that kft's engine does not cover."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kft_tasks.asking import Ask
+from kft_tasks.engine import TokenCount
+from kft_tasks.errors import KftError, UnavailableError, UsageError
+from kft_tasks.prompts import get_template
+from kft_tasks.protocol import Protocol
+from kft_tasks.seeded import generate, sample_seed, takes_seeds
+
+_TOGETHER = 512  # asks that an engine gets at once: enough to keep it busy, not too many to lose
+
+
+class HarnessAnswerer:
+    """Answers from any lm-eval model's own ``generate_until``.
+
+    Attributes:
+        replays: every engine but transformers' own, whose samples depend on the batch, goes on in the middle of a
+            chunk after an interruption.
+        together: asks a call; answers reach the journal that often.
+    """
+
+    def __init__(self, lm: Any, protocol: Protocol) -> None:
+        from lm_eval.models.huggingface import HFLM
+
+        self.lm = lm
+        self.protocol = protocol
+        self.tokens = TokenCount()
+        self._local = isinstance(lm, HFLM)
+        self._seeds = takes_seeds(lm)
+        self.replays = not self._local
+        self.together = 0 if self._local else 4 * max(4, lm._concurrent) if hasattr(lm, "_concurrent") else _TOGETHER
+
+    def open(self, asks: Sequence[Ask]) -> HarnessAnswers:
+        """Nothing is prefilled; the asks are kept."""
+        if not all(type(ask.prompt) is str for ask in asks):  # without a tokenizer lm-eval sends messages as JSON
+            raise UsageError("A server's chat template is not known here. Add --backend-args tokenizer=FOLDER.")
+        return HarnessAnswers(self, asks)
+
+    def generate(self, asks: Sequence[Ask], *, sampled: bool, repeats: int) -> list[list[str]]:
+        """One list of answers an ask.
+
+        Raises:
+            UnavailableError: the engine failed.
+        """
+        from lm_eval.api.instance import Instance
+
+        settings = self._settings(sampled)
+        requests = []
+        for index, ask in enumerate(asks):
+            for number in range(repeats):
+                own = settings | ({"seed": sample_seed(ask.key, number)} if sampled and self._seeds else {})
+                requests.append(Instance("generate_until", {}, (ask.prompt, own), index, (None, index, 1)))
+        if self._local:
+            import torch
+
+            torch.manual_seed(asks[0].key % (1 << 63))  # the same calls give the same samples
+        try:
+            texts = [text.strip() for text in generate(self.lm, requests)]
+        except KftError:
+            raise
+        except Exception as error:  # every engine and HTTP client raises its own kinds
+            reason = " ".join(str(error).split())[:300]
+            raise UnavailableError(
+                f"{type(self.lm).__name__} gave no answers ({type(error).__name__}: {reason}). When that is mended, "
+                "run the same command again; what was answered is kept."
+            ) from error
+        return [texts[start : start + repeats] for start in range(0, len(texts), repeats)]
+
+    def _settings(self, sampled: bool) -> dict[str, Any]:
+        """A model's or server's own generation settings leak in through whatever is not named here."""
+        protocol = self.protocol
+        stop = list(get_template(protocol.template).stop)
+        chosen: dict[str, Any] = {"until": stop, "max_gen_toks": protocol.max_tokens, "do_sample": sampled}
+        if sampled:  # sglang's class samples a greedy request too if it has a temperature
+            chosen |= {"temperature": protocol.temperature, "top_k": protocol.top_k}
+        return chosen | {"repetition_penalty": 1.0, "top_p": 1.0}
+
+
+class HarnessAnswers:
+    """Asks to a :class:`HarnessAnswerer`."""
+
+    def __init__(self, answerer: HarnessAnswerer, asks: Sequence[Ask]) -> None:
+        self._answerer = answerer
+        self._asks = asks
+
+    def greedy(self, which: Sequence[int]) -> list[str]:
+        """Greedy answers."""
+        given = self._answerer.generate([self._asks[index] for index in which], sampled=False, repeats=1)
+        return [texts[0] for texts in given]
+
+    def sample(self, which: Sequence[int]) -> list[tuple[str, ...]]:
+        """Sampled answers."""
+        repeats = self._answerer.protocol.samples
+        given = self._answerer.generate([self._asks[index] for index in which], sampled=True, repeats=repeats)
+        return [tuple(texts) for texts in given]
+
+    def keep(self, which: Sequence[int]) -> None:
+        """Nothing is cached."""

@@ -1,0 +1,367 @@
+from __future__ import annotations
+
+import filecmp
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kft_cli.figures import FIGURES
+from kft_cli.render import render_report
+from kft_cli.report import build_report, read_report, summarize, write_report
+from markdown_it import MarkdownIt
+from report_helpers import H, M, U, W, large_run, make_recipe, make_run, small_run
+
+from kft_tasks.errors import DataError, StateError
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return build_report(small_run(tmp_path_factory.mktemp("run") / "small"))
+
+
+def counts(share: dict[str, Any]) -> tuple[int, int]:
+    return share["count"], share["n"]
+
+
+def test_categories_are_counted_at_each_point(report: dict[str, Any]) -> None:
+    found = {point: [share["count"] for share in shares.values()] for point, shares in report["categories"].items()}
+    assert found == {"base": [3, 3, 2, 2], "stage1": [4, 3, 2, 1], "stage2": [4, 3, 2, 1]}
+
+
+def test_movements_of_consecutive_points_and_of_the_whole_run(report: dict[str, Any]) -> None:
+    names = ("upgraded", "forgotten", "never_right_any_more", "downgraded", "unchanged")
+    found = {
+        (step["before"], step["after"]): [counts(step["movement"][name]) for name in names]
+        for step in report["transitions"]
+    }
+    assert found == {
+        ("base", "stage1"): [(4, 7), (1, 3), (0, 3), (1, 8), (5, 10)],
+        ("stage1", "stage2"): [(2, 6), (1, 4), (0, 4), (2, 9), (6, 10)],
+        ("base", "stage2"): [(6, 7), (2, 3), (1, 3), (2, 8), (2, 10)],
+    }
+    assert report["transitions"][2]["matrix"]["MaybeKnown"] == {
+        "HighlyKnown": 3,
+        "MaybeKnown": 0,
+        "WeaklyKnown": 0,
+        "Unknown": 0,
+    }
+
+
+def test_the_control_is_compared_on_the_same_questions(report: dict[str, Any]) -> None:
+    assert counts(report["control"]["movement"]["upgraded"]) == (2, 7)
+    assert counts(report["control"]["movement"]["forgotten"]) == (1, 3)
+    against = report["transitions"][2]["against_control"]
+    assert [against["upgraded"][key] for key in ("both", "lost", "gained", "neither")] == [2, 0, 4, 1]
+    assert against["upgraded"]["mcnemar_p"] == 0.125
+    assert against["upgraded"]["holm_p"] == 0.5  # four comparisons are shown
+    assert [against["forgotten"][key] for key in ("both", "lost", "gained", "neither")] == [1, 0, 1, 1]
+    assert report["transitions"][1]["against_control"] is None  # the control starts from the base model
+
+
+def test_test_accuracy_and_its_paired_change(report: dict[str, Any]) -> None:
+    test = report["test"]
+    assert test["n"] == 8
+    found = {(row["point"], row["shots"]): row["count"] for row in test["accuracy"]}
+    assert found == {
+        ("base", 4): 4,
+        ("stage1", 4): 5,
+        ("stage2", 4): 6,
+        ("base", 0): 2,
+        ("stage1", 0): 3,
+        ("stage2", 0): 2,
+    }
+    row = next(
+        row for row in test["differences"] if (row["shots"], row["before"], row["after"]) == (4, "base", "stage2")
+    )
+    assert [row[key] for key in ("both", "lost", "gained", "neither")] == [3, 1, 3, 1]
+    assert (row["difference"], row["mcnemar_p"], row["holm_p"]) == (0.25, 0.625, 1.0)
+    assert report["verdict"]["test"] == [
+        {"shots": 4, "outcome": "no clear change"},
+        {"shots": 0, "outcome": "no clear change"},
+    ]
+
+
+def test_test_accuracy_by_first_category_and_type(report: dict[str, Any]) -> None:
+    rows = [row for row in report["test"]["by_category"] if row["shots"] == 4]
+    assert [(row["group"], row["n"], row["gained"], row["lost"]) for row in rows] == [
+        ("HighlyKnown", 2, 0, 1),
+        ("MaybeKnown", 3, 1, 0),
+        ("WeaklyKnown", 1, 1, 0),
+        ("Unknown", 2, 1, 0),
+    ]
+    assert [(row["group"], row["n"]) for row in report["test"]["by_type"]] == [("capital", 8), ("capital", 8)]
+
+
+def test_stages_tell_what_they_trained_on_and_which_epoch_was_kept(report: dict[str, Any]) -> None:
+    first, second = report["stages"]
+    assert first["parts"] == [
+        {"name": "maybe_known", "available": 3, "taken": 3, "reasons": {"MaybeKnown now": 3}},
+    ]
+    assert [(part["name"], part["available"], part["taken"]) for part in second["parts"]] == [
+        ("still_maybe_known", 1, 1),
+        ("upgraded", 1, 1),
+        ("replay", 4, 0),
+    ]
+    assert (first["chosen_epoch"], first["better_than_start"], counts(first["epochs"][2])) == (2, True, (26, 50))
+    assert (second["chosen_epoch"], second["better_than_start"]) == (1, False)
+
+
+def test_trained_and_untrained_questions_are_told_apart(report: dict[str, Any]) -> None:
+    span = report["trained"][0]
+    found = {(row["trained"], row["category"]): (row["movement"], counts(row["share"])) for row in span["rows"]}
+    assert found == {
+        (True, "MaybeKnown"): ("upgraded", (2, 3)),
+        (False, "HighlyKnown"): ("forgotten", (1, 3)),
+        (False, "WeaklyKnown"): ("upgraded", (1, 2)),
+        (False, "Unknown"): ("upgraded", (1, 2)),
+        (False, "all below HighlyKnown"): ("upgraded", (2, 4)),
+    }
+    assert counts(span["rows"][0]["control"]) == (1, 3)
+    assert (report["trained"][2]["before"], report["trained"][2]["after"]) == ("base", "stage2")
+
+
+def test_examples_show_the_answers_given(report: dict[str, Any]) -> None:
+    examples = report["examples"]
+    assert (examples["upgraded"]["n"], examples["forgotten"]["n"]) == (6, 2)
+    by_id = {example["id"]: example for example in examples["upgraded"]["shown"]}
+    assert by_id["train-0006"]["before"]["given"] == [{"answer": "wrong", "times": 4}]
+    assert by_id["train-0006"]["after"]["given"] == [{"answer": "gold 6", "times": 1}, {"answer": "wrong", "times": 1}]
+    assert by_id["train-0006"]["trained_in"] == ["stage2"]
+    assert by_id["train-0003"]["trained_in"] == ["stage1"]
+
+
+def test_cost_is_summed_over_all_steps(report: dict[str, Any]) -> None:
+    cost = report["cost"]
+    assert [row["step"] for row in cost["steps"]] == [
+        "detect-base",
+        "retest-base",
+        "test-categories",
+        "evaluate-base",
+        "stage1",
+        "detect-stage1",
+        "evaluate-stage1",
+        "stage2",
+        "detect-stage2",
+        "evaluate-stage2",
+    ]
+    assert cost["total"]["seconds"] == 183.0
+    assert (cost["total"]["made"], cost["total"]["saved"], cost["total"]["trained"]) == (508, 3640, 10_000)
+
+
+def test_the_report_is_json_and_says_how_to_repeat_the_run(report: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(report)) == report
+    repeat = report["repeat"]
+    assert repeat["command"] == "kft run tiny.yaml --output runs/tiny"
+    assert repeat["seeds"] == {"recipe": 3, "protocol": 3, "retest of the base model": 4}
+    assert repeat["digests"]["adapter after stage2"] == "02" * 32
+    assert "name: tiny" in repeat["recipe"]
+
+
+def test_markdown_has_all_sections_in_order_and_no_raw_html(report: dict[str, Any]) -> None:
+    text = render_report(report)
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [
+        "What was run",
+        "What the model knows: categories of the training questions",
+        "What moved: category before and after",
+        "Test accuracy",
+        "What each stage trained on",
+        "Trained and untrained questions",
+        "Examples",
+        "Cost",
+        "How to repeat it",
+        "Beside the paper",
+    ]
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(text)
+    assert not [token for token in tokens if "html" in token.type]
+    assert "**Test accuracy did not clearly change from the base model to stage2.**" in text
+    assert "This stage did not beat its starting point" in text
+    assert "None" not in text
+    assert "nan" not in text.lower().split()
+
+
+def test_a_clear_rise_is_called_one_and_a_clear_fall_too(tmp_path: Path) -> None:
+    detections = {point: [H, M, W, U] for point in ("base", "stage1", "stage2")}
+    worse, better = [False] * 20, [True] * 20
+    answers = {
+        "base": {4: worse, 0: better},
+        "stage1": {4: worse, 0: better},
+        "stage2": {4: better, 0: worse},
+    }
+    report = build_report(make_run(tmp_path / "run", detections, answers))
+    assert [row["outcome"] for row in report["verdict"]["test"]] == ["rose", "fell"]
+    text = render_report(report)
+    assert "test accuracy rose with 4 exemplars in the prompt, and fell with no exemplars in the prompt." in text
+    assert "+100.0 percentage points" in text
+
+
+def test_a_gain_without_exemplars_that_may_be_form_is_not_sold_as_knowledge(tmp_path: Path) -> None:
+    detections = {point: [H, M, W, U] for point in ("base", "stage1", "stage2")}
+    few, none = [True] * 18 + [False] * 2, [False] * 20
+    answers = {"base": {4: few, 0: none}, "stage1": {4: few, 0: few}, "stage2": {4: few, 0: few}}
+    text = render_report(build_report(make_run(tmp_path / "run", detections, answers)))
+    assert "did not clearly change with 4 exemplars in the prompt, and rose with no exemplars in the prompt." in text
+    assert "may be the form of an answer" in text
+    assert "already answered 18 of them right" in text
+
+
+def test_a_missing_control_is_stated_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    report = build_report(small_run(tmp_path / "run", retest=None, first=None))
+    assert report["control"] is None
+    assert report["test"]["by_category"] is None
+    text = render_report(report)
+    assert text.count("**No control was run") == 2
+    assert "kft run tiny.yaml --output runs/tiny --set evaluation.retest=true" in text
+    assert "--set evaluation.first_categories=true" in text
+    assert "by chance |" not in text
+
+
+def test_a_run_of_one_stage_has_one_transition(tmp_path: Path) -> None:
+    recipe = make_recipe(stages=[{"name": "only", "mixture": [{"name": "all"}]}], evaluation={"shots": [0]})
+    answers = {"base": {0: [True, False]}, "only": {0: [True, True]}}
+    run = make_run(
+        tmp_path / "run",
+        {"base": [M, U], "only": [H, U]},
+        answers,
+        recipe=recipe,
+        validation={"only": [10, 20]},
+    )
+    report = build_report(run)
+    assert [(step["before"], step["after"]) for step in report["transitions"]] == [("base", "only")]
+    assert len(report["trained"]) == 1
+    text = render_report(report)
+    assert "none of 0" in text  # nothing was HighlyKnown, so nothing could be forgotten
+    assert write_report(run).is_file()
+
+
+def test_the_same_run_gives_the_same_bytes_whatever_the_users_matplotlibrc(tmp_path: Path) -> None:
+    import matplotlib
+
+    run = large_run(tmp_path / "run")
+    first = write_report(run, tmp_path / "one").parent
+    shutil.copytree(run, tmp_path / "elsewhere")
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black"}):
+        second = write_report(tmp_path / "elsewhere", tmp_path / "two").parent
+    names = ["report.json", "report.md", *(f"figures/{name}" for name in FIGURES)]
+    assert filecmp.cmpfiles(first, second, names, shallow=False) == (names, [], [])
+    found = sorted(str(path.relative_to(first)) for path in first.rglob("*") if path.is_file())
+    assert found == sorted(names)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_report_can_be_rendered_again_from_its_json(tmp_path: Path) -> None:
+    path = write_report(small_run(tmp_path / "run"))
+    assert path == tmp_path / "run" / "report" / "report.md"
+    assert render_report(read_report(path.with_name("report.json"))) == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_an_old_report_is_replaced_and_a_foreign_folder_is_not(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run")
+    report = write_report(run).parent
+    (report / "old.png").touch()
+    write_report(run)
+    assert not (report / "old.png").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("keep", encoding="utf-8")
+    with pytest.raises(StateError, match="not a report"):
+        write_report(run, tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").read_text(encoding="utf-8") == "keep"
+
+
+HOSTILE = "a|b\n\n# x <script>alert(1)</script> \u202e ```\n[l](http://e) " + "z" * 10_000
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_hostile_answers_do_not_break_the_report(tmp_path: Path) -> None:
+    path = write_report(small_run(tmp_path / "run", wrong=HOSTILE, types=("cap|ital <b>",)))
+    text = path.read_text(encoding="utf-8")
+    assert "<script" not in text
+    assert "\u202e" not in text
+    assert "z" * 200 not in text
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(text)
+    assert not [token for token in tokens if "html" in token.type]
+    assert len(re.findall(r"^## ", text, re.MULTILINE)) == 10
+    shown = [token.content for token in tokens if token.type == "inline" and "script" in token.content]
+    assert shown
+    assert len(json.dumps(read_report(path.with_name("report.json")))) < 100_000
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "recipe.yaml",
+        "detect-stage1/categories.jsonl",
+        "evaluate-stage2/answers.jsonl",
+        "stage1/mixture.jsonl",
+        "stage2/training.json",
+        "detect-base/step.json",
+    ],
+)
+def test_a_missing_part_is_named_with_the_command_that_makes_it(tmp_path: Path, name: str) -> None:
+    run = small_run(tmp_path / "run")
+    (run / name).unlink()
+    with pytest.raises(DataError, match=re.escape(name)) as error:
+        build_report(run)
+    assert "kft run tiny.yaml --output runs/tiny" in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"better_than_start": true, "cost": {}, "epochs": []}'])
+def test_a_broken_training_log_is_named(tmp_path: Path, content: str) -> None:
+    run = small_run(tmp_path / "run")
+    (run / "stage1" / "training.json").write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match="not the log of a training stage"):
+        build_report(run)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"run\.json"):
+        build_report(tmp_path)
+
+
+def test_parts_of_another_run_are_refused(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run")
+    other = large_run(tmp_path / "other")
+    shutil.rmtree(run / "detect-stage1")
+    shutil.copytree(other / "detect-stage1", run / "detect-stage1")
+    with pytest.raises(DataError, match=r"detect-stage1.*another questions"):
+        build_report(run)
+
+
+def test_other_test_questions_at_one_point_are_refused(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run")
+    shutil.copy(large_run(tmp_path / "other") / "evaluate-stage1" / "answers.jsonl", run / "evaluate-stage1")
+    with pytest.raises(DataError, match="other test questions"):
+        build_report(run)
+
+
+def test_a_test_question_in_a_mixture_is_refused(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run")
+    path = run / "stage1" / "mixture.jsonl"
+    path.write_text(path.read_text(encoding="utf-8").replace("train-0003", "test-0003"), encoding="utf-8")
+    with pytest.raises(DataError, match="test-0003"):
+        build_report(run)
+
+
+def test_a_retest_with_the_same_seed_is_called_no_control(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run")
+    shutil.copy(run / "detect-base" / "categories.jsonl", run / "retest-base" / "categories.jsonl")
+    assert "it is no control" in render_report(build_report(run))
+
+
+def test_the_summary_fits_a_terminal(report: dict[str, Any]) -> None:
+    text = summarize(report, 100)
+    assert "Test accuracy did not clearly change" in text
+    assert max(len(line) for line in text.splitlines()) <= 100
+    assert "**" not in text
+
+
+def test_importing_report_and_comparison_loads_no_heavy_library() -> None:
+    code = "import sys, kft_cli.report, kft_cli.compare; print({'torch', 'matplotlib', 'scipy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
