@@ -111,29 +111,35 @@ def _covered(request: Any) -> bool:
         return False
     settings = request.arguments[1]
     neutral = settings.get("top_p", 1.0) == 1.0 and settings.get("repetition_penalty", 1.0) == 1.0
-    return set(settings) <= _ENGINE_KEYS and neutral
+    return set(settings) <= _ENGINE_KEYS and "max_gen_toks" in settings and neutral
 
 
 def _groups(requests: Sequence[KnowledgeInstance]) -> Iterator[list[KnowledgeInstance]]:
-    """Requests that go into one pack: neighbours in type, as `kft detect --exhaustive` takes them together."""
-    by_question: dict[tuple[str, str, float], dict[int, list[KnowledgeInstance]]] = {}
+    """Requests that go into one pack: neighbours in type, as `kft detect --exhaustive` takes them together.
+
+    Tasks never share a pack: two may ask the same question with other exemplars, another template or temperature.
+    """
+    by_task: dict[str, dict[tuple[str, str], dict[int, list[KnowledgeInstance]]]] = {}
     for request in requests:
         assert request.ask is not None
-        settings = request.arguments[1]
-        key = (request.question_type, request.ask.question_id, settings["max_gen_toks"])
-        by_question.setdefault(key, {}).setdefault(request.ask.exemplar_set, []).append(request)
-    ordered = sorted(by_question.items(), key=lambda item: item[0][0])
-    for start in range(0, len(ordered), CHUNK_QUESTIONS):
-        chunk = [sets for _, sets in ordered[start : start + CHUNK_QUESTIONS]]
-        for wave in make_waves(max(number for sets in chunk for number in sets) + 1):
-            if group := [request for number in wave for sets in chunk for request in sets.get(number, ())]:
-                yield group
+        sets = by_task.setdefault(str(request.task_name), {}).setdefault(
+            (request.question_type, request.ask.question_id), {}
+        )
+        sets.setdefault(request.ask.exemplar_set, []).append(request)
+    for by_question in by_task.values():
+        ordered = sorted(by_question.items(), key=lambda item: item[0][0])
+        for start in range(0, len(ordered), CHUNK_QUESTIONS):
+            chunk = [sets for _, sets in ordered[start : start + CHUNK_QUESTIONS]]
+            for wave in make_waves(max(number for sets in chunk for number in sets) + 1):
+                if group := [request for number in wave for sets in chunk for request in sets.get(number, ())]:
+                    yield group
 
 
 def _answer(lm: Any, engine: Engine, group: Sequence[KnowledgeInstance]) -> dict[int, list[str]]:
     asks = {request.ask.key: request.ask for request in group if request.ask is not None}
     place = {key: index for index, key in enumerate(asks)}
     settings = group[0].arguments[1]
+    until = settings.get("until") or ()
     sampled = [request for request in group if request.arguments[1]["do_sample"]]
     greedy = [request for request in group if not request.arguments[1]["do_sample"]]
     prompts = encode(lm, [ask.prompt for ask in asks.values()])
@@ -144,7 +150,7 @@ def _answer(lm: Any, engine: Engine, group: Sequence[KnowledgeInstance]) -> dict
         pack = engine.open(
             prompts,
             max_tokens=settings["max_gen_toks"],
-            stop=settings["until"],
+            stop=(until,) if isinstance(until, str) else until,
             top_k=max((request.arguments[1]["top_k"] for request in sampled), default=1),
             groups=[ask.group for ask in asks.values()],
         )

@@ -16,6 +16,7 @@ from kft_tasks.protocol import Protocol
 from kft_tasks.questions import Question, parse_question
 
 FORMAT = "kft-categories/1"
+SERVED = "served:"  # begins the "weights" of a model behind a server, which nobody here can see
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,10 @@ class ModelIdentity:
 
     Attributes:
         id: as the user named it (alias, hub id or folder).
-        weights: SHA-256 over the weight files.
+        weights: SHA-256 over the weight files; of a served model "served:" and its name, the weights being unknown.
         adapter: SHA-256 over the adapter's weights and configuration, or None.
-        dtype: precision it ran in; bfloat16 and float32 can differ in a few categories.
+        dtype: precision it ran in; bfloat16 and float32 can differ in a few categories. With another engine than
+            kft's own its name stands before: "vllm:bfloat16".
     """
 
     id: str

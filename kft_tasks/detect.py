@@ -69,25 +69,23 @@ class Judge:
     def __init__(self, protocol: Protocol) -> None:
         self._protocol = protocol
         self._scorer: Scorer = get_scorer(protocol.scorer)
-        self._memory: dict[tuple[str, tuple[str, ...]], bool] = {}
+        self._memory: dict[tuple[str, tuple[str, ...], str], bool] = {}
 
-    def right(self, given: str, answers: tuple[str, ...]) -> bool:
-        """Score one answer; equal questions to the scorer are asked once."""
-        key = (given, answers)
+    def right(self, given: str, question: Question) -> bool:
+        """Score one answer; what the scorer was asked before is not asked again."""
+        key = (given, question.answers, question.question)
         if key not in self._memory:
             if len(self._memory) > 100_000:
                 self._memory.clear()
-            self._memory[key] = self._scorer(given, answers)
+            self._memory[key] = self._scorer(*key)
         return self._memory[key]
 
     def categorized(self, chunk: Chunk, index: int) -> CategorizedQuestion | None:
         """The record of one question of a chunk, or None while it is undecided."""
         question = chunk.questions[index]
         greedy, sampled = chunk.greedy[index], chunk.sampled[index]
-        right = [None if given is None else self.right(given, question.answers) for given in greedy]
-        hits = [
-            None if given is None else sum(self.right(text, question.answers) for text in given) for given in sampled
-        ]
+        right = [None if given is None else self.right(given, question) for given in greedy]
+        hits = [None if given is None else sum(self.right(text, question) for text in given) for given in sampled]
         return categorize(question, self._protocol, greedy, sampled, right, hits)
 
 
@@ -146,8 +144,8 @@ def _free(opened: dict[int, tuple[Answers, dict[Pair, int]]], chunk: Chunk, judg
 
 
 def _any_right(chunk: Chunk, judge: Judge, index: int) -> bool:
-    accepted = chunk.questions[index].answers
-    return any(text is not None and judge.right(text, accepted) for text in chunk.greedy[index])
+    question = chunk.questions[index]
+    return any(text is not None and judge.right(text, question) for text in chunk.greedy[index])
 
 
 @dataclass

@@ -33,7 +33,7 @@ from kft_tasks.detect import (
     finish,
     make_chunks,
 )
-from kft_tasks.errors import DataError, StateError
+from kft_tasks.errors import DataError, StateError, UsageError
 from kft_tasks.exemplars import ExemplarPool
 from kft_tasks.journal import Journal
 from kft_tasks.processes import Process, this_process, wait_for
@@ -134,7 +134,8 @@ def detect(
             of prompts.
 
     Raises:
-        StateError: ``output`` or its journal belongs to another detection, or another process is at work on it.
+        StateError: ``output`` or its journal belongs to another detection, or another process is at work on it, or
+            one of several processes stopped.
     """
     from kft_tasks import __version__
 
@@ -145,8 +146,8 @@ def detect(
     if output.exists() and not overwrite:
         return _reuse(output, header)
     process = this_process()
-    if overwrite and output.exists() and process.world > 1:
-        raise StateError(f"{output}: several processes cannot overwrite a file. Remove it first.")
+    if overwrite and process.world > 1:  # no process could tell the old file from the new
+        raise UsageError(f"--overwrite with several processes: remove {output} instead.")
     run = _Run(header, output, chunk_questions, Judge(protocol), lazy, process)
     journal = run.journal(process.rank)
     try:

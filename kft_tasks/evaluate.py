@@ -56,7 +56,7 @@ def evaluate(
             ]
             for index, given in zip(part, answerer.open(asks).greedy(range(len(part))), strict=True):
                 question = questions[index]
-                right = scorer(given, question.answers)
+                right = scorer(given, question.answers, question.question)
                 answered[index] = Answered(
                     question.id, question.type, question.question, question.answers, number, given, right
                 )

@@ -11,6 +11,7 @@ from kft_tasks.errors import KftError, UnavailableError, UsageError
 from kft_tasks.prompts import get_template
 from kft_tasks.protocol import Protocol
 from kft_tasks.seeded import generate, sample_seed, takes_seeds
+from kft_tasks.served import check_sampling, is_served
 
 _TOGETHER = 512  # asks that an engine gets at once: enough to keep it busy, not too many to lose
 
@@ -60,6 +61,8 @@ class HarnessAnswerer:
 
             torch.manual_seed(asks[0].key % (1 << 63))  # the same calls give the same samples
         try:
+            if self.protocol.samples and is_served(self.lm):  # better known before all greedy answers are paid for
+                check_sampling(self.lm, Instance("generate_until", {}, (asks[0].prompt, self._settings(True)), 0))
             texts = [text.strip() for text in generate(self.lm, requests)]
         except KftError:
             raise

@@ -21,15 +21,15 @@ def _set(words: str) -> frozenset[str]:
 _DENIALS = _set(
     "not no never nor neither none nobody nothing without except unlike instead rather than or either whether "
     "isnt arent wasnt werent doesnt dont didnt hasnt havent hadnt cant cannot couldnt wont wouldnt shouldnt aint "
-    "unknown unsure uncertain unclear unlikely incorrect wrong false hardly formerly previously "
+    "near outside unknown unsure uncertain unclear unlikely incorrect wrong false hardly formerly previously "
     "maybe perhaps possibly might may could should if but although fake fictional such including"
 )
 _LINKS = _set("is was are were be been being has had does did do in by as called named known")
 # Say nothing by themselves. "i think" leads up to an answer, "maybe" leaves it open.
 _FILLERS = _LINKS | _set(
     "of on at to for from with and it its this that these those there he him his she her they them their who which "
-    "what where i we you think believe guess sure yes answer correct would be question definitely certainly "
-    "located situated found born died also"
+    "what where i im we you think believe guess sure probably yes answer correct would be question definitely "
+    "certainly located situated found born died also"
 )
 _STOP_WORDS = _FILLERS | _DENIALS | ARTICLES | _set("about into over under after before between during than then so")
 _TITLES = _set("sir dr doctor mr mrs ms miss prof professor dame lord lady")
@@ -44,11 +44,22 @@ _PART_OF_DATE = re.compile(r"[md]\d{1,2}$")
 _PARENTHESIS = re.compile(r"\s*[(\[][^()\[\]]*(?:[)\]]|$)")
 _SENTENCE_END = re.compile(r"(?<=[a-z\d)]{3})[.!?]+(?:\s+(?=[A-Z\"'])|\s*$)")
 _SIDE_CLAUSE = re.compile(r",\s*(?:in\s+)?(?:which|who|whose|where|specifically|namely|also|a|an|the)\b.*$", re.S)
+_ASIDE = re.compile(r",\s*(?:also|which|who|whose|where|a|an|the)\b[^,]*,")
 _WHERE = re.compile(r"\b(?:where|which (?:city|town|place|village)|what (?:city|town|place|village))\b", re.I)
 _PLACE_TAIL = re.compile(r"^(?P<head>[^,]+),\s*(?P<larger>[A-Z][\w.'’-]*(?:\s[\w.'’-]+){0,2}(?P<more>,[^,]+)?)[\s.]*$")
 _VERB = r"(?:is|are|was|were|do|does|did|has|have|had|can|could)\b"
 _KIND_ASKED = re.compile(rf"\b(?:which|what)\s+((?!{_VERB})[\w.-]+(?:\s[\w.-]+){{0,3}}?)(?:\s+{_VERB}|\s*\?)", re.I)
-_WHOLES = _set("city town village state province county republic kingdom island municipality")
+_KIND_COUNTED = re.compile(r"\bhow many\s+(\w+)", re.I)
+_WHOLES = _set("city town village state province county country republic kingdom island municipality")
+_PARTS = _set("part region area half side centre center heart middle")
+_QUARTERS = _set(
+    "north south east west northern southern eastern western central northeast northwest southeast southwest "
+    "northeastern northwestern southeastern southwestern sub saharan"
+)
+_BETWEEN_ITEMS = re.compile(r",\s*and\s|\s+and\s|[,;/]")
+_LISTED = re.compile(r",.*\band\b|\band/or\b")
+_SEGMENT_END = re.compile(r"[,;:\"“”]|\s[-–—]\s")
+_RELATIVE_CLAUSE = re.compile(r",\s*(?:in\s+)?(?:which|who|whose|where)\b.*$", re.S)
 _LOWER_CASE = re.compile(r"\b[a-z]{3,}\b")
 
 
@@ -58,27 +69,54 @@ def answer_match(given: str, answers: Sequence[str], question: str = "") -> bool
     Added may be words of the question in a sentence ("The capital of France is Paris."), fillers, a remark in
     parentheses, further sentences, and the larger place where a place is asked for ("Paris, France").
     """
-    return any(_amounts_to(claim, answers, question) for claim in _claims(given, question))
+    if any(_amounts_to(claim, answers, question) for claim in _claims(given, question)):
+        return True
+    items = _BETWEEN_ITEMS.split(given)  # "Greek and Turkish" where both are accepted
+    return len(items) > 1 and all(_amounts_to(item, answers, question) for item in items)
 
 
 def answer_stated(given: str, answers: Sequence[str], question: str = "") -> bool:
     """As :func:`answer_match`, or does a sentence state one accepted answer among more, undenied and not in a list?
 
-    The answer must come after a verb and must not be one that the question has already.
+    The answer must come after a verb, must not be part of a longer name ("West Virginia", "United States Army"), and
+    must not be one that the question has already.
     """
     if answer_match(given, answers, question):
         return True
     sentence = _SENTENCE_END.split(_PARENTHESIS.sub("", given))[0]
-    sentence = re.sub(r",\s*(?:in\s+)?(?:which|who|whose|where)\b.*$", "", sentence)
-    words, asked = spell(sentence), spell(question)
-    start = next((place for place, word in enumerate(words) if word in _LINKS), len(words))
-    if not asked or _lists(sentence) or not _DENIALS.isdisjoint(words):
+    sentence = _RELATIVE_CLAUSE.sub("", sentence)
+    asked = spell(question)
+    if not asked or _LISTED.search(sentence) or _denies(spell(sentence)):
         return False
+    segments = _after_verb([spell(segment) for segment in _SEGMENT_END.split(sentence)])
     return any(
-        find(words, sought, start) >= 0 and find(asked, sought) < 0
+        find(asked, sought) < 0 and any(_stands_by_itself(words, sought, answer, asked) for words in segments)
         for answer in answers
         for sought in _forms(answer, question)
     )
+
+
+def _after_verb(segments: list[Words]) -> list[Words]:
+    """What comes after the first verb or preposition, with that word."""
+    for number, words in enumerate(segments):
+        if (start := next((place for place, word in enumerate(words) if word in _LINKS), None)) is not None:
+            return [words[start:], *segments[number + 1 :]]
+    return []
+
+
+def _stands_by_itself(words: Words, sought: Words, answer: str, asked: Words) -> bool:
+    """Not "the sister of Ivanka Trump" for "Ivanka Trump"; "in the state of Texas" is still Texas."""
+    place = find(words, sought)
+    if place < 0:
+        return False
+    before, after = words[:place], words[place + len(sought) :]
+    if after and after[0] not in _STOP_WORDS | _COMPANY_FORMS | _KINDS:
+        return False
+    if not before or answer[0].islower():  # "an American actor"
+        return True
+    if before[-1] == "of":
+        return len(before) > 1 and before[-2] in _WHOLES | _PARTS | set(asked)
+    return before[-1] in _STOP_WORDS | _WHOLES
 
 
 def answer_in_sentence(given: str, answers: Sequence[str], question: str = "") -> bool:
@@ -98,10 +136,6 @@ def answer_in_sentence(given: str, answers: Sequence[str], question: str = "") -
     return any(find(spell(answer), core) >= 0 for answer in answers)
 
 
-def _lists(sentence: str) -> bool:
-    return bool(re.search(r",.*\band\b|\band/or\b", sentence))
-
-
 def _claims(given: str, question: str) -> Iterator[str]:
     """The answer given, and what it is without remarks, further sentences, side clauses and the larger place."""
     yield given
@@ -111,7 +145,7 @@ def _claims(given: str, question: str) -> Iterator[str]:
         return  # a remark or a later sentence takes the answer back
     if sentence != given:
         yield sentence
-    if (clause := _SIDE_CLAUSE.sub("", sentence)) != sentence:
+    if (clause := _SIDE_CLAUSE.sub("", _ASIDE.sub(" ", sentence))) != sentence:
         yield clause
     if (tail := _PLACE_TAIL.match(sentence)) and (
         (_WHERE.search(question) and _one_place(tail["more"])) or _repeats(tail["larger"], question)
@@ -135,8 +169,10 @@ def _amounts_to(claim: str, answers: Sequence[str], question: str) -> bool:
         said = tuple(single if (single := singular(word)) in common else word for word in words) if common else words
         for sought in _forms(answer, question):
             place = find(said, sought)
-            if place >= 0 and _nothing_else(said[:place], said[place + len(sought) :], sought, question):
-                return True
+            while place >= 0:
+                if _nothing_else(said[:place], said[place + len(sought) :], sought, question):
+                    return True
+                place = find(said, sought, place + 1)
     return False
 
 
@@ -144,38 +180,61 @@ def _nothing_else(before: Words, after: Words, sought: Words, question: str) -> 
     """Is what stands around the answer of no substance?"""
     if not before and not after:
         return True
-    if not (_DENIALS.isdisjoint(before) and _DENIALS.isdisjoint(after)) or _STOP_WORDS.issuperset(sought):
-        return False  # "It is not I", "I am sure": iodine's symbol is not among what was said
+    if _denies(before) or _denies(after):
+        return False
+    concluding = not after and before[-1] in _LINKS
+    if _STOP_WORDS.issuperset(sought):
+        return concluding  # "Its symbol is I", while "I am sure" does not give iodine's
     asked = spell(question)
-    fillers = _FILLERS | _kind_asked(question)
-    ahead, behind = set(_without_title(before, sought, asked)) - fillers, set(after) - fillers
+    kind = _kind_asked(question)
+    fillers = _FILLERS | kind
+    ahead, behind = set(_without_title(before, sought, asked, kind)) - fillers, set(after) - fillers
     behind -= _COMPANY_FORMS | _KINDS
     if _YEAR.match(sought[0]):
         behind = {word for word in behind if not _PART_OF_DATE.match(word)}  # "14 July 1789" for 1789
     if not ahead and not behind:
         return True
-    if not (ahead | behind) <= set(asked) or _LINKS.isdisjoint(before + after):
+    if _LINKS.isdisjoint(before + after) or not {singular(word) for word in ahead | behind} <= _singulars(asked):
         return False
-    if find(asked, sought) < 0:
-        return True  # a sentence in the words of the question
-    return not after and before[-1] in _LINKS  # "The capital of Katsina State is Katsina"
+    # A sentence in the words of the question. If these have the answer, "The capital of Katsina State is Katsina".
+    return concluding or find(asked, sought) < 0
 
 
-def _without_title(before: Words, sought: Words, asked: Words) -> Words:
+def _denies(words: Words) -> bool:
+    return not _DENIALS.isdisjoint(words) or find(words, ("used", "to")) >= 0
+
+
+@lru_cache(maxsize=1 << 14)
+def _singulars(words: Words) -> frozenset[str]:
+    return frozenset(map(singular, words))
+
+
+def _without_title(before: Words, sought: Words, asked: Words, kind: frozenset[str]) -> Words:
     """What stands before the answer, less what belongs to it: "President", "the city of", "about"."""
-    if before[-1:] and before[-1] in _TITLES | _RANKS:
+    if not before:
+        return before
+    if before[-1] in _TITLES | _RANKS or (before[-1] in _APPROXIMATE and _NUMBER.match(sought[0])):
         return before[:-1]
-    if before[-1:] == ("of",) and len(before) > 1 and before[-2] in _WHOLES and before[-2] not in asked:
-        return before[:-2]
-    if before[-1:] and before[-1] in _APPROXIMATE and _NUMBER.match(sought[0]):
-        return before[:-1]
+    if "continent" in kind:
+        return _drop_last(before, _QUARTERS)  # "North Africa" is in Africa
+    if before[-1] == "of" and len(before) > 1:
+        if before[-2] in _PARTS:
+            return _drop_last(before[:-2], _QUARTERS)
+        if before[-2] in _WHOLES and before[-2] not in asked:
+            return before[:-2]
     return before
+
+
+def _drop_last(words: Words, which: frozenset[str]) -> Words:
+    while words and words[-1] in which:
+        words = words[:-1]
+    return words
 
 
 @lru_cache(maxsize=1 << 14)
 def _kind_asked(question: str) -> frozenset[str]:
     """The "music label" of "Which music label is ...?": these words may stand beside the answer."""
-    match = _KIND_ASKED.search(question)
+    match = _KIND_COUNTED.search(question) or _KIND_ASKED.search(question)
     words = spell(match[1]) if match else ()
     return frozenset(words) | {singular(word) for word in words}
 
@@ -193,6 +252,8 @@ def _forms(answer: str, question: str) -> tuple[Words, ...]:
     forms = {}
     for text in (answer, _PARENTHESIS.sub("", answer)):
         words = tuple(single if (single := singular(word)) in common else word for word in spell(text))
+        if len(words) > 1 and words[0] in _APPROXIMATE and _NUMBER.match(words[1]):
+            words = words[1:]
         for form in (words, *_shortened(words, _kind_asked(question))):
             forms[form] = None
     return tuple(form for form in forms if form)

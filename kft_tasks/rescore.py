@@ -308,10 +308,7 @@ def _new_header(
     from kft_tasks import __version__
 
     old = result.header
-    counts: Counter[str] = Counter()
-    for (_, after), count in result.moves.items():
-        if after is not None:
-            counts[after.value] += count
+    counts = {new.value: sum(result.moves[before, new] for before in KnowledgeCategory) for new in KnowledgeCategory}
     questions = old.questions
     if result.corrected or result.undecided:
         questions = dataclasses.replace(questions, count=digest.count, digest=digest.hexdigest())
@@ -321,7 +318,7 @@ def _new_header(
         protocol,
         questions,
         old.exhaustive,
-        dict(counts),
+        counts,
         Rescored(
             digest_of_file(result.source),
             old.protocol.scorer,

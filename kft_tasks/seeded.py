@@ -33,7 +33,8 @@ def generate(lm: Any, requests: Sequence[Any]) -> list[str]:
     """Answer requests whose settings have seeds where they are sampled."""
     if served.is_served(lm):
         return served.generate(lm, requests)
-    answers: list[str] = lm.generate_until(list(requests), disable_tqdm=True)
+    with served.quiet_bars():
+        answers: list[str] = lm.generate_until(list(requests), disable_tqdm=True)
     return answers
 
 

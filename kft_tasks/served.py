@@ -41,6 +41,13 @@ def is_served(lm: Any) -> bool:
 
 def generate(lm: Any, requests: Sequence[Any]) -> list[str]:
     """Answer requests (lm-eval Instances); those with a ``seed`` are sent one by one, ``num_concurrent`` at a time."""
+    with quiet_bars():
+        return _generate(lm, requests)
+
+
+def _generate(lm: Any, requests: Sequence[Any]) -> list[str]:
+    if sampled := [request for request in requests if request.args[1]["do_sample"]]:
+        check_sampling(lm, sampled[0])
     dialect = connect(lm, requests[0])
     batches: list[list[int]] = [[]]
     for index, request in enumerate(requests):
@@ -56,7 +63,7 @@ def generate(lm: Any, requests: Sequence[Any]) -> list[str]:
 
     batches = [batch for batch in batches if batch]
     found: dict[int, str] = {}
-    with quiet_bars(), ThreadPoolExecutor(max(1, getattr(lm, "_concurrent", 1))) as pool:
+    with ThreadPoolExecutor(max(1, getattr(lm, "_concurrent", 1))) as pool:
         futures = [pool.submit(ask, batch) for batch in batches]
         try:
             for batch, future in zip(batches, futures, strict=True):
@@ -71,7 +78,7 @@ def connect(lm: Any, request: Any) -> Dialect:
     """The dialect of a model's server, found out once with the prompt of ``request``.
 
     Raises:
-        UnavailableError: it takes no top-k, or gives one and the same answer whatever the seed.
+        UnavailableError: the server takes no top-k, and ``request`` has one.
     """
     if not hasattr(lm, "_kft_dialect"):
         with _one_try(lm), quiet_bars():
@@ -81,32 +88,51 @@ def connect(lm: Any, request: Any) -> Dialect:
 
 
 def _find_dialect(lm: Any, request: Any) -> Dialect:
-    prompt, settings = request.args
-    probe = {**settings, "until": ["\n\n\n\n"], "max_gen_toks": 16, "do_sample": True, "temperature": 2.0}
-    probe = {"top_k": 40, **probe}  # a greedy request has none
-    dialects = [_extended, _transformers] + ([_plain] if probe["top_k"] >= WHOLE_VOCABULARY else [])
-    for dialect in dialects:
+    reason = ""
+    no_limit = request.args[1].get("top_k", WHOLE_VOCABULARY) >= WHOLE_VOCABULARY
+    for dialect in (_extended, _transformers, *([_plain] if no_limit else [])):
         try:
-            answers = [
-                lm.generate_until([_instance(prompt, dialect({**probe, "seed": seed}))], disable_tqdm=True)[0]
-                for seed in _PROBE_SEEDS
-            ]
+            _probe(lm, dialect, request, 1)
         except Exception as error:
             if _status(error) not in _REJECTED:
                 raise
-            continue
-        if len(set(answers)) == 1:
-            raise UnavailableError(
-                f"{_address(lm)} gave the same answer for four seeds at temperature 2: it does not sample, and every "
-                "sample would be one and the same. Use a server that samples, or --samples 0."
-            )
-        if answers[0] != answers[-1]:
-            _log.warning("kft: %s does not keep to seeds: a repeated detection will draw other samples.", _address(lm))
-        return dialect
+            reason = str(error)
+        else:
+            return dialect
     raise UnavailableError(
-        f"{_address(lm)} does not take completion requests with top_k. Check base_url and the model's name; for a "
-        f"server that cannot limit samples to the top k, ask for the whole vocabulary with --top-k {WHOLE_VOCABULARY}."
+        f"{_address(lm)} does not take completion requests with top_k ({reason}). Check base_url and the model's name; "
+        "for a server that cannot limit samples to the top k, ask for the whole vocabulary with "
+        f"--top-k {WHOLE_VOCABULARY}."
     )
+
+
+def check_sampling(lm: Any, request: Any) -> None:
+    """Make sure, once, with a sampled request, that seeds give different samples.
+
+    Raises:
+        UnavailableError: one and the same answer, whatever the seed.
+    """
+    if hasattr(lm, "_kft_samples"):
+        return
+    dialect = connect(lm, request)
+    with quiet_bars():
+        answers = [_probe(lm, dialect, request, seed) for seed in _PROBE_SEEDS]
+    if len(set(answers)) == 1:
+        raise UnavailableError(
+            f"{_address(lm)} gave the same answer for four seeds at temperature 2: it does not sample, and every "
+            "sample would be one and the same. Use a server that samples, or --samples 0."
+        )
+    if answers[0] != answers[-1]:
+        _log.warning("kft: %s does not keep to seeds: a repeated detection will draw other samples.", _address(lm))
+    lm._kft_samples = True
+
+
+def _probe(lm: Any, dialect: Dialect, request: Any, seed: int) -> str:
+    prompt, settings = request.args
+    probe = {"top_k": 40, **settings, "until": ["\n\n\n\n"], "max_gen_toks": 16, "seed": seed}
+    probe |= {"do_sample": True, "temperature": 2.0}
+    answers: list[str] = lm.generate_until([_instance(prompt, dialect(probe))], disable_tqdm=True)
+    return answers[0]
 
 
 def _extended(settings: Settings) -> Settings:
@@ -137,7 +163,8 @@ def _instance(prompt: Any, settings: Settings) -> Any:
 
 def _cut(text: str, settings: Settings) -> str:
     """Servers may ignore stop sequences or leave them at the end."""
-    for stop in settings.get("until", ()):
+    until = settings.get("until") or []
+    for stop in [until] if isinstance(until, str) else filter(None, until):
         text = text.split(stop)[0]
     return text
 

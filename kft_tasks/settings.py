@@ -11,7 +11,7 @@ from kft_tasks.errors import UsageError, suggest
 from kft_tasks.protocol import Protocol
 from kft_tasks.questions import SPLITS
 
-_OWN_KEYS = ("set", "split", "path", "options", "limit")
+_OWN_KEYS = ("set", "split", "path", "options")
 _PREFIX = "kft_"
 
 
@@ -43,11 +43,14 @@ def task_settings(yaml: Mapping[str, Any], metadata: Mapping[str, Any]) -> TaskS
     Raises:
         UsageError: an unknown key or a value out of range.
     """
-    fields = tuple(field.name for field in dataclasses.fields(Protocol))
+    # whether there is a chat template is lm-eval's to say
+    fields = tuple(field.name for field in dataclasses.fields(Protocol) if field.name != "chat")
     known = {_PREFIX + name for name in (*fields, "split", "path", "options")}
     values: dict[str, Any] = dict(yaml)
     for key, value in metadata.items():
         if key.startswith(_PREFIX):
+            if key == "kft_chat":
+                raise UsageError("--metadata: 'kft_chat' is not used. Use --apply_chat_template.")
             if key not in known:
                 raise UsageError(f"--metadata: unknown key {key!r}. {suggest(key, known)}")
             name = key.removeprefix(_PREFIX)
@@ -59,8 +62,16 @@ def task_settings(yaml: Mapping[str, Any], metadata: Mapping[str, Any]) -> TaskS
     for key in values:
         if key not in (*fields, *_OWN_KEYS):
             raise UsageError(f"kft block of the task: unknown key {key!r}. {suggest(key, (*fields, *_OWN_KEYS))}")
+    if not values.get("set"):
+        raise UsageError(
+            "A kft task needs a `kft:` block that names its question set, such as `kft: {set: worldfacts}`."
+        )
+    if not isinstance(values.get("options", {}), Mapping):
+        raise UsageError(
+            f'kft_options is {values["options"]!r}. Write names and values, such as {{"relation": "P36"}}.'
+        )
     if values.get("split", "test") not in SPLITS:
         raise UsageError(f"kft_split is {values['split']!r}. Use one of {', '.join(SPLITS)}.")
     protocol = Protocol.from_mapping({key: value for key, value in values.items() if key in fields}, "--metadata")
-    own = {key: value for key, value in values.items() if key in ("set", "split", "path", "options")}
+    own = {key: value for key, value in values.items() if key in _OWN_KEYS}
     return TaskSettings(**own, protocol=protocol)

@@ -26,6 +26,7 @@ _NUMBER_WORD = re.compile(
 )
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SCALED = re.compile(rf"\b(\d+(?:\.\d+)?)[ -]({'|'.join(_SCALES)})\b")
+_FACTOR = re.compile(r"\b(\d+\.\d+) (1(?:000)+)\b")  # "two point one million" comes out as "2.1 1000000"
 _GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _TOKEN = re.compile(r"-?\d+\.\d+|(?<![a-z\d])-\d+|[a-z\d]+")
 _PRICE = re.compile(rf"([$€£])\s?(\d+(?:\.\d+)?(?: (?:{'|'.join(_SCALES)})\b)?)", re.I)
@@ -39,7 +40,10 @@ _UNITS = {
 _BRITISH = re.compile(r"(met|lit)re$")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?$")
 _NUMBER_AND_UNIT = re.compile(rf"\b(\d+(?:\.\d+)?)({'|'.join(_UNITS)})\b")
-_ALIKE = {"st": "saint", "mt": "mount"}
+_ALIKE = {
+    "st": "saint", "mt": "mount", "jan": "january", "feb": "february", "aug": "august", "sept": "september",
+    "oct": "october", "nov": "november", "dec": "december",
+}  # fmt: skip
 # Names of the same country or city that differ in more than spelling. The gold answer of 4.7 % of EntityQuestions is
 # "United States of America"; the others are those of which the sets ask at least a hundred times.
 _NAMES: dict[Words, str] = {
@@ -50,6 +54,7 @@ _NAMES: dict[Words, str] = {
     ("great", "britain"): "uk",
     ("peoples", "republic", "of", "china"): "china",
     ("prc",): "china",
+    ("republic", "of", "china"): "taiwan",
     ("russian", "federation"): "russia",
     ("soviet", "union"): "ussr",
     ("republic", "of", "ireland"): "ireland",
@@ -79,7 +84,7 @@ def spell(text: str) -> Words:
 
         text = anyascii(text)
     text = text.lower().translate(_SIGNS)
-    text = _numbers(_DATE.sub(_date, text))
+    text = _DATE.sub(_date, _numbers(text))
     raw = _TOKEN.findall(_INITIALS.sub(r"\1", text))
     named = _named(_joined(_units([word for word in raw if word not in ARTICLES] or raw)))
     return _WHOLE_NAMES.get(named, named)
@@ -106,7 +111,9 @@ def _numbers(text: str) -> str:
     if _NUMBER_WORD.search(text):
         from text_to_num import alpha2digit
 
-        text = alpha2digit(text, "en", threshold=-1)
+        text = _FACTOR.sub(
+            lambda match: f"{Decimal(match[1]) * int(match[2]):f}", alpha2digit(text, "en", threshold=-1)
+        )
     return _NUMBER_AND_UNIT.sub(r"\1 \2", text)
 
 

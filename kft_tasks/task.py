@@ -25,6 +25,7 @@ from kft_tasks.errors import DataError, UsageError
 from kft_tasks.exemplars import ExemplarPool
 from kft_tasks.prompts import get_template
 from kft_tasks.questions import Question, parse_question
+from kft_tasks.seeded import seed_requests_in_harness
 from kft_tasks.sets import open_set
 from kft_tasks.settings import task_settings
 
@@ -60,13 +61,9 @@ class KnowledgeTask(ConfigurableTask):
     """
 
     def __init__(self, config: dict[str, Any] | None = None) -> None:
-        if not config or "kft" not in config:
-            raise UsageError(
-                "A kft task needs a `kft:` block that names its question set, such as `kft: {set: worldfacts}`."
-            )
-        values = dict(config)
+        values = dict(config or {})
         values.pop("class", None)
-        self.settings = task_settings(values.pop("kft"), values.get("metadata") or {})
+        self.settings = task_settings(values.pop("kft", None) or {}, values.get("metadata") or {})
         protocol = self.settings.protocol
         self._judge = Judge(protocol)
         effective = {f"kft_{name}": value for name, value in protocol.to_json().items() if name != "chat"}
@@ -108,6 +105,7 @@ class KnowledgeTask(ConfigurableTask):
 
     def build_all_requests(self, **kwargs: Any) -> None:
         """Build requests, never from lm-eval's request cache: its key ignores generation settings and data."""
+        seed_requests_in_harness()
         super().build_all_requests(**{**kwargs, "cache_requests": False, "rewrite_requests_cache": False})
 
     def fewshot_context(
@@ -172,7 +170,7 @@ class KnowledgeTask(ConfigurableTask):
         values["p_correct_greedy"] = item.greedy.share
         if protocol.samples:
             values["p_correct_sampled"] = item.sampled.share
-        values["greedy_accuracy"] = float(self._judge.right(greedy[0], item.question.answers))
+        values["greedy_accuracy"] = float(self._judge.right(greedy[0], item.question))
         doc["category"] = item.category.value  # for the sample log; as a metric it would be a row of the table
         return values
 

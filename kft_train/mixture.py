@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kft_tasks.categories import KnowledgeCategory
-from kft_tasks.category_file import CategorizedQuestion, Header, ModelIdentity
+from kft_tasks.category_file import SERVED, CategorizedQuestion, Header, ModelIdentity
 from kft_tasks.errors import DataError
 from kft_tasks.files import dump_line, read_jsonl, written_beside
 from kft_tasks.questions import Question, parse_question
@@ -198,7 +198,8 @@ def check_model(header: Header, expected: ModelIdentity, allow: bool = False) ->
 
 def _describe(model: ModelIdentity) -> str:
     adapter = f" with adapter {model.adapter[:12]}" if model.adapter else ""
-    return f"{model.id} (weights {model.weights[:12]}{adapter})"
+    weights = "served, weights unknown" if model.weights.startswith(SERVED) else f"weights {model.weights[:12]}"
+    return f"{model.id} ({weights}{adapter})"
 
 
 def write_mixture(path: Path, mixture: Mixture) -> None:

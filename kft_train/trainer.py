@@ -118,7 +118,10 @@ class KftTrainer(SFTTrainer):
                 self.model, self.processing_class, prompts, max_tokens=self.protocol.max_tokens, stop=stop
             )
         self.model.train(was_training)
-        right = sum(self.scorer(given, probe.question.answers) for given, probe in zip(answers, mine, strict=True))
+        right = sum(
+            self.scorer(given, probe.question.answers, probe.question.question)
+            for given, probe in zip(answers, mine, strict=True)
+        )
         return int(self.accelerator.reduce(torch.tensor(right, device=self.accelerator.device)))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

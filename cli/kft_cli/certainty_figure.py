@@ -41,10 +41,10 @@ def draw_certainty(data: Mapping[str, Any]) -> Any:
     grid = figure.add_gridspec(2, 2, height_ratios=(height, 3.4))
     left, right, below = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, :])
     _bars(left, by_sets, "sets", data["questions"])
-    left.set_title(f"fewer exemplar sets ({protocol['samples']} samples in each)")
+    left.set_title(f"fewer exemplar sets (samples in each: {protocol['samples']})")
     left.set_ylabel("exemplar sets")
     _bars(right, by_samples, "samples", data["questions"])
-    right.set_title(f"fewer samples ({protocol['exemplar_sets']} exemplar sets)")
+    right.set_title(f"fewer samples (exemplar sets: {protocol['exemplar_sets']})")
     right.set_ylabel("samples in a set")
     _price(below, cells, data)
     handles = [_patch(colour) for colour in CATEGORY_COLOURS.values()]

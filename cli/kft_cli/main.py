@@ -7,7 +7,6 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
@@ -24,6 +23,7 @@ COMMANDS = {
     "eval": "Measure plain greedy accuracy on a split.",
     "report": "Write the report of a finished run.",
     "compare": "Compare runs with one another and with the paper.",
+    "benchmark": "Time stock lm-eval, a careful script and kft side by side.",
     "model": "List, fetch and locate embedded models.",
     "tasks": "List the lm-eval tasks; --path prints their folder for --include_path.",
 }
@@ -74,11 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every expected error becomes one message and an exit code (1 failed, 2 wrong use)."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        result = cli.main(args=None if arguments is None else list(arguments), prog_name="kft", standalone_mode=False)
+        result = cli.main(args=given, prog_name="kft", standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
     except click.ClickException as error:
-        if _wants_json():
+        if "--json" in given:
             _print_json_error(error.format_message())
         error.show()
         sys.exit(error.exit_code)
@@ -86,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo("Interrupted. Run the same command again to go on.", err=True)
         sys.exit(130)
     except KftError as error:
-        if _wants_json():
+        if "--json" in given:
             _print_json_error(str(error))
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
@@ -96,11 +97,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:  # a full disk, a folder that vanished: the system's own words are the best there are
         click.echo(f"Error: {error.filename or 'file system'}: {error.strerror or error}.", err=True)
         sys.exit(1)
-
-
-def _wants_json() -> bool:
-    context: Any = click.get_current_context(silent=True)
-    return "--json" in sys.argv[1:] or bool(context and context.params.get("as_json"))
 
 
 def _print_json_error(message: str) -> None:

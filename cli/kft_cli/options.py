@@ -6,12 +6,15 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from kft_tasks.errors import UsageError
 from kft_tasks.protocol import Protocol
+
+if TYPE_CHECKING:
+    from kft_tasks.loading import ModelChoice
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -26,6 +29,19 @@ def model_options(command: Command) -> Command:
         click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."),
         click.option("--device", help="cpu, cuda, cuda:1 ... Default: a GPU where there is one."),
         click.option("--revision", help="Revision of a hub id."),
+        click.option(
+            "--backend",
+            type=click.Choice(["hf", "vllm", "sglang", "local-completions"]),
+            default="hf",
+            show_default=True,
+            help="Engine: kft's own on transformers, or another through lm-eval; of a server --model is the name.",
+        ),
+        click.option(
+            "--backend-args",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Argument of lm-eval's class for the engine, such as base_url=...; repeatable.",
+        ),
     ]
     return _apply(command, options)
 
@@ -81,7 +97,17 @@ def take_protocol(values: dict[str, Any]) -> Protocol:
     return Protocol.from_mapping({field.name: values.pop(field.name) for field in dataclasses.fields(Protocol)})
 
 
-def parse_pairs(pairs: tuple[str, ...]) -> Mapping[str, Any]:
+def take_model(values: dict[str, Any]) -> ModelChoice:
+    """Remove the model's options from a command's values and build the choice."""
+    from kft_tasks.loading import ModelChoice
+
+    names = ("adapter", "dtype", "device", "revision", "backend")
+    chosen = {name: values.pop(name) for name in names}
+    arguments = parse_pairs(values.pop("backend_args"), "--backend-args")
+    return ModelChoice(values.pop("model"), **chosen, backend_args=arguments)
+
+
+def parse_pairs(pairs: tuple[str, ...], option: str = "--option") -> Mapping[str, Any]:
     """KEY=VALUE options; values are JSON where they parse, else text.
 
     Raises:
@@ -91,7 +117,7 @@ def parse_pairs(pairs: tuple[str, ...]) -> Mapping[str, Any]:
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign or not key:
-            raise UsageError(f"--option {pair!r}: write KEY=VALUE.")
+            raise UsageError(f"{option} {pair!r}: write KEY=VALUE.")
         try:
             found[key] = json.loads(value)
         except ValueError:

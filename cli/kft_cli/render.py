@@ -35,7 +35,11 @@ CATEGORIES = [category.value for category in KnowledgeCategory]
 _SCORERS = {
     "exact_match": "the answer equals an accepted one (case, punctuation and articles aside)",
     "answer_contained": "an accepted answer stands in the answer given, as whole words",
-    "f1": "word overlap (F1) with an accepted answer of 0.5 or more",
+    "spelled_match": "the answer equals an accepted one (spelling of names, numbers, dates and accents aside)",
+    "answer_match": "the answer amounts to an accepted one, with nothing of substance added",
+    "answer_stated": "the answer amounts to an accepted one, or a sentence states one (no denials, no lists)",
+    "answer_in_sentence": "the answer stands in an accepted sentence and says more than the question",
+    "f1_at_least_half": "word overlap (F1) with an accepted answer of 0.5 or more",
     "paper_substring": "the first accepted answer is a substring of the answer given",
 }
 _CHANCE = " | by chance > | more than by chance, points >"

@@ -33,10 +33,11 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["kft", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
+            main()
         captured = capsys.readouterr()
         return int(stop.value.code or 0), captured.out, captured.err
 

@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import betabinom, binom
 
@@ -47,6 +47,7 @@ def test_two_silent_sets_by_hand() -> None:
     assert chances[W] == pytest.approx(none * (1 - none))
 
 
+@settings(max_examples=50)
 @given(KINDS, st.integers(1, 12), PARAMETERS, PARAMETERS)
 def test_chances_are_beta_binomial(kinds: SetKinds, sets: int, greedy: Beta, sampled: Beta) -> None:
     chances = retest_chances(kinds, sets, Prior(greedy, sampled))
@@ -60,6 +61,7 @@ def test_chances_are_beta_binomial(kinds: SetKinds, sets: int, greedy: Beta, sam
     assert all(0 <= chance <= 1 for chance in chances.values())
 
 
+@settings(max_examples=50)
 @given(KINDS.filter(lambda kinds: sum(kinds) > 0), PARAMETERS)
 def test_without_samples_nothing_becomes_weakly_known(kinds: SetKinds, greedy: Beta) -> None:
     assert retest_chances(kinds, 4, Prior(greedy), sampling=False)[W] == 0.0

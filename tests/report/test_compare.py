@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kft_cli.compare import compare_runs, render_comparison
-from kft_cli.report import write_report
 from report_helpers import PROTOCOL, H, M, U, W, make_recipe, make_run, small_run
 
+from kft_cli.compare import compare_runs, render_comparison
+from kft_cli.report import write_report
 from kft_tasks.errors import DataError, UsageError
 
 

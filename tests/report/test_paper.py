@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from kft_cli.paper import load_paper, paper_runs
 
 

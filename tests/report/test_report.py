@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kft_cli.figures import FIGURES
-from kft_cli.render import render_report
-from kft_cli.report import build_report, read_report, summarize, write_report
 from markdown_it import MarkdownIt
 from report_helpers import H, M, U, W, large_run, make_recipe, make_run, small_run
 
+from kft_cli.figures import FIGURES
+from kft_cli.render import render_report
+from kft_cli.report import build_report, read_report, summarize, write_report
 from kft_tasks.errors import DataError, StateError
 
 

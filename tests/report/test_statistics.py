@@ -3,6 +3,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from report_helpers import H, M, U, W
+
 from kft_cli.statistics import (
     category_shares,
     holm,
@@ -15,8 +17,6 @@ from kft_cli.statistics import (
     transition_matrix,
     wilson_share,
 )
-from report_helpers import H, M, U, W
-
 from kft_tasks.errors import UsageError
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from markdown_it import MarkdownIt
+
 from kft_cli.tables import (
     Code,
     Figure,
@@ -21,7 +23,6 @@ from kft_cli.tables import (
     terminal_text,
     visible,
 )
-from markdown_it import MarkdownIt
 
 HOSTILE = (
     "a|b",

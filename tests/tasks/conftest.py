@@ -43,9 +43,8 @@ def embedded_model() -> Path:
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Folder of a tiny random model by architecture, made once."""
-    from tiny import make_tiny_model
-
     from kft_tasks.models import quiet_transformers
+    from tiny import make_tiny_model
 
     root = tmp_path_factory.mktemp("tiny")
 

@@ -136,7 +136,10 @@ def test_no_decision_is_later_than_it_must_be(greedy: int, sampled: int) -> None
                 continue
             ends = {
                 decide(
-                    Tally(right + more, greedy), Tally(hits + extra, sampled), greedy_total=greedy, sampled_total=sampled
+                    Tally(right + more, greedy),
+                    Tally(hits + extra, sampled),
+                    greedy_total=greedy,
+                    sampled_total=sampled,
                 )
                 for more in range(greedy - asked + 1)
                 for extra in range(sampled - drawn + 1)

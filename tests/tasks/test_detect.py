@@ -38,9 +38,7 @@ def _detect(
     chunk.clear(protocol.exemplar_sets)
     answerer, judge = ScriptedAnswerer(table, protocol), Judge(protocol)
     prompts = PromptMaker(protocol, ExemplarPool(make_exemplars(), protocol))
-    steps = [
-        (kind, len(pairs)) for kind, pairs in detect_chunk(chunk, prompts, answerer, protocol, judge, lazy=lazy)
-    ]
+    steps = [(kind, len(pairs)) for kind, pairs in detect_chunk(chunk, prompts, answerer, protocol, judge, lazy=lazy)]
     return finish(chunk, judge), answerer, steps
 
 
@@ -213,6 +211,7 @@ def test_chunks_read_a_bounded_part_of_the_stream_ahead() -> None:
 
 def test_a_judge_scores_each_answer_by_its_own_accepted_answers() -> None:
     judge = Judge(Protocol())
-    assert judge.right("Paris", ("Paris",))
-    assert not judge.right("Paris", ("Rome",))
-    assert judge.right("Paris", ("Paris",))
+    paris, rome = (make_question("1", answers=(name,)) for name in ("Paris", "Rome"))
+    assert judge.right("Paris", paris)
+    assert not judge.right("Paris", rome)
+    assert judge.right("Paris", paris)

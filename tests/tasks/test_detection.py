@@ -82,7 +82,8 @@ def test_a_detection_leaves_the_category_file_alone_and_its_header_counts(tmp_pa
 def test_lazy_and_exhaustive_files_agree_in_every_category(tmp_path: Path) -> None:
     source = _source(60)
     files = [
-        scripted_detection(source, PROTOCOL, tmp_path / str(lazy), _answerer(), lazy=lazy).path for lazy in (True, False)
+        scripted_detection(source, PROTOCOL, tmp_path / str(lazy), _answerer(), lazy=lazy).path
+        for lazy in (True, False)
     ]
     lazy, full = ({item.question.id: item for item in CategoryFile(path)} for path in files)
     assert list(lazy) == list(full)
@@ -332,7 +333,8 @@ def test_another_question_in_the_set_moves_a_choice_by_one_at_most() -> None:
     questions = [make_question(str(number)) for number in range(50)]
     chosen = {question.id for question in select(lambda: iter(questions), 20)()}
     for extra in "abcdefgh":
-        now = {question.id for question in select(lambda: iter([make_question(extra), *questions]), 20)()}
+        more = [make_question(extra), *questions]
+        now = {question.id for question in select(lambda more=more: iter(more), 20)()}  # type: ignore[misc]
         assert len(chosen - now) <= 1
 
 
@@ -371,7 +373,9 @@ def test_memory_does_not_grow_with_the_number_of_questions(tmp_path: Path) -> No
     def peak(count: int) -> int:
         source = _Stream([], version=str(count))
         tracemalloc.start()
-        scripted_detection(source, protocol, tmp_path / str(count), Forgetful(mixed_table, protocol), chunk_questions=16)
+        scripted_detection(
+            source, protocol, tmp_path / str(count), Forgetful(mixed_table, protocol), chunk_questions=16
+        )
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most

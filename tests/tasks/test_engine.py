@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny import ARCHITECTURES, make_tiny_tokenizer
 
 from kft_tasks.engine import Engine, UnsupportedModelError, greedy_answers, plan_packs
 from kft_tasks.models import quiet_transformers
 from kft_tasks.sampling import context_key
+from tiny import ARCHITECTURES, make_tiny_tokenizer
 
 MAX_TOKENS = 8
 TYPES, SETS, NAMES = ("capital", "river"), (0, 1), ("Rome", "Romania", "Oslo")
@@ -132,9 +132,7 @@ def test_greedy_answers_are_those_of_plain_generation(
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_greedy_answers_are_those_of_lm_evals_own_generation(
-    engine_of: Any, tiny_lm: Any, architecture: str
-) -> None:
+def test_greedy_answers_are_those_of_lm_evals_own_generation(engine_of: Any, tiny_lm: Any, architecture: str) -> None:
     from lm_eval.api.instance import Instance
 
     lm = tiny_lm(architecture, batch_size=4)
@@ -243,14 +241,16 @@ def test_prefix_caches_are_bounded(engine_of: Any, monkeypatch: pytest.MonkeyPat
 # --- counting -------------------------------------------------------------------------------------------------------
 
 
-def test_every_token_of_the_trie_is_computed_once(
-    engine_of: Any, plain: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_token_of_the_trie_is_computed_once(engine_of: Any, plain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = engine_of("llama")
     monkeypatch.setattr(engine, "margin", 0.0)
     engine._prefixes.clear()
     encoded = engine.encode(PROMPTS)
-    grouped = [(group, tuple(prompt[:end])) for group, prompt in zip(GROUPS, encoded, strict=True) for end in range(1, len(prompt) + 1)]
+    grouped = [
+        (group, tuple(prompt[:end]))
+        for group, prompt in zip(GROUPS, encoded, strict=True)
+        for end in range(1, len(prompt) + 1)
+    ]
     before = engine.count.prefilled
     pack = _open(engine, stop=())
     assert engine.count.prefilled - before == len(set(grouped))
@@ -534,9 +534,7 @@ def test_the_embedded_model_gives_plain_answers(embedded_model: Path) -> None:
 def test_greedy_answers_do_not_depend_on_the_size_of_packs(load: Load, plain: Any, pack_tokens: int) -> None:
     model, tokenizer = load("llama")
     expected = [_decode(tokenizer, tokens, "\n") for tokens in plain("llama")]
-    given = greedy_answers(
-        model, tokenizer, PROMPTS, max_tokens=MAX_TOKENS, stop=("\n",), pack_tokens=pack_tokens
-    )
+    given = greedy_answers(model, tokenizer, PROMPTS, max_tokens=MAX_TOKENS, stop=("\n",), pack_tokens=pack_tokens)
     assert given == expected
     assert model.config._attn_implementation == "sdpa"  # the training model's attention is left alone
 

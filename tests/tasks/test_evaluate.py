@@ -34,7 +34,9 @@ def _prompts() -> PromptMaker:
 def test_answers_come_in_the_order_of_the_questions_for_each_number_of_shots() -> None:
     answerer = Recording()
     seen: list[tuple[int, int]] = []
-    results = evaluate(QUESTIONS, answerer, _prompts(), PROTOCOL, (0, 2), lambda done, total, _: seen.append((done, total)))
+    results = evaluate(
+        QUESTIONS, answerer, _prompts(), PROTOCOL, (0, 2), lambda done, total, _: seen.append((done, total))
+    )
     assert [(item.shots, item.id) for item in results] == [(n, q.id) for n in (0, 2) for q in QUESTIONS]
     assert [item.right for item in results] == [int(q.id[1:]) % 3 == 0 for q in QUESTIONS] * 2
     assert all((item.given == RIGHT) is item.right for item in results)

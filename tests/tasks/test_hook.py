@@ -204,7 +204,9 @@ def test_the_hook_stands_down_where_lm_eval_finds_plug_ins_itself(tmp_path: Path
     ],
 )
 def test_the_folder_comes_before_the_users_own(tmp_path: Path, call: str, given: Any) -> None:
-    program = f"import _kft_lm_eval_hook\nfrom lm_eval.tasks.manager import TaskManager\nprint(json.dumps({call}.given))"
+    program = (
+        f"import _kft_lm_eval_hook\nfrom lm_eval.tasks.manager import TaskManager\nprint(json.dumps({call}.given))"
+    )
     assert _run(program, _lm_eval(tmp_path)) == (given, "")
 
 
@@ -234,9 +236,7 @@ print(json.dumps([made.given, model_registry]))
 
 
 def test_a_failure_while_the_folder_is_looked_up_never_breaks_lm_eval(tmp_path: Path) -> None:
-    program = PROGRAM.replace(
-        "from lm_eval.tasks", "_kft_lm_eval_hook._folder = lambda: 1 / 0\nfrom lm_eval.tasks", 1
-    )
+    program = PROGRAM.replace("from lm_eval.tasks", "_kft_lm_eval_hook._folder = lambda: 1 / 0\nfrom lm_eval.tasks", 1)
     found, errors = _run(program, _lm_eval(tmp_path))
     assert found == [PLAIN[0], EXTENDED[1]]
     assert errors.startswith("kft: its tasks are not listed (ZeroDivisionError(")

@@ -165,9 +165,7 @@ def test_another_process_is_refused_while_the_journal_is_open(tmp_path: Path) ->
     while_open = subprocess.run(command, capture_output=True, text=True, check=False)
     _answer(journal, 1)
     journal.close()
-    assert while_open.stderr.strip() == (
-        f"{path}: another process is writing this journal. Wait for it, or stop it."
-    )
+    assert while_open.stderr.strip() == (f"{path}: another process is writing this journal. Wait for it, or stop it.")
     afterwards = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (afterwards.returncode, afterwards.stderr) == (0, "")
     _write(tmp_path / "whole.jsonl", 2)

@@ -65,7 +65,17 @@ def _pieces(tokenizer: Any, prompt: str, completion: str) -> tuple[list[int], li
     return joint, apart
 
 
-ANSWERS = ["Paris", "1789", "\u00c9vora", "'s-Hertogenbosch", "\u6771\u4eac", "(none)", "3.5 kg", "U.S.", "\u0645\u0635\u0631"]
+ANSWERS = [
+    "Paris",
+    "1789",
+    "\u00c9vora",
+    "'s-Hertogenbosch",
+    "\u6771\u4eac",
+    "(none)",
+    "3.5 kg",
+    "U.S.",
+    "\u0645\u0635\u0631",
+]
 BOUNDARY = [(name, answer) for name in TEMPLATES for answer in ANSWERS]
 
 

@@ -91,7 +91,7 @@ OTHER: dict[str, Any] = {
     "temperature": 0.6,
     "top_k": 39,
     "max_tokens": 17,
-    "scorer": "f1",
+    "scorer": "f1_at_least_half",
     "seed": 1,
     "template": "slick",
     "chat": True,

@@ -32,14 +32,23 @@ def test_a_full_row_is_taken_as_it_is() -> None:
 
 def test_a_short_row_gets_an_id_from_its_content() -> None:
     question = parse_question({"question": " Who? ", "answer": "me"}, "f:1", set_name="mine", split="train")
-    assert (question.question, question.answers, question.type, question.split) == ("Who?", ("me",), "question", "train")
+    assert (question.question, question.answers, question.type, question.split) == (
+        "Who?",
+        ("me",),
+        "question",
+        "train",
+    )
     assert question.id == parse_question({"question": " Who? ", "answer": "you"}, "g:9", set_name="mine").id
     assert question.id == content_id("mine", "question", " Who? ")
 
 
 @pytest.mark.parametrize(
     ("one", "two"),
-    [(("s", "t", "Who?"), ("s", "t", "who?")), (("s", "t", "Who?"), ("s", "u", "Who?")), (("s", "t", "?"), ("r", "t", "?"))],
+    [
+        (("s", "t", "Who?"), ("s", "t", "who?")),
+        (("s", "t", "Who?"), ("s", "u", "Who?")),
+        (("s", "t", "?"), ("r", "t", "?")),
+    ],
 )
 def test_other_content_has_another_id(one: tuple[str, str, str], two: tuple[str, str, str]) -> None:
     assert content_id(*one) != content_id(*two)
@@ -77,7 +86,10 @@ FIX = "Fix or remove the line."
         (json.dumps({**ROW, "type": ["x"]}), ['"type"', "is not text"]),
         (json.dumps({**ROW, "subject": 1.5}), ['"subject"', "is not text"]),
         (json.dumps({**ROW, "split": True}), ['"split"', "is not text"]),
-        (json.dumps({**ROW, "split": "dev"}), ["unknown split 'dev'", "Use one of train, validation, test, exemplars."]),
+        (
+            json.dumps({**ROW, "split": "dev"}),
+            ["unknown split 'dev'", "Use one of train, validation, test, exemplars."],
+        ),
         ('{"question": "Who?", "answers": ["\\ud800"]}', ["'Who?'", "not valid Unicode"]),
         ('{"question": "\\udfff", "answers": ["me"]}', ["not valid Unicode"]),
         (json.dumps(ROW)[:-5], [NOT_JSON, FIX]),

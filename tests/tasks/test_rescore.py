@@ -276,7 +276,7 @@ def test_nothing_to_change_is_refused(full: Path) -> None:
 def test_an_output_that_exists_is_kept_unless_told_otherwise(full: Path) -> None:
     first = rescore(full, scorer="answer_contained").output.read_bytes()
 
-    with pytest.raises(StateError, match="exists.*--overwrite"):
+    with pytest.raises(StateError, match=r"exists.*--overwrite"):
         rescore(full, scorer="answer_contained")
 
     assert rescore(full, scorer="answer_contained", overwrite=True).output.read_bytes() == first
@@ -313,22 +313,20 @@ def test_a_broken_record_of_the_rescoring_is_an_error(full: Path, rescored: Any)
         CategoryFile(full)
 
 
-# The command
+Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     def call(*arguments: object) -> tuple[int, str, str]:
         capsys.readouterr()
+        monkeypatch.setattr("sys.argv", ["kft", "rescore", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
-            main(["rescore", *(str(argument) for argument in arguments)])
+            main()
         captured = capsys.readouterr()
         return int(stop.value.code or 0), captured.out, captured.err
 
     return call
-
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 def test_command_prints_what_moved(full: Path, run: Run) -> None:

@@ -18,7 +18,9 @@ def test_noise_is_the_same_everywhere() -> None:
 
 
 def test_a_key_depends_on_seed_question_and_exemplar_set() -> None:
-    keys = {context_key(seed, id_, number) for seed in range(5) for id_ in ("a", "b", "1", "1|1") for number in range(5)}
+    keys = {
+        context_key(seed, id_, number) for seed in range(5) for id_ in ("a", "b", "1", "1|1") for number in range(5)
+    }
     assert len(keys) == 5 * 4 * 5
     assert all(0 <= key < 1 << 64 for key in keys)
 

@@ -5,10 +5,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kft_tasks.errors import UsageError
-from kft_tasks.scoring import SCORERS, answer_contained, exact_match, f1, get_scorer, normalize, paper_substring, token_f1
+from kft_tasks.scoring import (
+    SCORERS,
+    answer_contained,
+    exact_match,
+    f1_at_least_half,
+    get_scorer,
+    normalize,
+    paper_substring,
+    token_f1,
+)
 
 # Words that normalisation treats in their own way, among any text at all.
-PIECES = st.sampled_from(["a", "an", "the", "The", "A", " ", "\n", ".", "-", "'", "\u2019", "17", "Mark", "\u00e9", "I\u0307"])
+PIECES = st.sampled_from(
+    ["a", "an", "the", "The", "A", " ", "\n", ".", "-", "'", "\u2019", "17", "Mark", "\u00e9", "I\u0307"]
+)
 TEXTS = st.one_of(st.text(), st.lists(PIECES).map("".join), st.lists(PIECES).map(" ".join))
 
 
@@ -73,7 +84,7 @@ def test_scorers(
 ) -> None:
     assert exact_match(given_, answers) is exact
     assert answer_contained(given_, answers) is contained
-    assert f1(given_, answers) is f1_
+    assert f1_at_least_half(given_, answers) is f1_
     if substring is not None:  # the paper's rule needs a first answer
         assert paper_substring(given_, answers) is substring
 
@@ -97,8 +108,8 @@ def test_token_f1(left: str, right: str, value: float) -> None:
 
 
 def test_f1_is_right_from_one_half_on() -> None:
-    assert f1("x y", ["y z"])
-    assert not f1("x y z", ["y w"])  # 2 / 5
+    assert f1_at_least_half("x y", ["y z"])
+    assert not f1_at_least_half("x y z", ["y w"])  # 2 / 5
 
 
 @given(TEXTS)
@@ -115,8 +126,12 @@ def two_spellings(draw: st.DrawFn) -> tuple[str, str]:
         parts = []
         for word in words:
             article = draw(st.sampled_from(["", "", "the ", "A ", "an\n"]))
-            parts.append(article + draw(st.sampled_from(["", "'", "(", "\u201c"])) + draw(st.sampled_from([word, word.upper()])))
-        return draw(st.sampled_from([" ", "  ", ", ", "\n"])).join(parts) + draw(st.sampled_from(["", ".", " the", "?!"]))
+            parts.append(
+                article + draw(st.sampled_from(["", "'", "(", "\u201c"])) + draw(st.sampled_from([word, word.upper()]))
+            )
+        return draw(st.sampled_from([" ", "  ", ", ", "\n"])).join(parts) + draw(
+            st.sampled_from(["", ".", " the", "?!"])
+        )
 
     return spell(), spell()
 

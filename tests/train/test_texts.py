@@ -3,12 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tiny import make_tiny_tokenizer
 from train_helpers import make_question
 
 from kft_tasks.errors import DataError
 from kft_tasks.protocol import Protocol
 from kft_train.texts import IGNORED, question_prompt, training_rows
+from tiny import make_tiny_tokenizer
 
 QUESTION = make_question(3)  # elm
 PROMPT = "Question: Tree 3?\nAnswer:"

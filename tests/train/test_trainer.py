@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import ARCHITECTURES, make_tiny_model
 from train_helpers import make_question, make_request
 
 from kft_train.adapters import load_trainable, save_joined
@@ -13,6 +12,7 @@ from kft_train.epochs import out_of_patience
 from kft_train.recipe import AdapterConfig
 from kft_train.stage import _quiet_libraries
 from kft_train.texts import training_rows
+from tiny import ARCHITECTURES, make_tiny_model
 
 ADAPTER = AdapterConfig(r=4, lora_alpha=8, lora_dropout=0.0)
 PROMPTS = [

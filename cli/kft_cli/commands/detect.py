@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
 from kft_cli.console import narrate, print_json, progress_bar
-from kft_cli.options import json_option, model_options, parse_pairs, protocol_options, question_options, take_protocol
+from kft_cli.options import (
+    json_option,
+    model_options,
+    parse_pairs,
+    protocol_options,
+    question_options,
+    take_model,
+    take_protocol,
+)
+from kft_tasks.progress import silent
 
 
 @click.command("detect", short_help="Detect mastery categories.")
@@ -34,30 +44,32 @@ def command(**values: Any) -> None:
     """
     from kft_tasks.asking import PromptMaker
     from kft_tasks.detection import Target, detect, journal_folder, summary
+    from kft_tasks.errors import UsageError
     from kft_tasks.exemplars import ExemplarPool
-    from kft_tasks.loading import ModelChoice, default_device, load_model
-    from kft_tasks.models import identify, model_folder, resolve_dtype
+    from kft_tasks.loading import load_model
+    from kft_tasks.processes import this_process
     from kft_tasks.sets import open_set
 
-    protocol = take_protocol(values)
+    protocol, process = take_protocol(values), this_process()
     source = open_set(values["set_"], values["path"], parse_pairs(values["set_options"]))
     output = values["output"] or Path(f"{values['set_']}-{values['split']}.categories.jsonl")
     pool = ExemplarPool(source.split("exemplars"), protocol, source.name)
     if not values["resume"]:
         import shutil
 
+        if process.world > 1:
+            raise UsageError(f"--restart with several processes: remove {journal_folder(output)} instead.")
         shutil.rmtree(journal_folder(output), ignore_errors=True)
-    folder = model_folder(values["model"], values["revision"])
-    dtype = resolve_dtype(values["dtype"], values["device"] or default_device())
-    identity = identify(values["model"], folder, dtype, values["adapter"])
-    choice = ModelChoice(values["model"], values["adapter"], dtype, values["device"], values["revision"])
+    choice = take_model(values)
+    identity = choice.identity()
 
     def load() -> Any:
         model = load_model(choice)
         render = model.lm.apply_chat_template if protocol.chat else None
         return model.answerer(protocol), PromptMaker(protocol, pool, render)
 
-    with progress_bar("detect") as progress:
+    share = f" (process 1 of {process.world}: its share)" if process.world > 1 else ""
+    with progress_bar(f"detect{share}") if process.first else nullcontext(silent) as progress:
         result = detect(
             Target(source, values["split"], values["limit"]),
             protocol,
@@ -69,6 +81,8 @@ def command(**values: Any) -> None:
             overwrite=values["overwrite"],
             progress=progress,
         )
+    if not process.first:
+        return
     data = summary(result)
     if values["as_json"]:
         print_json(data)
@@ -93,7 +107,8 @@ def _show(data: dict[str, Any]) -> None:
     click.echo(terminal_text([Section(title, (table,))]))
     made, saved = data["generations"]["made"], data["generations"]["saved"]
     cost = data["cost"]
+    tokens = f"{cost['prefilled']:,.0f} tokens prefilled, {cost['decoded']:,.0f} decoded, " if cost["prefilled"] else ""
     narrate(
-        f"{made:,} generations made, {saved:,} saved; {cost['prefilled']:,.0f} tokens prefilled, "
-        f"{cost['decoded']:,.0f} decoded, {cost['seconds']:.0f} s ({cost['cpu_seconds']:.0f} CPU-seconds)."
+        f"{made:,} generations made, {saved:,} saved; "
+        f"{tokens}{cost['seconds']:.0f} s ({cost['cpu_seconds']:.0f} CPU-seconds)."
     )

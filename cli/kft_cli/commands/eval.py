@@ -8,7 +8,15 @@ from typing import Any
 import click
 
 from kft_cli.console import narrate, print_json, progress_bar
-from kft_cli.options import json_option, model_options, parse_pairs, protocol_options, question_options, take_protocol
+from kft_cli.options import (
+    json_option,
+    model_options,
+    parse_pairs,
+    protocol_options,
+    question_options,
+    take_model,
+    take_protocol,
+)
 
 
 @click.command("eval", short_help="Measure greedy accuracy.")
@@ -38,7 +46,7 @@ def command(**values: Any) -> None:
     from kft_tasks.errors import UsageError
     from kft_tasks.evaluate import evaluate, write_answers
     from kft_tasks.exemplars import ExemplarPool
-    from kft_tasks.loading import ModelChoice, load_model
+    from kft_tasks.loading import load_model
     from kft_tasks.sets import open_set
 
     protocol = take_protocol(values)
@@ -48,9 +56,8 @@ def command(**values: Any) -> None:
     source = open_set(values["set_"], values["path"], parse_pairs(values["set_options"]))
     questions = list(select(lambda: source.split(values["split"]), values["limit"])())
     pool = ExemplarPool(source.split("exemplars"), protocol, source.name)
-    model = load_model(
-        ModelChoice(values["model"], values["adapter"], values["dtype"], values["device"], values["revision"])
-    )
+    name = values["model"]
+    model = load_model(take_model(values))
     render = model.lm.apply_chat_template if protocol.chat else None
     with progress_bar("evaluate") as progress:
         prompts = PromptMaker(protocol, pool, render)
@@ -64,12 +71,12 @@ def command(**values: Any) -> None:
             {"shots": number, "n": len(questions), "accuracy": share.share, "low": share.low, "high": share.high}
         )
     if values["as_json"]:
-        print_json({"model": values["model"], "set": source.name, "split": values["split"], "results": results})
+        print_json({"model": name, "set": source.name, "split": values["split"], "results": results})
         return
     rows = [
         [str(r["shots"]), f"{r['n']:,}", f"{r['accuracy']:.1%}", f"{r['low']:.1%} to {r['high']:.1%}"] for r in results
     ]
-    title = f"Greedy {protocol.scorer} of {values['model']} on {source.name} ({values['split']})"
+    title = f"Greedy {protocol.scorer} of {name} on {source.name} ({values['split']})"
     table = make_table("Shots > | n > | Accuracy > | 95 % interval >", rows)
     click.echo(terminal_text([Section(title, (table,))]))
     if values["output"]:

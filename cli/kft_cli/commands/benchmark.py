@@ -1,0 +1,82 @@
+"""``kft benchmark``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kft_cli.console import narrate, print_json
+from kft_cli.options import json_option
+
+
+@click.command("benchmark", short_help="Time ways to detect.")
+@click.option("--model", default="smollm2-135m", show_default=True, help="Alias, local folder or hub id.")
+@click.option(
+    "--type", "type_", default="country_of_city", show_default=True, help="Type of worldfacts questions to ask."
+)
+@click.option(
+    "--limit",
+    default=16,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Questions; stock lm-eval needs a minute each.",
+)
+@click.option("--dtype", default="float32", show_default=True, help="float32 (for equality) or bfloat16.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="CPU threads of each contender.")
+@click.option(
+    "--contender", "contenders", multiple=True, help="stock, careful, exhaustive, lazy; repeatable.  [default: all]"
+)
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for benchmark.json and benchmark.md.")
+@json_option
+def command(**values: Any) -> None:
+    """Detect the same questions in four ways, one after the other, and compare cost and answers.
+
+    The full protocol (10 exemplar sets, 16 samples) on the CPU: stock lm-eval, a careful transformers script that skips
+    samples where a greedy answer is right, kft asking everything, and kft as it does by default.
+
+    \b
+    Example: kft benchmark --limit 16 --output results/benchmark
+    """
+    import tempfile
+
+    from kft_cli.benchmark import CONTENDERS, judge_equality, render, run_all
+    from kft_cli.machine import hardware, versions
+    from kft_tasks.detection import select
+    from kft_tasks.errors import UsageError, suggest
+    from kft_tasks.files import write_json, written_beside
+    from kft_tasks.questions import write_questions
+    from kft_tasks.sets import open_set
+
+    chosen = values["contenders"] or CONTENDERS
+    for name in chosen:
+        if name not in CONTENDERS:
+            raise UsageError(f"Unknown contender {name!r}. {suggest(name, CONTENDERS)}")
+    source = open_set("worldfacts")
+
+    def asked(split: str) -> list[Any]:
+        return [question for question in source.split(split) if question.type == values["type_"]]
+
+    tested = list(select(lambda: iter(asked("test")), values["limit"])())
+    if not tested:
+        raise UsageError(f"--type {values['type_']!r}: worldfacts has no test questions of this type.")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "questions.jsonl"
+        write_questions(path, [*tested, *asked("exemplars")])
+        results = run_all(chosen, values["model"], path, values["dtype"], values["threads"], narrate)
+    data = {
+        "settings": {key: values[key] for key in ("model", "type_", "dtype", "threads")} | {"questions": len(tested)},
+        "hardware": hardware(),
+        "versions": versions(),
+        "equality": judge_equality(results),
+        "results": [{key: value for key, value in result.items() if key != "answers"} for result in results],
+    }
+    if values["output"]:
+        write_json(values["output"] / "benchmark.json", data)
+        with written_beside(values["output"] / "benchmark.md") as stream:
+            stream.write(render(data, markdown=True))
+    if values["as_json"]:
+        print_json(data)
+    else:
+        click.echo(render(data))

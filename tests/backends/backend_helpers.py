@@ -1,0 +1,52 @@
+"""A small detection of embedded questions with any engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kft_tasks.asking import PromptMaker
+from kft_tasks.category_file import CategorizedQuestion, CategoryFile
+from kft_tasks.detection import DetectionResult, Target, detect
+from kft_tasks.exemplars import ExemplarPool
+from kft_tasks.loading import ModelChoice, load_model
+from kft_tasks.protocol import Protocol
+from kft_tasks.sets import open_set
+
+PROTOCOL = Protocol(exemplar_sets=2, shots=1, samples=3, max_tokens=6)
+
+
+def detection(
+    choice: ModelChoice,
+    output: Path,
+    protocol: Protocol = PROTOCOL,
+    *,
+    limit: int = 6,
+    lazy: bool = False,
+    chunk_questions: int = 4,
+) -> DetectionResult:
+    source = open_set("worldfacts", None, {})
+    pool = ExemplarPool(source.split("exemplars"), protocol, source.name)
+
+    def load() -> Any:
+        model = load_model(choice)
+        render = model.lm.apply_chat_template if protocol.chat else None
+        return model.answerer(protocol), PromptMaker(protocol, pool, render)
+
+    target = Target(source, "test", limit)
+    identity = choice.identity()
+    return detect(
+        target, protocol, identity, load, output, exemplars=pool, lazy=lazy, chunk_questions=chunk_questions
+    )
+
+
+def items(result: DetectionResult) -> dict[str, CategorizedQuestion]:
+    return {item.question.id: item for item in CategoryFile(result.path)}
+
+
+def greedy(result: DetectionResult) -> dict[str, tuple[str | None, ...]]:
+    return {id_: item.greedy_answers for id_, item in items(result).items()}
+
+
+def served(url: str, **arguments: Any) -> ModelChoice:
+    return ModelChoice("tiny", backend="local-completions", backend_args={"base_url": url, **arguments})
