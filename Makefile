@@ -20,7 +20,7 @@ install: $(VENV)/.installed-user
 # torch first: on a machine without an NVIDIA GPU its CPU build, elsewhere whatever pip would choose.
 $(VENV)/.torch:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python tests/install_torch.py constraints.txt
+	$(BIN)/python .ci/install_torch.py constraints.txt
 	@touch $@
 
 $(VENV)/.installed-user: $(VENV)/.torch pyproject.toml constraints.txt

@@ -122,18 +122,19 @@ def _stands_by_itself(words: Words, sought: Words, answer: str, asked: Words) ->
 def answer_in_sentence(given: str, answers: Sequence[str], question: str = "") -> bool:
     """Where whole sentences are the gold: does the answer stand in one, and does it say more than the question did?
 
-    Stop words around the answer are taken off. What is left must stand in the sentence in one piece and have a word
-    that is neither a stop word nor in the question.
+    Stop words and words of the question around the answer are taken off. What is left must stand in the sentence in
+    one piece, so that neither a stop word of the sentence nor the question itself is an answer.
     """
     words = spell(_SENTENCE_END.split(given)[0])
-    if not _DENIALS.isdisjoint(words):
-        return False
-    asked = {singular(word) for word in spell(question)}
+    core = () if _denies(words) else telling_part(words, question)
+    return bool(core) and any(find(spell(answer), core) >= 0 for answer in answers)
+
+
+def telling_part(words: Words, question: str) -> Words:
+    """From the first to the last word that is neither a stop word nor in the question; empty if there is none."""
+    asked = _singulars(spell(question))
     telling = [place for place, word in enumerate(words) if word not in _STOP_WORDS and singular(word) not in asked]
-    if not telling:
-        return False
-    core = words[telling[0] : telling[-1] + 1]
-    return any(find(spell(answer), core) >= 0 for answer in answers)
+    return words[telling[0] : telling[-1] + 1] if telling else ()
 
 
 def _claims(given: str, question: str) -> Iterator[str]:

@@ -61,12 +61,12 @@ def _generate(lm: Any, requests: Sequence[Any]) -> list[str]:
         answers: list[str] = lm.generate_until([translated[index] for index in batch], disable_tqdm=True)
         return [_cut(text, requests[index].args[1]) for index, text in zip(batch, answers, strict=True)]
 
-    batches = [batch for batch in batches if batch]
-    found: dict[int, str] = {}
+    together, *alone = batches
+    found = dict(zip(together, ask(together), strict=True)) if together else {}
     with ThreadPoolExecutor(max(1, getattr(lm, "_concurrent", 1))) as pool:
-        futures = [pool.submit(ask, batch) for batch in batches]
+        futures = [pool.submit(ask, batch) for batch in alone]
         try:
-            for batch, future in zip(batches, futures, strict=True):
+            for batch, future in zip(alone, futures, strict=True):
                 found |= dict(zip(batch, future.result(), strict=True))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -151,7 +151,13 @@ def _transformers(settings: Settings) -> Settings:
 
 
 def _plain(settings: Settings) -> Settings:
-    """OpenAI's own fields only."""
+    """OpenAI's own fields only.
+
+    Raises:
+        UnavailableError: the samples are to be limited to a top k.
+    """
+    if settings.get("top_k", WHOLE_VOCABULARY) < WHOLE_VOCABULARY:
+        raise UnavailableError(f"The server takes no top_k. Ask for the whole vocabulary: --top-k {WHOLE_VOCABULARY}.")
     return {key: value for key, value in settings.items() if key not in ("top_k", "repetition_penalty")}
 
 

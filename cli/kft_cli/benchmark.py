@@ -5,8 +5,8 @@
     exhaustive   kft, everything asked
     lazy         kft, as ``kft detect`` does by default
 
-Each worker runs on a fixed number of threads and reports seconds, CPU-seconds, tokens through the model, peak memory and
-every greedy answer and category, so that equality can be checked and not only speed.
+Each worker runs on a fixed number of threads and reports seconds, CPU-seconds, tokens through the model, peak memory
+and every greedy answer and category, so that equality can be checked and not only speed.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _careful(loaded: Any, protocol: Protocol, path: Path, tested: Sequence[Quest
         texts = [prompts.prompt(question, number) for number in range(protocol.exemplar_sets)]
         greedy: list[str | None] = list(generate(texts, do_sample=False))
         sampled: list[tuple[str, ...] | None] = [None] * len(texts)
-        if not any(judge.right(text or "", question.answers) for text in greedy):
+        if not any(judge.right(text or "", question) for text in greedy):
             settings = {"do_sample": True, "temperature": protocol.temperature, "top_k": protocol.top_k}
             flat = generate(texts, num_return_sequences=protocol.samples, **settings)
             sampled = [tuple(flat[i : i + protocol.samples]) for i in range(0, len(flat), protocol.samples)]
@@ -254,12 +254,12 @@ def render(data: dict[str, Any], *, markdown: bool = False) -> str:
     )
     caption = (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB; torch {data['versions'].get('torch')}, "
-        f"lm-eval {data['versions'].get('lm_eval')}. GFLOP/s: 2 x parameters x tokens / CPU-seconds, beside what a plain "
-        "matrix multiplication gives on the same threads."
+        f"lm-eval {data['versions'].get('lm_eval')}. GFLOP/s: 2 x parameters x tokens / CPU-seconds, beside what a "
+        "plain matrix multiplication gives on the same threads."
     )
     note = (
-        "Compared with kft exhaustive. stock and careful draw other samples (their noise depends on the batch), so that "
-        "a WeaklyKnown question may be Unknown there and the reverse; greedy answers must be equal in float32."
+        "Compared with kft exhaustive. stock and careful draw other samples (their noise depends on the batch), so "
+        "that a WeaklyKnown question may be Unknown there and the reverse; greedy answers must be equal in float32."
     )
     sections = [
         Section(title, (make_table(heads, rows, caption),)),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kft_cli.console import progress_bar
-from kft_cli.machine import hardware, versions
+from kft_cli.machine import hardware, now, versions
 from kft_cli.run_folder import RunFolder, StepCost
 from kft_cli.stages import stage_request, validation_shots
 from kft_tasks import __version__
@@ -105,7 +105,7 @@ class Pipeline:
         stages = [stage.name for stage in self.recipe.stages]
         if not file.exists():
             about: dict[str, Any] = {"kft_version": __version__, "recipe": self.recipe.name}
-            about |= {"recipe_digest": self.recipe.digest()}
+            about |= {"recipe_digest": self.recipe.digest(), "created": now()}
             about |= {"command": self.command, "versions": versions(), "hardware": hardware()}
             about |= {"model": dataclasses.asdict(self._identity(None)), "stages": stages, "points": ["base", *stages]}
             write_json(file, about)

@@ -6,7 +6,6 @@ with the same digest is not done again, so that ``kft run`` on a broken run goes
 
 from __future__ import annotations
 
-import datetime
 import fcntl
 import shutil
 import time
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kft_cli.machine import now
 from kft_tasks.errors import DataError, StateError
 from kft_tasks.files import digest_of, read_json, write_json
 
@@ -94,7 +94,7 @@ class RunFolder:
         cost = make(partial)
         record = {
             **wanted,
-            "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "finished": now(),
             "seconds": time.perf_counter() - wall if cost.seconds is None else cost.seconds,
             "cpu_seconds": time.process_time() - cpu if cost.cpu_seconds is None else cost.cpu_seconds,
             "tokens": cost.tokens,

@@ -42,6 +42,7 @@ class CompletionServer(ThreadingHTTPServer):
         self.asked: list[dict[str, Any]] = []
         self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()  # torch has one random generator
+        self.counting = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -91,11 +92,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.at_once += 1
-        self.server.most_at_once = max(self.server.most_at_once, self.server.at_once)
+        with self.server.counting:
+            self.server.at_once += 1
+            self.server.most_at_once = max(self.server.most_at_once, self.server.at_once)
         with self.server.lock:
             status, answer = (404, {}) if self.path != "/v1/completions" else self.server.answer(body)
-        self.server.at_once -= 1
+        with self.server.counting:
+            self.server.at_once -= 1
         content = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -29,10 +29,10 @@ def test_greedy_answers_are_those_of_the_engine_and_samples_differ(tiny: Path, t
         result = detection(served(server.url), tmp_path / "served", protocol)
     assert greedy(result) == greedy(own)
     drawn = [texts for item in items(result).values() for texts in item.sampled_answers]
-    assert len(drawn) == 12
+    assert len(drawn) == 8
     assert all(texts is not None and len(set(texts)) > 2 for texts in drawn)
     seeds = Counter(body["seed"] for body in server.work if body["temperature"] > 0)
-    assert len(seeds) == 6 * 2 * 6
+    assert len(seeds) == 4 * 2 * 6
     assert set(seeds.values()) == {1}
 
 
@@ -41,7 +41,7 @@ def test_a_request_says_all_that_the_protocol_fixes_and_nothing_that_confuses_se
 ) -> None:
     with serving(tiny) as server:
         detection(served(server.url), tmp_path / "x", limit=2)
-    fixed = {"model": "tiny", "max_tokens": 6, "stop": ["\n"], "top_p": 1.0, "repetition_penalty": 1.0}
+    fixed = {"model": "tiny", "max_tokens": 4, "stop": ["\n"], "top_p": 1.0, "repetition_penalty": 1.0}
     for body in server.work:
         assert body.items() >= fixed.items()
         assert isinstance(body["prompt"], str)
@@ -93,7 +93,7 @@ def test_lazy_categories_are_the_exhaustive_ones(tiny: Path, tmp_path: Path) -> 
     }
 
 
-@pytest.mark.parametrize("fail_after", [3, 11, 26, 47])
+@pytest.mark.parametrize("fail_after", [4, 19, 33])
 def test_interrupted_detection_goes_on_and_asks_nothing_twice(tiny: Path, tmp_path: Path, fail_after: int) -> None:
     with serving(tiny) as server:
         whole = detection(served(server.url), tmp_path / "whole").path.read_bytes()

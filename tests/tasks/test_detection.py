@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,13 @@ from task_helpers import (
 )
 
 import kft_tasks.detection
+from kft_tasks import processes
 from kft_tasks.categories import KnowledgeCategory
 from kft_tasks.category_file import CategoryFile, ModelIdentity
-from kft_tasks.detection import Target, detect, select, summary
+from kft_tasks.detection import DetectionResult, Target, detect, select, summary
 from kft_tasks.errors import DataError, StateError
 from kft_tasks.journal import Journal
+from kft_tasks.processes import Process
 from kft_tasks.protocol import Protocol
 from kft_tasks.questions import Question
 
@@ -279,42 +282,82 @@ def test_no_questions_are_an_error(tmp_path: Path, limit: int | None) -> None:
         scripted_detection(_source(0 if limit is None else 10), PROTOCOL, tmp_path / "x", _answerer(), limit=limit)
 
 
-def _run_rank(rank: int, world: int, output: Path, monkeypatch: pytest.MonkeyPatch, answerer: ScriptedAnswerer) -> Any:
-    monkeypatch.setenv("RANK", str(rank))
-    monkeypatch.setenv("WORLD_SIZE", str(world))
-    return scripted_detection(_source(), PROTOCOL, output, answerer)
+def _run_ranks(
+    output: Path, answerers: Sequence[ScriptedAnswerer | None], monkeypatch: pytest.MonkeyPatch
+) -> list[DetectionResult | BaseException | None]:
+    """A detection by several processes: here threads, for which journals are locked alike. None never begins."""
+    world = len(answerers)
+    results: list[DetectionResult | BaseException | None] = [None] * world
+
+    def run(rank: int, answerer: ScriptedAnswerer) -> None:
+        try:
+            results[rank] = scripted_detection(_source(), PROTOCOL, output, answerer)
+        except BaseException as error:
+            results[rank] = error
+
+    threads = [
+        threading.Thread(target=run, args=(rank, answerer), name=str(rank))
+        for rank, answerer in enumerate(answerers)
+        if answerer is not None
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "_POLL_SECONDS", 0.01)
+        patch.setattr(processes, "START_SECONDS", 1.0)
+        patch.setattr(kft_tasks.detection, "this_process", lambda: Process(int(threading.current_thread().name), world))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+            assert not thread.is_alive()
+    return results
 
 
-def test_two_processes_share_the_chunks_and_give_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: tuple[bytes, ScriptedAnswerer, Any]
+@pytest.mark.parametrize("world", [2, 3, 5])
+def test_processes_share_the_chunks_and_give_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: tuple[bytes, ScriptedAnswerer, Any], world: int
 ) -> None:
-    output = tmp_path / "x.jsonl"
-    answerers = [_answerer(), _answerer()]
-
-    def barrier() -> None:
-        """Where rank 1 waits, rank 0 does all of its work."""
-        if not output.exists() and os.environ["RANK"] == "1":
-            _run_rank(0, 2, output, monkeypatch, answerers[0])
-
-    monkeypatch.setattr(kft_tasks.detection, "_barrier", barrier)
-    result = _run_rank(1, 2, output, monkeypatch, answerers[1])
+    """Ten questions are three chunks: of five processes two have nothing to do."""
+    output = tmp_path / "new" / "x.jsonl"
+    answerers = [_answerer() for _ in range(world)]
+    results = _run_ranks(output, answerers, monkeypatch)
     assert output.read_bytes() == whole[0]
-    assert result.header == CategoryFile(output).header
-    assert sorted(sum((a.greedy_asked for a in answerers), [])) == sorted(whole[1].greedy_asked)
-    assert all(answerer.made for answerer in answerers)
+    assert os.listdir(output.parent) == ["x.jsonl"]
+    for result in results:
+        assert isinstance(result, DetectionResult), result
+        assert result.header == CategoryFile(output).header
+    asked = [pair for answerer in answerers for pair in answerer.greedy_asked]
+    assert sorted(asked) == sorted(whole[1].greedy_asked)  # nothing twice
+    assert [bool(answerer.made) for answerer in answerers] == [rank < 3 for rank in range(world)]
 
 
-def test_one_process_finishes_what_two_began(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: tuple[bytes, ScriptedAnswerer, Any]
+@pytest.mark.parametrize(("dead", "alive"), [(0, 1), (1, 0)])
+def test_where_a_process_dies_the_others_stop_and_one_process_can_finish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: tuple[bytes, ScriptedAnswerer, Any], dead: int, alive: int
 ) -> None:
     output = tmp_path / "x.jsonl"
-    monkeypatch.setattr(kft_tasks.detection, "_barrier", lambda: (_ for _ in ()).throw(Killed()))
-    with pytest.raises(Killed):  # rank 1 is through with its chunks, rank 0 never began
-        _run_rank(1, 2, output, monkeypatch, _answerer())
+    answerers = [_answerer(die_at=2 if rank == dead else None) for rank in (0, 1)]
+    results = _run_ranks(output, answerers, monkeypatch)
+    assert isinstance(results[dead], Killed)
+    assert isinstance(results[alive], StateError)
+    assert f"process {dead} of 2" in str(results[alive])
+    assert "Run the same command again; what was answered is kept." in str(results[alive])
+    assert not output.exists()
     rest = _answerer()
-    _run_rank(0, 1, output, monkeypatch, rest)
+    scripted_detection(_source(), PROTOCOL, output, rest)
     assert output.read_bytes() == whole[0]
     assert rest.made < whole[1].made
+
+
+def test_a_process_that_never_begins_is_not_waited_for_forever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: tuple[bytes, ScriptedAnswerer, Any]
+) -> None:
+    output = tmp_path / "x.jsonl"
+    first, _ = _run_ranks(output, [_answerer(), None], monkeypatch)
+    assert isinstance(first, StateError)
+    assert "process 1 of 2 did not begin" in str(first)
+    again = _run_ranks(output, [_answerer(), _answerer()], monkeypatch)
+    assert [isinstance(result, DetectionResult) for result in again] == [True, True]
+    assert output.read_bytes() == whole[0]
 
 
 def test_a_choice_contains_every_smaller_choice_and_keeps_the_order() -> None:

@@ -59,7 +59,9 @@ def test_another_seed_draws_other_sets() -> None:
 
 
 def test_settings_that_do_not_concern_the_draw_do_not_change_it() -> None:
-    other = Protocol(samples=1, temperature=1.0, top_k=5, max_tokens=3, scorer="f1_at_least_half", template="slick", system="x")
+    other = Protocol(
+        samples=1, temperature=1.0, top_k=5, max_tokens=3, scorer="f1_at_least_half", template="slick", system="x"
+    )
     assert _sets(13, other) == _sets(13, Protocol())
 
 

@@ -509,22 +509,26 @@ def _write_task(folder: Path, name: str, block: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "difference",
-    ["shots: 1", "template: slick", "temperature: 3.0", "samples: 5", "top_k: 2", "max_tokens: 2", "exemplar_sets: 1"],
-)
-def test_tasks_that_ask_the_same_questions_in_one_run_do_not_mix(
-    tiny_lm: Any, questions: Path, tmp_path: Path, difference: str
-) -> None:
+def test_tasks_that_ask_the_same_questions_in_one_run_do_not_mix(tiny_lm: Any, questions: Path, tmp_path: Path) -> None:
     base = {"exemplar_sets": 2, "shots": 2, "samples": 3, "max_tokens": 5, "set": "questions", "path": str(questions)}
-    key, value = difference.split(": ")
-    for name, values in (("one", base), ("two", {**base, key: value})):
-        _write_task(tmp_path / "yaml", name, "".join(f"  {k}: {v}\n" for k, v in values.items()))
+    changes: list[dict[str, Any]] = [
+        {},
+        {"shots": 1},
+        {"template": "slick"},
+        {"temperature": 3.0},
+        {"samples": 5},
+        {"top_k": 2},
+        {"max_tokens": 2},
+        {"exemplar_sets": 1},
+    ]
+    names = [f"task{number}" for number in range(len(changes))]
     folder = tmp_path / "yaml"
-    together = _evaluate(tiny_lm("llama"), {}, ["one", "two"], folder=folder)
-    apart = [_evaluate(tiny_lm("llama"), {}, [name], folder=folder) for name in ("one", "two")]
-    for name, results in zip(("one", "two"), apart, strict=True):
-        assert _given(together, name) == _given(results, name)
+    for name, change in zip(names, changes, strict=True):
+        _write_task(folder, name, "".join(f"  {key}: {value}\n" for key, value in {**base, **change}.items()))
+    lm = tiny_lm("llama")
+    together = _evaluate(lm, {}, names, folder=folder)
+    for name, change in zip(names, changes, strict=True):
+        assert _given(together, name) == _given(_evaluate(lm, {}, [name], folder=folder), name), change
 
 
 @pytest.mark.parametrize("until", ["ab", ["ab"], ["ab", "\n"]])

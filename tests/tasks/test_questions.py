@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from task_helpers import make_question
 
@@ -176,6 +176,7 @@ def test_questions_are_streamed(tmp_path: Path) -> None:
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: text.strip() == text)
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.builds(

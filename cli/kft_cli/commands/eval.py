@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def command(**values: Any) -> None:
     render = model.lm.apply_chat_template if protocol.chat else None
     with progress_bar("evaluate") as progress:
         prompts = PromptMaker(protocol, pool, render)
-        answered = evaluate(questions, model.answerer(protocol), prompts, protocol, shots, progress)
+        answered = evaluate(questions, model.answerer(replace(protocol, samples=0)), prompts, protocol, shots, progress)
     if values["output"]:
         write_answers(values["output"], answered)
     results = []

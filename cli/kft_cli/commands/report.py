@@ -11,17 +11,30 @@ from kft_cli.options import json_option
 
 
 @click.command("report", short_help="Write the report of a run.")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--results", type=click.Path(path_type=Path), help="Render a folder of published runs again, instead of a run."
+)
 @json_option
-def command(run: Path, as_json: bool) -> None:
+def command(run: Path | None, results: Path | None, as_json: bool) -> None:
     """Write the report of the finished run in folder RUN: Markdown, figures and JSON in RUN/report.
 
     \b
     Example: kft report runs/demo
     """
-    from kft_cli.report import summarize, write_report
+    from kft_tasks.errors import UsageError
     from kft_tasks.files import read_json
 
+    if (run is None) == (results is None):
+        raise UsageError("Name a run folder, or a folder of published runs with --results.")
+    if results is not None:
+        from kft_cli.results import write_results
+
+        narrate(f"Results: {write_results(results)}")
+        return
+    from kft_cli.report import summarize, write_report
+
+    assert run is not None
     path = write_report(run)
     data = read_json(path.with_name("report.json"))
     if as_json:
