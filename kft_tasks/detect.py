@@ -80,6 +80,10 @@ class Judge:
             self._memory[key] = self._scorer(*key)
         return self._memory[key]
 
+    def forget(self) -> None:
+        """Let go of the scores: the questions of another chunk are others."""
+        self._memory.clear()
+
     def categorized(self, chunk: Chunk, index: int) -> CategorizedQuestion | None:
         """The record of one question of a chunk, or None while it is undecided."""
         question = chunk.questions[index]
@@ -199,6 +203,7 @@ def finish(chunk: Chunk, judge: Judge) -> list[CategorizedQuestion]:
                 f"question {question.id!r} is undecided after detection. Remove the journal and detect again."
             )
         items.append(item)
+    judge.forget()
     return items
 
 

@@ -250,7 +250,7 @@ def _common(answer: str) -> frozenset[str]:
 def _forms(answer: str, question: str) -> tuple[Words, ...]:
     """An accepted answer in one spelling, and without what people leave out: title, company form, kind asked for."""
     common = _common(answer)
-    forms = {}
+    forms: dict[Words, None] = {}
     for text in (answer, _PARENTHESIS.sub("", answer)):
         words = tuple(single if (single := singular(word)) in common else word for word in spell(text))
         if len(words) > 1 and words[0] in _APPROXIMATE and _NUMBER.match(words[1]):

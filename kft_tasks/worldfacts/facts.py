@@ -268,8 +268,8 @@ CURRENCY_NAMES = {
 SHARED_CURRENCIES = ("AUD", "CHF", "EUR", "USD", "XAF", "XCD", "XOF")
 # Units of three or more different currencies: "dollar" alone does not say which, and is no accepted answer.
 AMBIGUOUS_UNITS = (
-    "dinar", "dirham", "dollar", "franc", "krone", "kroner", "krona", "kronor", "króna", "peso", "pound", "rial", "riyal",
-    "rupee", "shilling",
+    "dinar", "dirham", "dollar", "franc", "krone", "kroner", "krona", "kronor", "króna", "peso", "pound", "rial",
+    "riyal", "rupee", "shilling",
 )  # fmt: skip
 
 # Units for "Which country uses the ... as its currency?": one country only, name not made from the country's.

@@ -21,7 +21,7 @@ from kft_tasks.category_file import (
 from kft_tasks.errors import DataError
 from kft_tasks.protocol import Protocol
 
-PROTOCOL = Protocol(exemplar_sets=2, samples=2)
+PROTOCOL = Protocol(scorer="exact_match", exemplar_sets=2, samples=2)
 ANSWERS = [
     # category, greedy right, answers, sampled right, answers
     ("HighlyKnown", 2, ("yes", "yes"), 0, (None, None)),

@@ -71,7 +71,7 @@ def _asked(answers: Answers, waves: list[list[int]]) -> tuple[set[int], set[int]
 
 
 def _check(all_answers: list[Answers], exemplar_sets: int, samples: int) -> None:
-    protocol = Protocol(exemplar_sets=exemplar_sets, samples=samples)
+    protocol = Protocol(exemplar_sets=exemplar_sets, samples=samples, scorer="exact_match")
     lazy, answerer, _ = _detect(all_answers, protocol)
     exhaustive, everything, _ = _detect(all_answers, protocol, lazy=False)
     assert [item.category for item in lazy] == [_category(answers) for answers in all_answers]

@@ -34,7 +34,7 @@ from kft_tasks.processes import Process
 from kft_tasks.protocol import Protocol
 from kft_tasks.questions import Question
 
-PROTOCOL = Protocol(exemplar_sets=3, shots=2, samples=2)
+PROTOCOL = Protocol(scorer="exact_match", exemplar_sets=3, shots=2, samples=2)
 TYPES = ("t", "u")
 
 
@@ -404,7 +404,7 @@ class _Stream(ListSet):
 
 
 def test_memory_does_not_grow_with_the_number_of_questions(tmp_path: Path) -> None:
-    protocol = Protocol(exemplar_sets=1, shots=1, samples=1)
+    protocol = Protocol(exemplar_sets=1, shots=1, samples=1, scorer="exact_match")
 
     class Forgetful(ScriptedAnswerer):
         """Does not keep what it was asked: that would be the memory that is measured."""

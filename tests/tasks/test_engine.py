@@ -188,6 +188,30 @@ def test_answers_do_not_depend_on_what_was_given_up(engine_of: Any, architecture
     assert pack.sample(kept[:1], keys[:1], **DRAW) == [sampled[kept[0]]]
 
 
+@pytest.mark.parametrize("settled", [True, False])
+def test_near_ties_do_not_depend_on_the_rounding_of_a_pack(
+    engine_of: Any, plain: Any, monkeypatch: pytest.MonkeyPatch, settled: bool
+) -> None:
+    """Rounding that differs from pack to pack is played by noise, large enough to change answers if it could."""
+    import torch
+
+    engine = engine_of("qwen2")
+    monkeypatch.setattr(engine, "text", _letters)
+    everything: dict[str, Any] = {"stop": (), "top_k": 10_000}
+    quiet = _open(engine, **everything).sample(ALL, KEYS, **DRAW)
+    forward, generator = engine.forward, torch.Generator().manual_seed(0)
+
+    def noisy(*args: Any) -> Any:
+        logits = forward(*args)
+        return logits + 0.2 * (2 * torch.rand(logits.shape, generator=generator) - 1)
+
+    monkeypatch.setattr(engine, "forward", noisy)
+    monkeypatch.setattr(engine, "margin", 0.5 if settled else 0.0)
+    pack = _open(engine, **everything)
+    assert (pack.greedy(ALL) == [_letters(tokens) for tokens in plain("qwen2")]) is settled
+    assert (pack.sample(ALL, KEYS, **DRAW) == quiet) is settled
+
+
 def test_samples_depend_on_key_number_and_nothing_else(engine_of: Any) -> None:
     pack = _open(engine_of("llama"))
     first = pack.sample([0], [1], 6, 0.5)[0]

@@ -13,7 +13,7 @@ from kft_tasks.evaluate import evaluate, read_answers, write_answers
 from kft_tasks.exemplars import ExemplarPool
 from kft_tasks.protocol import Protocol
 
-PROTOCOL = Protocol(exemplar_sets=3, shots=2, samples=4)
+PROTOCOL = Protocol(scorer="exact_match", exemplar_sets=3, shots=2, samples=4)
 QUESTIONS = [make_question(f"q{number}", "tu"[number % 2]) for number in range(300)]
 
 

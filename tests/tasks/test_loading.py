@@ -28,7 +28,7 @@ from kft_tasks.models import (
 )
 from kft_tasks.protocol import Protocol
 
-PROTOCOL = Protocol(exemplar_sets=2, shots=1, samples=3, max_tokens=4)
+PROTOCOL = Protocol(scorer="exact_match", exemplar_sets=2, shots=1, samples=3, max_tokens=4)
 
 
 def test_the_answerer_is_the_engine_where_it_can_be_and_lm_evals_generation_elsewhere(

@@ -21,7 +21,7 @@ from kft_tasks.questions import Question, digest_questions
 from kft_tasks.rescore import Corrections, default_output, read_corrections, rescore
 
 H, M, W, U = KnowledgeCategory
-PROTOCOL = Protocol(exemplar_sets=3, shots=1, samples=2)
+PROTOCOL = Protocol(exemplar_sets=3, shots=1, samples=2, scorer="exact_match")
 
 
 class ThreeTexts(ScriptedAnswerer):

@@ -31,7 +31,7 @@ from kft_tasks.task import KnowledgeInstance, KnowledgeTask
 
 TASKS = Path(__file__).parents[2] / "kft_tasks" / "lm_eval_tasks"
 TYPES = ("t", "u")
-PROTOCOL = Protocol(exemplar_sets=2, shots=2, samples=3, max_tokens=5)
+PROTOCOL = Protocol(scorer="exact_match", exemplar_sets=2, shots=2, samples=3, max_tokens=5)
 CATEGORIES = ("highly_known", "maybe_known", "weakly_known", "unknown")
 
 
