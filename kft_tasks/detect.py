@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from kft_tasks.asking import Answerer, Answers, PromptMaker
 from kft_tasks.categories import KnowledgeCategory
@@ -106,8 +107,16 @@ def detect_chunk(
     waves = make_waves(protocol.exemplar_sets)
     opened: dict[int, tuple[Answers, dict[Pair, int]]] = {}
 
-    def wanted(numbers: Sequence[int], answers: Sequence[Sequence[object]]) -> list[Pair]:
+    def wanted(numbers: Sequence[int], answers: Sequence[list[Any]]) -> list[Pair]:
+        """A wave is asked of questions that were open before it, also where a part of it was answered earlier."""
+        given = [[row[number] for number in numbers] for row in answers]
+        for row in answers:
+            for number in numbers:
+                row[number] = None
         open_ = [i for i in range(len(chunk.questions)) if not lazy or judge.categorized(chunk, i) is None]
+        for row, texts in zip(answers, given, strict=True):
+            for number, text in zip(numbers, texts, strict=True):
+                row[number] = text
         return [(index, number) for number in numbers for index in open_ if answers[index][number] is None]
 
     def ready(wave: int, pairs: Sequence[Pair]) -> tuple[Answers, list[int]]:

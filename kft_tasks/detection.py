@@ -35,7 +35,7 @@ from kft_tasks.detect import (
 )
 from kft_tasks.errors import DataError, StateError, UsageError
 from kft_tasks.exemplars import ExemplarPool
-from kft_tasks.journal import Journal
+from kft_tasks.journal import Journal, last_change
 from kft_tasks.processes import Process, this_process, wait_for
 from kft_tasks.progress import ProgressCallback, silent
 from kft_tasks.protocol import Protocol
@@ -150,6 +150,7 @@ def detect(
         raise UsageError(f"--overwrite with several processes: remove {output} instead.")
     run = _Run(header, output, chunk_questions, Judge(protocol), lazy, process)
     journal = run.journal(process.rank)
+    since = last_change(journal.path)
     try:
         if process.world > 1 and output.exists():  # the others finished what was left while this one began
             journal.path.unlink()
@@ -159,11 +160,11 @@ def detect(
             run.ask(stream, todo, journal, *answerer(), progress)
         if process.first:
             for rank in range(1, process.world):
-                run.await_share(stream, dataclasses.replace(process, rank=rank))
+                run.await_share(stream, dataclasses.replace(process, rank=rank), since)
             return run.assemble(stream, journal)
     finally:
         journal.close()
-    wait_for(Process(0, process.world), run.path(0), output.exists)
+    wait_for(Process(0, process.world), run.path(0), output.exists, since)
     return DetectionResult(output, CategoryFile(output).header, DetectionCount())
 
 
@@ -227,11 +228,11 @@ class _Run:
             finished = frozenset[int]().union(*(journal.finished for journal in journals))
         return {chunk.number for chunk in self.chunks(stream)} - finished
 
-    def await_share(self, stream: QuestionStream, process: Process) -> None:
+    def await_share(self, stream: QuestionStream, process: Process, since: float) -> None:
         def done() -> bool:
             return not any(process.owns(number) for number in self.missing(stream))
 
-        wait_for(process, self.path(process.rank), done)
+        wait_for(process, self.path(process.rank), done, since)
 
     def ask(
         self,

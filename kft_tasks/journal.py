@@ -56,6 +56,8 @@ class Journal:
             self._file.close()
             raise StateError(f"{path}: another process is writing this journal. Wait for it, or stop it.")
         try:
+            if not read_only:
+                os.utime(path)  # others see that this process has begun
             self._recover(header, read_only)
             if not read_only and not keep_unfinished:
                 self.drop_unfinished()
@@ -193,6 +195,14 @@ def is_being_written(path: Path) -> bool:
     except OSError:
         return True
     return False
+
+
+def last_change(path: Path) -> float:
+    """When a journal was opened for writing or written last; 0 where there is none."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _put(row: dict[str, Any], chunk: Chunk, exemplar_sets: int) -> bool:

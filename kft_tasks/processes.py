@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kft_tasks.errors import StateError
-from kft_tasks.journal import is_being_written
+from kft_tasks.journal import is_being_written, last_change
 
 START_SECONDS = 300.0  # that much later than the first may the last process begin
 _POLL_SECONDS = 0.2
@@ -61,21 +61,24 @@ def launcher_hidden() -> Iterator[None]:
         os.environ.update(hidden)
 
 
-def wait_for(process: Process, journal: Path, done: Callable[[], bool]) -> None:
+def wait_for(process: Process, journal: Path, done: Callable[[], bool], since: float) -> None:
     """Wait until ``done()``, as long as ``process`` is at work on its ``journal``.
+
+    Args:
+        since: when this process began, by the clock of the file system.
 
     Raises:
         StateError: it stopped before, or never began.
     """
-    begin, seen = time.monotonic(), False
+    seen = False
     while True:
         at_work = is_being_written(journal)
         if not at_work and done():
             return
-        if not at_work and (seen or time.monotonic() - begin > START_SECONDS):
+        seen = seen or at_work or last_change(journal) > since
+        if not at_work and (seen or time.time() - since > START_SECONDS):
             raise StateError(
                 f"{journal}: process {process.rank} of {process.world} {'stopped' if seen else 'did not begin'} before "
                 "its share was detected. Run the same command again; what was answered is kept."
             )
-        seen = seen or at_work
         time.sleep(_POLL_SECONDS)

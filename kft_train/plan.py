@@ -42,6 +42,7 @@ def dry_run(recipe: Recipe) -> Plan:
     steps = [_detect(recipe, "base", limit.train)]
     steps += [_detect(recipe, "base, other seed", limit.train)] if recipe.evaluation.retest else []
     steps += [_detect(recipe, "base, test questions", limit.test)] if recipe.evaluation.first_categories else []
+    steps += [_evaluate(recipe, "base")]
     for stage in recipe.stages:
         check_sft_fields(stage)
         batch = stage.per_device_train_batch_size * stage.gradient_accumulation_steps
@@ -53,8 +54,8 @@ def dry_run(recipe: Recipe) -> Plan:
             "validation_questions": recipe.questions.limit.validation,
             "sft": sft_values(stage, recipe.seed, recipe.protocol_object().scorer),
         }
-        steps += [PlannedStep("train", stage.name, detail), _detect(recipe, stage.name, limit.train)]
-    steps += [_evaluate(recipe, name) for name in ("base", *(stage.name for stage in recipe.stages))]
+        steps += [PlannedStep("train", stage.name, detail)]
+        steps += [_detect(recipe, stage.name, limit.train), _evaluate(recipe, stage.name)]
     return Plan(recipe, tuple(steps))
 
 
