@@ -80,7 +80,9 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(8)
+            if thread.is_alive():
+                import faulthandler; faulthandler.dump_traceback(all_threads=True); print(found)
             assert not thread.is_alive(), "a process hangs"
         return found
 

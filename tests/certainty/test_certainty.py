@@ -137,7 +137,7 @@ def test_missing_answers_in_a_file_called_exhaustive_are_refused(path: Path) -> 
 def test_counts_that_the_scorer_does_not_give_are_refused(path: Path) -> None:
     path.write_text(path.read_text().replace('["yes", "yes"], "sampled_answers"', '["no", "no"], "sampled_answers"'))
 
-    with pytest.raises(DataError, match=r"question 'h': this kft's exact_match .*kft rescore"):
+    with pytest.raises(DataError, match=r"question 'h': this kft's answer_stated .*kft rescore"):
         measure_certainty(path)
 
 
