@@ -247,6 +247,7 @@ class _Run:
         total = sum(len(chunk.questions) for chunk in self.chunks(stream) if self.process.owns(chunk.number))
         count = DetectionCount()
         done = 0
+        begin, first = time.perf_counter(), _computed(answerer)
         replays = getattr(answerer, "replays", False)
         if not replays:
             journal.drop_unfinished()
@@ -261,7 +262,11 @@ class _Run:
                 before, wall, cpu = dataclasses.asdict(answerer.tokens), time.perf_counter(), time.process_time()
                 for kind, pairs in detect_chunk(chunk, prompts, answerer, protocol, self.judge, lazy=self.lazy):
                     journal.append(chunk, kind, pairs)
-                    progress(done, total, count.line())
+                    decided = sum(
+                        self.judge.categorized(chunk, index) is not None for index in range(len(chunk.questions))
+                    )
+                    rate = (_computed(answerer) - first) / (time.perf_counter() - begin)
+                    progress(done + decided, total, f"{count.line()} | {rate:,.0f} tokens/s")
                 cost = {key: value - before[key] for key, value in dataclasses.asdict(answerer.tokens).items()}
                 cost |= {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
                 journal.finish(chunk, cost)
@@ -303,6 +308,11 @@ def _replay(chunk: Chunk, journals: Sequence[Journal], own: Journal, protocol: P
         own.append(chunk, "greedy", greedy)
     if sampled := [(index, number) for index, number in places if chunk.sampled[index][number] is not None]:
         own.append(chunk, "sampled", sampled)
+
+
+def _computed(answerer: Answerer) -> int:
+    """Tokens that went through the model so far."""
+    return answerer.tokens.prefilled + answerer.tokens.decoded
 
 
 def journal_folder(output: Path) -> Path:

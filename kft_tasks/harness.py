@@ -1,4 +1,4 @@
-"""Answers through the own generation of any lm-eval model: other engines, and models that kft's engine does not cover."""
+"""Answers through lm-eval's own generation: other engines, and models that kft's engine does not cover."""
 
 from __future__ import annotations
 

@@ -198,11 +198,12 @@ def is_being_written(path: Path) -> bool:
 
 
 def last_change(path: Path) -> float:
-    """When a journal was opened for writing or written last; 0 where there is none."""
+    """When a journal was locked or written last; 0 where there is none, or an empty one that is not locked yet."""
     try:
-        return path.stat().st_mtime
+        found = path.stat()
     except FileNotFoundError:
         return 0.0
+    return found.st_mtime if found.st_size else 0.0
 
 
 def _put(row: dict[str, Any], chunk: Chunk, exemplar_sets: int) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from kft_tasks.asking import Answerer, EngineAnswerer
 from kft_tasks.category_file import ModelIdentity
 from kft_tasks.engines import build, check_choice, identity_of
-from kft_tasks.errors import KftError, UnavailableError
+from kft_tasks.errors import DataError, KftError, UnavailableError
 from kft_tasks.harness import HarnessAnswerer
 from kft_tasks.models import model_folder, quiet_transformers, resolve_dtype
 from kft_tasks.processes import launcher_hidden
@@ -78,9 +78,26 @@ class LoadedModel:
             self.answerers[key] = (
                 HarnessAnswerer(self.lm, protocol)
                 if engine is None
-                else EngineAnswerer(engine, protocol, lambda prompts: encode(self.lm, prompts))
+                else EngineAnswerer(
+                    engine, protocol, lambda prompts: _fitting(self.lm, encode(self.lm, prompts), protocol)
+                )
             )
         return self.answerers[key]
+
+
+def _fitting(lm: Any, prompts: list[list[int]], protocol: Protocol) -> list[list[int]]:
+    """Pass prompts on that leave room for an answer; lm-eval would cut their exemplars off without a word.
+
+    Raises:
+        DataError: one does not.
+    """
+    longest = max(map(len, prompts), default=0)
+    if longest + protocol.max_tokens > lm.max_length:
+        raise DataError(
+            f"a prompt of {longest} tokens and an answer of {protocol.max_tokens} exceed the model's context of "
+            f"{lm.max_length}. Lower shots, or leave long questions out."
+        )
+    return prompts
 
 
 def default_device() -> str:

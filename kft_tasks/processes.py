@@ -25,7 +25,7 @@ _LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "PMI_", "OM
 
 @dataclass(frozen=True)
 class Process:
-    """This process among those that share the work."""
+    """One of the processes that share the work."""
 
     rank: int = 0
     world: int = 1
@@ -72,13 +72,14 @@ def wait_for(process: Process, journal: Path, done: Callable[[], bool], since: f
     """
     seen = False
     while True:
+        seen = seen or last_change(journal) > since  # asked first: it may begin between these lines
         at_work = is_being_written(journal)
         if not at_work and done():
             return
-        seen = seen or at_work or last_change(journal) > since
         if not at_work and (seen or time.time() - since > START_SECONDS):
             raise StateError(
                 f"{journal}: process {process.rank} of {process.world} {'stopped' if seen else 'did not begin'} before "
                 "its share was detected. Run the same command again; what was answered is kept."
             )
+        seen = seen or at_work
         time.sleep(_POLL_SECONDS)

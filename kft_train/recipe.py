@@ -206,6 +206,15 @@ class Recipe(_Closed):
                 raise ValueError(f"stage {first.name!r} is the first: there is no detection before; remove `before`")
         return stages
 
+    @model_validator(mode="after")
+    def _enough_exemplars(self) -> Self:
+        most, given = max(self.evaluation.shots), self.protocol_object().shots
+        if most > given:
+            raise ValueError(
+                f"evaluation.shots asks for {most} exemplars, an exemplar set has {given}; raise protocol.shots"
+            )
+        return self
+
     def protocol_object(self) -> Protocol:
         """The detection protocol."""
         return Protocol.from_mapping(self.protocol)

@@ -253,8 +253,8 @@ def render(data: dict[str, Any], *, markdown: bool = False) -> str:
         f"{settings['model']}, {settings['dtype']}, {settings['threads']} thread(s)"
     )
     caption = (
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB; torch {data['versions'].get('torch')}, "
-        f"lm-eval {data['versions'].get('lm_eval')}. GFLOP/s: 2 x parameters x tokens / CPU-seconds, beside what a "
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB; "
+        f"torch {data['versions'].get('torch')}, lm-eval {data['versions'].get('lm_eval')}. GFLOP/s: 2 x parameters x tokens / CPU-seconds, beside what a "
         "plain matrix multiplication gives on the same threads."
     )
     note = (

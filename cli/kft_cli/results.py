@@ -12,8 +12,8 @@ from kft_tasks.files import read_json, written_beside
 
 _LEAD = """Each folder holds one published run: its `report.json` (every number, right or wrong for each test
 question, versions, digests, seeds), the `report.md` and figures rendered from it. This page is rendered by
-`kft report --results results`; a test fails where it, or a report, is stale. Repeat a row with its command; compare your
-run with `kft compare runs/mine results/demo paper`. The paper's counts, with their source, are in
+`kft report --results results`; a test fails where it, or a report, is stale. Repeat a row with its command; compare
+your run with `kft compare runs/mine results/demo paper`. The paper's counts, with their source, are in
 `cli/kft_cli/paper.json`."""
 
 

@@ -48,9 +48,7 @@ def detection(
 
     target = Target(source, "test")
     identity = choice.identity()
-    return detect(
-        target, protocol, identity, load, output, exemplars=pool, lazy=lazy, chunk_questions=chunk_questions
-    )
+    return detect(target, protocol, identity, load, output, exemplars=pool, lazy=lazy, chunk_questions=chunk_questions)
 
 
 def items(result: DetectionResult) -> dict[str, CategorizedQuestion]:

@@ -163,9 +163,7 @@ def test_vllm_in_the_harness_gets_the_seeds_of_kft_detect(
         assert all(len(set(drawn)) == 3 for drawn in texts)
 
 
-def test_sglang_gets_no_temperature_on_greedy_requests_and_no_seed(
-    sglang: Any, tiny: Path, tmp_path: Path
-) -> None:
+def test_sglang_gets_no_temperature_on_greedy_requests_and_no_seed(sglang: Any, tiny: Path, tmp_path: Path) -> None:
     arguments = {"tp_size": 2, "mem_fraction_static": 0.5}
     result = detection(ModelChoice(str(tiny), backend="sglang", backend_args=arguments), tmp_path / "x")
     assert sglang.made[0].items() >= {"model_path": str(tiny), "trust_remote_code": False, **arguments}.items()
@@ -193,7 +191,6 @@ _SGLANG: dict[str, Any] = {
 
 def test_an_engine_that_does_not_start_is_one_error(vllm: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from kft_tasks.errors import UnavailableError
-
 
     def fail(self: Any, **kwargs: Any) -> None:
         raise RuntimeError("no\nGPU")

@@ -117,7 +117,9 @@ def test_interrupted_detection_goes_on_and_asks_nothing_twice(tiny: Path, tmp_pa
 def test_a_server_that_does_not_sample_is_found_out(tiny: Path, tmp_path: Path) -> None:
     with (
         serving(tiny, ignores=("temperature",)) as server,
-        pytest.raises(UnavailableError, match=r"same answer for four seeds .* Use a server that samples, or --samples 0"),
+        pytest.raises(
+            UnavailableError, match=r"same answer for four seeds .* Use a server that samples, or --samples 0"
+        ),
     ):
         detection(served(server.url), tmp_path / "x")
     with serving(tiny, ignores=("temperature",)) as server:
@@ -151,9 +153,7 @@ def test_transformers_serve_is_told_in_its_own_way_to_sample(tiny: Path, tmp_pat
     }
 
 
-def test_a_server_without_top_k_is_refused_unless_the_whole_vocabulary_is_asked_for(
-    tiny: Path, tmp_path: Path
-) -> None:
+def test_a_server_without_top_k_is_refused_unless_the_whole_vocabulary_is_asked_for(tiny: Path, tmp_path: Path) -> None:
     with serving(tiny, extra=()) as server:
         with pytest.raises(UnavailableError, match=r"does not take .* top_k .*422.* --top-k 1000000"):
             detection(served(server.url), tmp_path / "x")
