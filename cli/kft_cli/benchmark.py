@@ -252,10 +252,11 @@ def render(data: dict[str, Any], *, markdown: bool = False) -> str:
         f"{settings['questions']} questions of {settings['type_']}, 10 exemplar sets x (1 greedy + 16 samples), "
         f"{settings['model']}, {settings['dtype']}, {settings['threads']} thread(s)"
     )
+    used = data["versions"]
     caption = (
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB; "
-        f"torch {data['versions'].get('torch')}, lm-eval {data['versions'].get('lm_eval')}. GFLOP/s: 2 x parameters x tokens / CPU-seconds, beside what a "
-        "plain matrix multiplication gives on the same threads."
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB; torch {used.get('torch')}, lm-eval "
+        f"{used.get('lm_eval')}. GFLOP/s: 2 x parameters x tokens / CPU-seconds, beside what a plain matrix "
+        "multiplication gives on the same threads."
     )
     note = (
         "Compared with kft exhaustive. stock and careful draw other samples (their noise depends on the batch), so "
