@@ -155,6 +155,11 @@ class EvaluationConfig(_Closed):
     retest: bool = True
     first_categories: bool = True
 
+    @property
+    def validation_shots(self) -> int:
+        """Exemplars of a validation prompt: the epoch is chosen under the fullest prompt of the test."""
+        return max(self.shots)
+
     @field_validator("shots")
     @classmethod
     def _check_shots(cls, shots: tuple[int, ...]) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from kft_cli.tables import duration
 from kft_tasks.progress import ProgressCallback
 
 _LINE_SECONDS = 10.0  # where there is no terminal, a line of progress that often
@@ -24,16 +25,6 @@ def narrate(text: str) -> None:
 def print_json(value: Any) -> None:
     """Data for a program."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
-
-
-def clock(seconds: float) -> str:
-    """Write "4 s", "2 min 05 s" or "1 h 02 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 @contextmanager
@@ -101,8 +92,8 @@ class _Lines:
             return
         self._last = now
         made = done - self._first
-        left = f", {clock((now - self._begin) / made * (total - done))} left" if made else ""
+        left = f", {duration((now - self._begin) / made * (total - done))} left" if made else ""
         narrate(f"{self._label}: {done}/{total}{left}  {note}")
 
     def end(self) -> None:
-        narrate(f"{self._label}: done in {clock(time.monotonic() - self._begin)}. {self._note}".rstrip())
+        narrate(f"{self._label}: done in {duration(time.monotonic() - self._begin)}. {self._note}".rstrip())

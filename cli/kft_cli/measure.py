@@ -48,17 +48,11 @@ def describe_run(data: RunData) -> dict[str, Any]:
         "question_set_version": base.questions.version,
         "questions": {"train": base.questions.count, "validation": validation, "test": len(_any_answers(data))},
         "protocol": base.protocol.to_json(),
-        "validation_shots": _validation_shots(data),
+        "validation_shots": data.recipe.evaluation.validation_shots,
         "exhaustive": base.exhaustive,
         "seed": data.recipe.seed,
         "settings": data.recipe.model_dump(mode="json", exclude={"name", "description"}),
     }
-
-
-def _validation_shots(data: RunData) -> int:
-    """Exemplars of a validation prompt: the most of the evaluation's that the protocol has, as the pipeline asks."""
-    most = data.detections["base"].header.protocol.shots
-    return max((number for number in data.recipe.evaluation.shots if number <= most), default=0)
 
 
 def _any_answers(data: RunData) -> list[Answered]:

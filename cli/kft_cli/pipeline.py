@@ -13,7 +13,7 @@ from typing import Any
 from kft_cli.console import progress_bar
 from kft_cli.machine import hardware, now, versions
 from kft_cli.run_folder import RunFolder, StepCost
-from kft_cli.stages import stage_request, validation_shots
+from kft_cli.stages import stage_request
 from kft_tasks import __version__
 from kft_tasks.asking import Answerer, PromptMaker
 from kft_tasks.category_file import ModelIdentity
@@ -203,7 +203,7 @@ class Pipeline:
         inputs |= {
             "seed": self.recipe.seed,
             "protocol": self.protocol.to_json(),
-            "shots": validation_shots(self.recipe),
+            "shots": self.recipe.evaluation.validation_shots,
         }
         inputs |= {
             "previous": dataclasses.asdict(self._identity(previous)),

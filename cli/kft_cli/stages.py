@@ -19,15 +19,9 @@ from kft_train.texts import Probe
 
 
 def validation_probes(recipe: Recipe, exemplars: ExemplarPool, questions: Sequence[Question]) -> tuple[Probe, ...]:
-    """Validation questions, asked as in the test with the most exemplars that the protocol has."""
-    shots = validation_shots(recipe)
+    """Validation questions, asked as in the test with the most exemplars."""
+    shots = recipe.evaluation.validation_shots
     return tuple(Probe(one, exemplars.sets(one.type)[0][:shots] if shots else ()) for one in questions)
-
-
-def validation_shots(recipe: Recipe) -> int:
-    """Exemplars of a validation prompt."""
-    most = recipe.protocol_object().shots
-    return max((number for number in recipe.evaluation.shots if number <= most), default=0)
 
 
 def stage_request(

@@ -12,9 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from kft_tasks.errors import DataError
+from kft_tasks.models import cache_folder
 from kft_tasks.sets.archive import download, unpack
 from kft_tasks.sets.hub import cache_root, fetch_hub_files
-from kft_tasks.sets.places import FetchError, cache_folder, inside, offline, split_files
+from kft_tasks.sets.places import FetchError, inside, offline, split_files
 from kft_tasks.sets.rows import answers_of, need_columns, read_rows, text_of
 
 FILE = re.compile(r"(P\d+)\.(train|dev|test)\.json$")

@@ -28,14 +28,6 @@ class FetchError(Exception):
     """One way of getting the data failed; the text says which and why."""
 
 
-def cache_folder() -> Path:
-    """``$KFT_CACHE``, else ``$XDG_CACHE_HOME/kft``, else ``~/.cache/kft``."""
-    if own := os.environ.get("KFT_CACHE"):
-        return Path(own).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base).expanduser() if base else Path.home() / ".cache") / "kft"
-
-
 def offline() -> bool:
     """Whether the user switched the network off the way the hub's libraries understand it."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from task_helpers import (
     Killed,
@@ -228,22 +228,28 @@ def test_two_processes_of_torchrun_killed_midway_end_in_the_bytes_of_one(
 
     monkeypatch.chdir(tmp_path)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    first = subprocess.Popen(_command(tiny, "x", 2), env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    first = subprocess.Popen(_command(tiny, "x", 2), env=environment, stderr=subprocess.DEVNULL)
     folder, limit = tmp_path / "x.journal", time.monotonic() + 60
     while not (_finished(folder / "0.jsonl") and _finished(folder / "1.jsonl")):
         assert time.monotonic() < limit
         assert first.poll() is None
         time.sleep(0.02)
-    os.killpg(first.pid, signal.SIGKILL)
+    workers = psutil.Process(first.pid).children()  # they outlive torchrun if that is killed alone
+    assert len(workers) == 2
+    for process in [*workers, first]:
+        process.kill()
     first.wait(10)
+    psutil.wait_procs(workers, 10)
     assert not (tmp_path / "x").exists()
     kept = {rank: _finished(folder / f"{rank}.jsonl") for rank in (0, 1)}
+    assert len(kept[0] | kept[1]) < 8
     assert all(number % 2 == rank for rank, numbers in kept.items() for number in numbers)
     shutil.copytree(folder, tmp_path / "y.journal")
 
     second = subprocess.run(_command(tiny, "x", 2), env=environment, capture_output=True, text=True, timeout=90)
     assert second.returncode == 0, second.stderr
     assert second.stdout.count("n = 1,000") == 1
+    assert "was there already" not in second.stderr
     assert second.stderr.count("Category file: x") == 1
 
     def detect(output: str) -> dict[str, Any]:

@@ -23,7 +23,6 @@ PROTOCOL = Protocol(exemplar_sets=1, shots=2, samples=3, temperature=1.5, max_to
 @contextmanager
 def transformers_serve(folder: Path, log: Path) -> Iterator[str]:
     """The server as a process of its own on a port that it chooses itself; stopped by its own id."""
-    pytest.importorskip("fastapi", reason="transformers[serving] is not installed")
     program = "import sys; from transformers.cli.transformers import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "serve", str(folder), "--host", "127.0.0.1", "--port", "0"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
