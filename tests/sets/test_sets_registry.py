@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from kft_tasks.errors import UnavailableError, UsageError
+from kft_tasks.models import cache_folder
 from kft_tasks.questions import SPLITS, read_questions
 from kft_tasks.sets import SETS, base_id, open_set, worldfacts
-from kft_tasks.models import cache_folder
 from kft_tasks.sets.splitting import question_word
 
 Write = Callable[..., Path]
