@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import hashlib
 import heapq
@@ -262,11 +263,13 @@ class _Run:
                 before, wall, cpu = dataclasses.asdict(answerer.tokens), time.perf_counter(), time.process_time()
                 for kind, pairs in detect_chunk(chunk, prompts, answerer, protocol, self.judge, lazy=self.lazy):
                     journal.append(chunk, kind, pairs)
-                    decided = sum(
-                        self.judge.categorized(chunk, index) is not None for index in range(len(chunk.questions))
-                    )
+                    decided = [self.judge.categorized(chunk, index) for index in range(len(chunk.questions))]
+                    so_far = copy.deepcopy(count)
+                    so_far.add([item for item in decided if item is not None], protocol)
                     rate = (_computed(answerer) - first) / (time.perf_counter() - begin)
-                    progress(done + decided, total, f"{count.line()} | {rate:,.0f} tokens/s")
+                    progress(
+                        done + len(decided) - decided.count(None), total, f"{so_far.line()} | {rate:,.0f} tokens/s"
+                    )
                 cost = {key: value - before[key] for key, value in dataclasses.asdict(answerer.tokens).items()}
                 cost |= {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
                 journal.finish(chunk, cost)
