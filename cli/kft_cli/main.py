@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 import click
@@ -76,6 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # waiting threads that spin stop each other where another program keeps a core busy: steps took 13 s, not 2
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for library in (
+        "transformers",
+        "peft",
+        "trl",
+        "accelerate",
+        "lm_eval",
+    ):  # among themselves; users can change nothing
+        warnings.filterwarnings("ignore", category=FutureWarning, module=library)
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         result = cli.main(args=given, prog_name="kft", standalone_mode=False)
