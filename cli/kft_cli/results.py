@@ -31,6 +31,8 @@ def render_results(folder: Path) -> str:
         Section("Categories of the training questions", (_categories(reports),)),
         Section("Test accuracy", (_accuracy(reports),)),
     ]
+    pages = [f"- [{name}]({name}/report.md)" for name in reports]
+    sections.append(Section("Reports", ("\n".join(pages),)))
     others = [f"- [{file.parent.name}]({file.parent.name}/{file.name})" for file in _other_pages(folder)]
     if others:
         sections.append(Section("Other measurements", ("\n".join(others),)))
@@ -64,12 +66,12 @@ def _runs(reports: dict[str, dict[str, Any]]) -> Any:
         date = str(repeat["created"] or "")[:10]
         rows.append(
             [
-                f"[{name}]({name}/report.md)",
+                name,
                 run["model"],
                 run["question_set"],
                 questions,
                 date,
-                f"`{repeat['command']}`",
+                repeat["command"],
             ]
         )
     return make_table("run | model | questions | train / validation / test > | date | command", rows)
