@@ -248,7 +248,7 @@ def test_two_processes_of_torchrun_killed_midway_end_in_the_bytes_of_one(
 
     second = subprocess.run(_command(tiny, "x", 2), env=environment, capture_output=True, text=True, timeout=180)
     assert second.returncode == 0, second.stderr
-    assert second.stdout.count("n = 1,000") == 1
+    assert " ".join(second.stdout.split()).count("n = 1,000") == 1  # a long path wraps the title
     assert "was there already" not in second.stderr
     assert second.stderr.count("Category file: x") == 1
 
