@@ -119,6 +119,11 @@ class EntityQuestions(Reporting):
                 f"{self.name}: none of {', '.join(chosen)} is in variant {options['variant']}. Leave one of them out."
             )
 
+    def splits(self) -> tuple[str, ...]:
+        """Splits of which the folder has files of the relations asked for."""
+        parts = {part for part, relation in self._files if relation in self.relations}
+        return tuple(split for split in self.info.splits if _PARTS[split] in parts)
+
     def split(self, name: str) -> Iterator[Question]:
         """Questions of one split, relation by relation in the order of :data:`RELATIONS`.
 

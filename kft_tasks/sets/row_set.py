@@ -102,6 +102,14 @@ class RowSet(Reporting):
         self._carve = carve
         self._plan: _Plan | None = None
 
+    def splits(self) -> tuple[str, ...]:
+        """Splits that the rows name or are divided into.
+
+        Raises:
+            DataError: a broken row, a duplicate id, or no questions.
+        """
+        return self._planned().splits
+
     def split(self, name: str) -> Iterator[Question]:
         """Questions of one split, streamed.
 
@@ -110,10 +118,14 @@ class RowSet(Reporting):
         """
         if name not in SPLITS:
             self.check_split(name, SPLITS)
+        plan = self._planned()
+        self.check_split(name, plan.splits)
+        return self._stream(name, plan)
+
+    def _planned(self) -> _Plan:
         if self._plan is None:
             self._plan = self._make_plan()
-        self.check_split(name, self._plan.splits)
-        return self._stream(name, self._plan)
+        return self._plan
 
     def rows(self) -> Iterator[tuple[Question, str, Mapping[str, Any]]]:
         """Every parsed row with its source's split and the raw row, before splits are made and repeats told apart."""

@@ -78,6 +78,10 @@ class BorrowedExemplars:
         self._questions = questions
         self._lender = lender
 
+    def splits(self) -> tuple[str, ...]:
+        """``test`` and the borrowed ``exemplars``."""
+        return (*self._questions.splits(), "exemplars")
+
     def split(self, name: str) -> Iterator[Question]:
         """Questions of one split; ``test`` is everything.
 

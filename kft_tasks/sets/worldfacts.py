@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kft_tasks.errors import DataError
-from kft_tasks.questions import Question, read_questions
+from kft_tasks.questions import SPLITS, Question, read_questions
 from kft_tasks.sets.info import SetInfo
 from kft_tasks.sets.places import locate
 from kft_tasks.sets.row_set import Reporting
@@ -32,6 +32,15 @@ class WorldFacts(Reporting):
     def __init__(self, path: Path) -> None:
         super().__init__(INFO)
         self.path = path
+
+    def splits(self) -> tuple[str, ...]:
+        """Splits that rows of the file name.
+
+        Raises:
+            DataError: a broken file.
+        """
+        there = {question.split for question in read_questions(self.path, set_name=self.name)}
+        return tuple(split for split in SPLITS if split in there)
 
     def split(self, name: str) -> Iterator[Question]:
         """Questions of one split, streamed.
