@@ -37,7 +37,7 @@ OPTIONS = (
         "flag",
     ),
 )
-_YIELDS_TO = {
+YIELDS_TO = {
     "train": ("exemplars", "validation", "test"),
     "exemplars": ("validation", "test"),
     "validation": ("test",),
@@ -132,7 +132,7 @@ class Cleaned(Reporting):
 
     def _without_overlap(self, name: str, questions: Iterator[Question], removed: Counter[str]) -> Iterator[Question]:
         texts, subjects = self._in_other_splits(name)
-        others = " or ".join(", ".join(_YIELDS_TO[name]).rsplit(", ", 1))
+        others = " or ".join(", ".join(YIELDS_TO[name]).rsplit(", ", 1))
         for question in questions:
             if texts and text_key(question) in texts:
                 removed[f"also asked in {others}"] += 1
@@ -177,7 +177,7 @@ class Cleaned(Reporting):
             texts: set[int] = set()
             subjects: set[int | None] = set()
             there = self.splits() if self._remove_overlap or self._separate_subjects else ()
-            for other in _YIELDS_TO[name]:
+            for other in YIELDS_TO[name]:
                 for question in self._questions.split(other) if other in there else ():
                     if self._remove_overlap:
                         texts.add(text_key(question))

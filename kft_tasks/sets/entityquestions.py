@@ -61,6 +61,7 @@ INFO = SetInfo(
     licence="MIT",
     types="the Wikidata relation, such as P17",
     sizes={"train": 169_164, "validation": None, "test": 21_206, "exemplars": None},
+    digests={"train": "9e9cd327b35b85c34d2716cbce73c048111b6ddb2b8143880f011ccf4b8bf3c5"},
     options=(
         OptionInfo("relation", "Only these relations, such as P17 or P17,P36.", None, "names", RELATIONS),
         OptionInfo(
