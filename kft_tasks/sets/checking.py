@@ -110,22 +110,22 @@ def _wrong_exemplars(source: QuestionSet, found: Survey, protocol: Protocol) -> 
 
 
 def _published(info: SetInfo, found: Survey) -> tuple[list[str], list[str]]:
-    """What agrees with the published sizes and digests, and what does not."""
-    agree, differ = [], []
-    for name, size in info.sizes.items():
-        count = found.splits[name].count if name in found.splits else 0
-        if size is not None and count != size:
-            differ.append(
-                f"{name}: {count:,} questions here, {size:,} in the published set. Fetch or complete the data."
-            )
-        elif size is not None:
-            agree.append(f"{name}: {size:,} questions, as published.")
-    for name, digest in info.digests.items():
-        here = found.splits[name].digest.hexdigest() if name in found.splits else ""
-        if here == digest:
-            agree.append(f"{name}: the questions and answers are those that kft knows, by their digest.")
-        elif found.splits.get(name) and found.splits[name].count == info.sizes.get(name):
+    """What agrees with the published splits, sizes and digests, and what does not."""
+    sizes, digests, differ = [], [], []
+    for name in info.splits:
+        split, size, digest = found.splits.get(name), info.sizes[name], info.digests.get(name)
+        if split is None:
+            if info.name != "questions":
+                differ.append(f"{name}: not in these data; the published set has it. Fetch or complete the data.")
+        elif size is not None and split.count != size:
+            differ.append(f"{name}: {split.count:,} questions, published are {size:,}. Fetch or complete the data.")
+        elif digest is not None and split.digest.hexdigest() != digest:
             differ.append(f"{name}: other questions or answers than those that kft knows. Fetch the data again.")
+        else:
+            sizes += [] if size is None else [f"{name} {size:,}"]
+            digests += [] if digest is None else [name]
+    agree = [f"Questions as published: {', '.join(sizes)}."] if sizes else []
+    agree += [f"Digest of questions and answers as known to kft: {', '.join(digests)}."] if digests else []
     return agree, differ
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kft_tasks.questions import Question, QuestionSet
@@ -77,6 +77,21 @@ class _Group:
         return (*self.first.answers, *sorted(self.answers.difference(self.first.answers)))
 
 
+@dataclass
+class _Seen:
+    """Keys of one split: its texts, those of them that occur again, its subjects."""
+
+    texts: set[int] = field(default_factory=set)
+    repeated: set[int] = field(default_factory=set)
+    subjects: set[int] = field(default_factory=set)
+
+    def add(self, question: Question) -> None:
+        key = text_key(question)
+        (self.repeated if key in self.texts else self.texts).add(key)
+        if (subject := subject_key(question)) is not None:
+            self.subjects.add(subject)
+
+
 class Cleaned(Reporting):
     """A question set with repeats merged or overlap removed; what is taken out is counted and said once a split.
 
@@ -98,7 +113,7 @@ class Cleaned(Reporting):
         self._remove_overlap = remove_overlap
         self._separate_subjects = separate_subjects
         self._groups: dict[str, dict[int, _Group]] = {}
-        self._barred: dict[str, tuple[frozenset[int], frozenset[int | None]]] = {}
+        self._seen: dict[str, _Seen] = {}
         self._said: set[str] = set()
 
     def splits(self) -> tuple[str, ...]:
@@ -131,12 +146,16 @@ class Cleaned(Reporting):
         self._account(name, kept, removed)
 
     def _without_overlap(self, name: str, questions: Iterator[Question], removed: Counter[str]) -> Iterator[Question]:
-        texts, subjects = self._in_other_splits(name)
+        wanted = self._remove_overlap or self._separate_subjects
+        there = self.splits() if wanted else ()
+        keepers = [self._keys(other) for other in YIELDS_TO[name] if other in there]
         others = " or ".join(", ".join(YIELDS_TO[name]).rsplit(", ", 1))
         for question in questions:
-            if texts and text_key(question) in texts:
+            text = text_key(question) if self._remove_overlap else None
+            subject = subject_key(question) if self._separate_subjects else None
+            if any(text in keeper.texts for keeper in keepers):
                 removed[f"also asked in {others}"] += 1
-            elif subjects and subject_key(question) in subjects:
+            elif any(subject in keeper.subjects for keeper in keepers):
                 removed[f"about a subject of {others}"] += 1
             else:
                 yield question
@@ -153,35 +172,24 @@ class Cleaned(Reporting):
     def _repeated(self, name: str) -> dict[int, _Group]:
         """Questions of a split with the same text, by its key."""
         if name not in self._groups:
-            seen: set[int] = set()
-            twice: set[int] = set()
-            for question in self._again(name):
-                key = text_key(question)
-                (twice if key in seen else seen).add(key)
             groups: dict[int, _Group] = {}
-            for question in self._again(name) if twice else ():
+            repeated = self._keys(name).repeated
+            again = self._questions.split(name) if repeated else iter(())
+            for question in self._without_overlap(name, again, Counter()):
                 key = text_key(question)
                 if key in groups:
                     groups[key].add(question)
-                elif key in twice:
+                elif key in repeated:
                     groups[key] = _Group(question, set(question.answers))
             self._groups[name] = groups
         return self._groups[name]
 
-    def _again(self, name: str) -> Iterator[Question]:
-        return self._without_overlap(name, self._questions.split(name), Counter())
-
-    def _in_other_splits(self, name: str) -> tuple[frozenset[int], frozenset[int | None]]:
-        """Keys of texts and of subjects that a split must not have."""
-        if name not in self._barred:
-            texts: set[int] = set()
-            subjects: set[int | None] = set()
-            there = self.splits() if self._remove_overlap or self._separate_subjects else ()
-            for other in YIELDS_TO[name]:
-                for question in self._questions.split(other) if other in there else ():
-                    if self._remove_overlap:
-                        texts.add(text_key(question))
-                    if self._separate_subjects:
-                        subjects.add(subject_key(question))
-            self._barred[name] = frozenset(texts), frozenset(subjects - {None})
-        return self._barred[name]
+    def _keys(self, name: str) -> _Seen:
+        if name not in self._seen:
+            seen = _Seen()
+            for question in self._questions.split(name):
+                seen.add(question)
+            if not any(name in others for others in YIELDS_TO.values()):
+                seen.texts, seen.subjects = set(), set()  # nobody compares with them
+            self._seen[name] = seen
+        return self._seen[name]

@@ -13,6 +13,8 @@ from pathlib import Path
 from kft_tasks.errors import StateError, UsageError, suggest
 from kft_tasks.questions import Question, QuestionSet, write_questions
 
+_KNOWN = 40  # types that an error lists
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -42,7 +44,8 @@ def sample(source: QuestionSet, split: str, size: int, *, seed: int = 0, type_: 
 
     chosen = heapq.nsmallest(size, wanted(), key=rank)
     if type_ is not None and type_ not in types:
-        raise UsageError(f"{source.name}: split {split!r} has no type {type_!r}. {suggest(type_, types)}")
+        known = [ascii(name)[1:-1] for name, _ in types.most_common(_KNOWN)]  # others' text: nothing hidden in it
+        raise UsageError(f"{source.name}: split {split!r} has no type {type_!r}. {suggest(type_, known)}")
     return Sample(tuple(chosen), types.total() if type_ is None else types[type_])
 
 

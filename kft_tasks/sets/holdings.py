@@ -89,8 +89,9 @@ def holding(name: str, path: str | Path | None = None) -> Holding:
     try:
         place = locate(info, path, None if name == "questions" else look)
     except UnavailableError:
-        named = path or os.environ.get(info.env)
-        return Holding(name, "missing" if named and not looked else "absent")
+        if looked or not (path or os.environ.get(info.env)):
+            return Holding(name, "absent")
+        return Holding(name, "missing", origin="path" if path else info.env)
     if looked:
         return Holding(name, "embedded" if place == worldfacts.PACKAGED else "cached", place)
     origin = "path" if path else info.env if os.environ.get(info.env) else "KFT_DATA"
