@@ -88,8 +88,8 @@ def _wrong_splits(found: Survey) -> Iterator[str]:
             yield f"{name}: holds no questions."
         if split.unmatched:
             yield (
-                f"{name}: of {split.unmatched:,} questions no answer has a letter or a digit left once case, articles "
-                "and punctuation are taken off, so that hardly any answer given can match. Add an alias in words."
+                f"{name}: {split.unmatched:,} questions have no answer with a letter or a digit in it, so that scorers "
+                "have nothing to compare. Add an alias in words."
             )
 
 

@@ -16,6 +16,7 @@ from kft_tasks.questions import SPLITS, Question, QuestionDigest, QuestionSet
 from kft_tasks.scoring import normalize
 from kft_tasks.sets.overlap import KINDS, SplitKeys
 from kft_tasks.sets.splitting import key_of
+from kft_tasks.spelling import spell
 
 if TYPE_CHECKING:
     from kft_tasks.sets.overlap import Keys
@@ -62,7 +63,7 @@ class SplitSurvey:
         characters: canonical answers by their length in characters (Unicode code points).
         words: canonical answers by their length in words (what stands between white space).
         aliases: questions by how many answers they accept beside the canonical one.
-        unmatched: questions none of whose answers has a letter or digit left once it is normalised.
+        unmatched: questions none of whose answers has a letter or a digit, so that scorers have nothing to compare.
     """
 
     types: Counter[str] = field(default_factory=Counter)
@@ -80,7 +81,7 @@ class SplitSurvey:
         self.characters[len(canonical)] += 1
         self.words[len(canonical.split())] += 1
         self.aliases[len(question.answers) - 1] += 1
-        self.unmatched += not any(normalize(answer) for answer in question.answers)
+        self.unmatched += not any(normalize(answer) or spell(answer) for answer in question.answers)
         self.digest.add(question)
         self.keys.add(question)
 
