@@ -167,7 +167,9 @@ class Cleaned(Reporting):
             self._said.add(name)
             total = kept + removed.total()
             for reason, count in sorted(removed.items()):
-                log.warning("%s: %s of %s questions of %s left out: %s", self.name, count, total, name, reason)
+                log.warning(
+                    "%s: %s of %s questions of %s left out: %s", self.name, f"{count:,}", f"{total:,}", name, reason
+                )
 
     def _repeated(self, name: str) -> dict[int, _Group]:
         """Questions of a split with the same text, by its key."""
