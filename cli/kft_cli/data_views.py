@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kft_cli.tables import NONE, Section, Table, make_table, number, percent, terminal_text, visible, visible_line
+from kft_cli.tables import NONE, Section, Table, make_table, number, terminal_text, visible, visible_line
 
 if TYPE_CHECKING:
     from kft_tasks.questions import Question
@@ -57,12 +57,11 @@ def sample_text(name: str, split: str, drawn: Sample, prompts: Mapping[str, Sequ
             visible(question.question, _CELL),
             visible(question.answers[0], _CELL),
             visible("; ".join(question.answers[1:]), _CELL) or NONE,
-            question.id,
         ]
         for question in drawn.questions
     ]
     title = f"{name}, {split}: {len(rows):,} of {drawn.total:,} questions"
-    table = make_table("type | question | answer | also accepted | id", rows)
+    table = make_table("type | question | answer | also accepted", rows)
     parts = [terminal_text([Section(title, (table,))])]
     for type_, texts in prompts.items():
         for place, text in enumerate(texts, start=1):
@@ -75,6 +74,7 @@ def stats_text(found: Survey, notes: Sequence[str]) -> str:
     """Sizes, answers, repeats and overlap."""
     sections = [
         Section(f"{found.name}: questions and answers", (_answers_table(found),)),
+        Section("Repeats", (_repeats_table(found),)),
         Section("What splits share", (_overlap_table(found),)),
     ]
     if found.left_out:
@@ -87,44 +87,40 @@ def _answers_table(found: Survey) -> Table:
     for name, split in found.splits.items():
         data = split.to_json()
         characters, words, aliases = data["answer_characters"], data["answer_words"], data["aliases"]
-        rows.append(
-            [
-                name,
-                number(split.count),
-                number(len(split.types)),
-                *(f"{lengths['median']} / {lengths['p95']} / {lengths['most']}" for lengths in (characters, words)),
-                f"{aliases['mean']:.1f} / {aliases['most']}",
-                number(data["repeats"]["exact"]),
-                number(data["repeats"]["other_answers"]),
-                number(data["with_subject"]),
-            ]
-        )
-    heads = (
-        "split | questions > | types > | answer in characters > | in words > | aliases > "
-        "| text repeated, same answers > | other answers > | subject known >"
-    )
+        lengths = (f"{of['median']} / {of['p95']} / {of['most']}" for of in (characters, words))
+        more = f"{aliases['mean']:.1f} / {aliases['most']}"
+        rows.append([name, number(split.count), number(len(split.types)), *lengths, more])
     caption = (
-        "Lengths are of the canonical answer: median / 95th percentile / longest, in characters (Unicode code "
-        "points) and in words (between white space). Aliases are answers accepted beside it: mean / most. Texts are "
-        "the same if they differ in letter case, spacing and the mark at the end alone."
+        "Lengths of the canonical answer, in characters (Unicode code points) and in words (between white space): "
+        "median / 95th percentile / longest. Aliases are answers accepted beside it: mean / most."
     )
+    return make_table("split | questions > | types > | characters > | words > | aliases >", rows, caption)
+
+
+def _repeats_table(found: Survey) -> Table:
+    rows = []
+    for name, split in found.splits.items():
+        copies = split.keys.copies()
+        counts = (copies.exact, copies.other_answers, copies.subject_and_type, split.keys.with_subject)
+        rows.append([name, *map(number, counts)])
+    caption = (
+        "Questions that repeat an earlier one of their split. Texts are the same if they differ in letter case, "
+        "spacing and the mark at the end alone."
+    )
+    heads = "split | text and answers > | text, other answers > | subject and type > | subject known >"
     return make_table(heads, rows, caption)
 
 
 def _overlap_table(found: Survey) -> Table:
-    rows = [
-        [
-            pair.of,
-            pair.within,
-            *(
-                NONE if count is None else f"{count:,} ({percent(count / pair.questions)})" if count else "0"
-                for count in (pair.text, pair.text_and_answers, pair.subject, pair.subject_and_type, pair.answer)
-            ),
-        ]
-        for pair in found.overlaps
-    ]
-    heads = "questions of | that share with | text > | and answers > | subject > | and type > | an answer >"
-    return make_table(heads, rows, "An answer: at least one accepted answer is accepted for some question there too.")
+    rows = []
+    for pair in found.overlaps:
+        counts = (pair.text, pair.text_and_answers, pair.subject, pair.subject_and_type, pair.answer)
+        rows.append([f"{pair.of}, in {pair.within}", number(pair.questions), *map(number, counts)])
+    caption = (
+        "Questions of the first split of which the second has the text, the text and the answers, the subject, the "
+        "subject and the type, or, for some question, one of the accepted answers."
+    )
+    return make_table("split | n > | text > | and answers > | subject > | and type > | an answer >", rows, caption)
 
 
 def _left_out_table(found: Survey) -> Table:
@@ -136,6 +132,8 @@ def check_text(check: Check) -> str:
     """Questions of every type and split, and what is wrong."""
     found = check.survey
     sections = [Section(f"{found.name}, version {found.version}", (_types_table(found),))]
+    if found.left_out:
+        sections.append(Section("Left out by the set", (_left_out_table(found),)))
     parts = [terminal_text(sections)]
     parts += [*_list("Verified", check.verified), *_list("Mind", check.notes), *_list("Wrong", check.wrong)]
     return "\n\n".join([*parts, *([] if check.wrong else ["Nothing is wrong."])])

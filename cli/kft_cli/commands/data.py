@@ -26,7 +26,7 @@ def command() -> None:
     """
 
 
-@command.command("list")
+@command.command("list", short_help="List the sets and where their data are.")
 @click.option("--count", is_flag=True, help="Read the sets that are here and count their questions.")
 @json_option
 def list_sets(count: bool, as_json: bool) -> None:
@@ -81,7 +81,7 @@ def _count(held: Holding) -> dict[str, int] | None:
     return {split: sum(1 for _ in source.split(split)) for split in source.splits()}
 
 
-@command.command("fetch")
+@command.command("fetch", short_help="Fetch a set's data.")
 @click.argument("set_", metavar="SET")
 @click.option("--option", "set_options", multiple=True, metavar="KEY=VALUE", help="Option of the set; repeatable.")
 @json_option
@@ -114,7 +114,7 @@ def fetch_set(set_: str, set_options: tuple[str, ...], as_json: bool) -> None:
     click.echo(held.place)
 
 
-@command.command("check")
+@command.command("check", short_help="Say what is wrong with a set.")
 @set_argument
 @exemplar_options
 @json_option
@@ -142,7 +142,7 @@ def check(set_: str, path: str | None, set_options: tuple[str, ...], as_json: bo
     return 1 if result.wrong else 0
 
 
-@command.command("show")
+@command.command("show", short_help="Show questions and prompts.")
 @set_argument
 @click.option("--split", default="test", show_default=True, help="train, validation, test or exemplars.")
 @click.option("--type", "type_", help="Of this type only.")
@@ -185,7 +185,7 @@ def show(
         click.echo(sample_text(set_, split, drawn, prompts))
 
 
-@command.command("export")
+@command.command("export", short_help="Write a set as JSON Lines.")
 @set_argument
 @click.option(
     "--split", "splits", multiple=True, help="train, validation, test or exemplars; repeatable.  [default: all]"
@@ -223,7 +223,7 @@ def export_set(
     click.echo(output)
 
 
-@command.command("stats")
+@command.command("stats", short_help="Count a set: answers, repeats, overlap of splits.")
 @set_argument
 @json_option
 def stats(set_: str, path: str | None, set_options: tuple[str, ...], as_json: bool) -> None:
