@@ -19,6 +19,7 @@ from kft_tasks.sets import (
 )
 from kft_tasks.sets.cleaning import Cleaned, divide_options
 from kft_tasks.sets.info import OptionInfo, SetInfo
+from kft_tasks.sets.row_set import RowSet
 from kft_tasks.sets.splitting import base_id
 
 __all__ = ["SETS", "OptionInfo", "SetInfo", "base_id", "open_set"]
@@ -80,4 +81,8 @@ def open_set(name: str, path: str | Path | None = None, options: Mapping[str, ob
         raise UsageError(f"There is no question set {name!r}. {suggest(name, SETS)}")
     own, cleaning = divide_options(SETS[name], options)
     questions = _OPEN[name](path, own)
-    return Cleaned(SETS[name], questions, **cleaning) if any(cleaning.values()) else questions
+    if not any(cleaning.values()):
+        return questions
+    if cleaning["deduplicate"] and isinstance(questions, RowSet):
+        questions.allow_copies()
+    return Cleaned(SETS[name], questions, **cleaning)

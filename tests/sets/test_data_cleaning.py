@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kft_tasks.errors import UsageError
+from kft_tasks.errors import DataError, UsageError
 from kft_tasks.questions import Question
 from kft_tasks.sets import SETS, open_set
 from kft_tasks.sets.cleaning import Cleaned
@@ -111,6 +111,19 @@ def test_repeats_become_one_question_with_all_answers_whatever_their_order(opene
     assert [q.answers for q in questions.split("test")] == [("Nice",)]
     backwards = opened(rows[::-1], deduplicate=True)
     assert set(backwards.split("train")) == {first, second}
+
+
+def test_copies_without_ids_are_an_error_that_names_the_option_which_merges_them(tmp_path: Path, write: Write) -> None:
+    rows = [row("Who?", ["A"], type="t"), row("Who?", ["B"], type="t"), row("Who?", ["A"], type="t", split="test")]
+    path = write(tmp_path / "q.jsonl", [*rows, row("Exemplar?", split="exemplars")])
+    with pytest.raises(DataError, match=r"q.jsonl:2: id .* already used in .*:1 .*deduplicate=true"):
+        list(open_set("questions", path).split("train"))
+    questions = open_set("questions", path, {"deduplicate": True})
+    assert [question.answers for question in questions.split("train")] in ([("A", "B")], [("B", "A")])
+    assert [question.answers for question in questions.split("test")] == [("A",)]
+    both = [row("Who?", id="1"), row("Why?", id="1"), row("Exemplar?", split="exemplars")]
+    with pytest.raises(DataError, match="id '1' was already used"):  # another question: no copy
+        list(open_set("questions", write(path, both), {"deduplicate": True}).split("train"))
 
 
 def test_a_repeat_stays_where_only_the_first_copy_is_removed(opened: Callable[..., Any]) -> None:

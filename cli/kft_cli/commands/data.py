@@ -99,10 +99,10 @@ def fetch_set(set_: str, set_options: tuple[str, ...], as_json: bool) -> None:
     from kft_tasks.sets.holdings import holding, info_of
 
     options, held = parse_pairs(set_options), holding(set_)
-    if held.state == "absent":
-        narrate(f"Fetching {info_of(set_).source} ...")
-    else:
+    if held.here:
         narrate(f"{set_}: nothing to fetch.")
+    elif set_ != "questions":
+        narrate(f"Fetching {info_of(set_).source} ...")
     if options or not held.here:  # an option may need another set's data too
         with narrated_growth():
             open_set(set_, None, options)
