@@ -111,8 +111,9 @@ class GreedyAnswerer(Protocol):
 class Answerer(Protocol):
     """A model that can be asked.
 
-    Two attributes are optional. ``replays``: true where an answer does not depend on what else is asked, so that an
+    Three attributes are optional. ``replays``: true where an answer does not depend on what else is asked, so that an
     interrupted chunk goes on in the middle. ``together``: that many asks at most in one call, and then in the journal.
+    ``memory``: bytes of keys and values, ``budget`` and ``most``.
     """
 
     def open(self, asks: Sequence[Ask]) -> Answers:
@@ -138,6 +139,12 @@ class EngineAnswerer:
     def tokens(self) -> TokenCount:
         """Tokens computed so far."""
         return self._engine.count
+
+    @property
+    def memory(self) -> dict[str, int]:
+        """Bytes of keys and values: the budget, and the most used so far."""
+        memory = self._engine.memory
+        return {"budget": memory.budget, "most": memory.most * memory.slot}
 
     def open(self, asks: Sequence[Ask]) -> EngineAnswers:
         """Prefill the prompts as one pack."""

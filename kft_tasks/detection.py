@@ -66,13 +66,17 @@ class Target:
 
 @dataclass
 class DetectionResult:
-    """What a detection gave: the file, the counts, and the cost of making it (all zero for a file that was there)."""
+    """What a detection gave: the file, the counts, and the cost of making it (all zero for a file that was there).
+
+    ``memory``: bytes of keys and values, the budget and the most that this process used; None without the engine.
+    """
 
     path: Path
     header: Header
     count: DetectionCount
     cost: dict[str, float] = field(default_factory=lambda: dict.fromkeys(COST_KEYS, 0.0))
     reused: bool = False
+    memory: dict[str, int] | None = None
 
 
 def select(stream: QuestionStream, limit: int | None) -> QuestionStream:
@@ -192,6 +196,7 @@ class _Run:
     judge: Judge
     lazy: bool
     process: Process
+    memory: dict[str, int] | None = None
 
     @property
     def folder(self) -> Path:
@@ -276,6 +281,7 @@ class _Run:
                 count.add(finish(chunk, self.judge), protocol)
                 done += len(chunk.questions)
                 progress(done, total, count.line())
+        self.memory = getattr(answerer, "memory", None)
 
     def assemble(self, stream: QuestionStream, own: Journal) -> DetectionResult:
         with self.all_journals([own]) as journals:
@@ -291,7 +297,7 @@ class _Run:
                         cost[key] += value
         with contextlib.suppress(OSError):  # another process looks into the folder, or was about to begin in it
             shutil.rmtree(self.folder)
-        return DetectionResult(self.output, header, count, cost)
+        return DetectionResult(self.output, header, count, cost, memory=self.memory)
 
     def _items(self, stream: QuestionStream, journals: list[Journal]) -> Iterator[CategorizedQuestion]:
         for chunk in self.chunks(stream):
@@ -331,4 +337,5 @@ def summary(result: DetectionResult) -> dict[str, Any]:
         **{key: value for key, value in result.header.to_json().items() if key != "format"},
         "generations": {"made": result.count.made, "saved": result.count.saved},
         "cost": result.cost,
+        "memory": result.memory,
     }

@@ -11,8 +11,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tasks"))  # for `task_helpers`
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-_USERS_CACHE = os.environ.get("KFT_CACHE")
-
 
 @pytest.fixture(autouse=True)
 def user_state_in_a_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -29,19 +27,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     with quiet_transformers():
         return make_tiny_model(tmp_path_factory.mktemp("tiny") / "llama")
-
-
-@pytest.fixture(scope="session")
-def embedded() -> Path:
-    """The real small model, from the user's own cache."""
-    from kft_tasks.models import model_folder
-
-    with pytest.MonkeyPatch.context() as patch:
-        if _USERS_CACHE is None:
-            patch.delenv("KFT_CACHE", raising=False)
-        else:
-            patch.setenv("KFT_CACHE", _USERS_CACHE)
-        return model_folder("smollm2-135m")
 
 
 @pytest.fixture

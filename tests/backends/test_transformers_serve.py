@@ -48,11 +48,11 @@ def transformers_serve(folder: Path, log: Path) -> Iterator[str]:
 
 @pytest.mark.model
 def test_the_embedded_model_behind_a_real_server_gives_the_engines_greedy_answers(
-    embedded: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    embedded_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    own = detection(ModelChoice(str(embedded), dtype="float32", device="cpu"), tmp_path / "own", PROTOCOL)
-    with transformers_serve(embedded, tmp_path / "log") as url:
-        choice = ModelChoice(str(embedded), backend="local-completions", backend_args={"base_url": url})
+    own = detection(ModelChoice(str(embedded_model), dtype="float32", device="cpu"), tmp_path / "own", PROTOCOL)
+    with transformers_serve(embedded_model, tmp_path / "log") as url:
+        choice = ModelChoice(str(embedded_model), backend="local-completions", backend_args={"base_url": url})
         one = detection(choice, tmp_path / "one", PROTOCOL)
     assert "does not keep to seeds" not in caplog.text
     assert greedy(one) == greedy(own)

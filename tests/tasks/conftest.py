@@ -15,8 +15,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 settings.register_profile("kft", deadline=None, derandomize=True, database=None, max_examples=200)
 settings.load_profile("kft")
 
-_USERS_CACHE = os.environ.get("KFT_CACHE")
-
 
 @pytest.fixture(autouse=True)
 def user_state_in_a_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -25,19 +23,6 @@ def user_state_in_a_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     for name in ("KFT_FAST", "KFT_LM_EVAL_HOOK", "KFT_DATA", *(info.env for info in SETS.values())):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KFT_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture(scope="session")
-def embedded_model() -> Path:
-    """The real small model, from the user's own cache; for tests marked ``model``."""
-    from kft_tasks.models import model_folder
-
-    with pytest.MonkeyPatch.context() as patch:
-        if _USERS_CACHE is None:
-            patch.delenv("KFT_CACHE", raising=False)
-        else:
-            patch.setenv("KFT_CACHE", _USERS_CACHE)
-        return model_folder("smollm2-135m")
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,9 @@ FORBIDDEN = {
     "kft_train": ("kft_cli", "lm_eval"),
 }
 # These are lm-eval's or torch's side of the border; everything else imports heavy libraries inside functions.
-HEAVY_MODULES = {f"kft_tasks.{name}" for name in ("backend", "engine", "harness", "loading", "segments", "task")}
+HEAVY_MODULES = {
+    f"kft_tasks.{name}" for name in ("backend", "engine", "harness", "loading", "pack", "segments", "task")
+}
 
 
 def _loaded_by(*modules: str) -> list[str]:
