@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
@@ -56,7 +57,11 @@ def question_options(split: str) -> Callable[[Command], Command]:
             ),
             click.option("--path", help="Local file or folder of the set's data."),
             click.option(
-                "--option", "set_options", multiple=True, metavar="KEY=VALUE", help="Option of the set; repeatable."
+                "--option",
+                "set_options",
+                multiple=True,
+                metavar="KEY=VALUE",
+                help="Option of the set (relation=P36), or a column of your own file (question=Frage); repeatable.",
             ),
             click.option("--split", default=split, show_default=True, help="train, validation, test or exemplars."),
             click.option("--limit", type=click.IntRange(1), help="That many questions, chosen by a hash of their ids."),
@@ -103,12 +108,12 @@ def take_model(values: dict[str, Any]) -> ModelChoice:
 
     names = ("adapter", "dtype", "device", "revision", "backend")
     chosen = {name: values.pop(name) for name in names}
-    arguments = parse_pairs(values.pop("backend_args"), "--backend-args")
+    arguments = parse_pairs(values.pop("backend_args"), "--backend-args", typed=True)
     return ModelChoice(values.pop("model"), **chosen, backend_args=arguments)
 
 
-def parse_pairs(pairs: tuple[str, ...], option: str = "--option") -> Mapping[str, Any]:
-    """KEY=VALUE options; values are JSON where they parse, else text.
+def parse_pairs(pairs: tuple[str, ...], option: str = "--option", *, typed: bool = False) -> Mapping[str, Any]:
+    """KEY=VALUE options; values are text, or JSON lists and mappings; if ``typed`` JSON of any kind.
 
     Raises:
         UsageError: no "=".
@@ -118,10 +123,10 @@ def parse_pairs(pairs: tuple[str, ...], option: str = "--option") -> Mapping[str
         key, sign, value = pair.partition("=")
         if not sign or not key:
             raise UsageError(f"{option} {pair!r}: write KEY=VALUE.")
-        try:
-            found[key] = json.loads(value)
-        except ValueError:
-            found[key] = value
+        found[key] = value
+        if typed or value[:1] in ("[", "{"):
+            with contextlib.suppress(ValueError):
+                found[key] = json.loads(value)
     return found
 
 

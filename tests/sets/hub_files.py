@@ -222,7 +222,7 @@ def questions(folder: Path) -> None:
     """A user's own spreadsheet: byte order mark, semicolons, German column names, a line break in a cell."""
     rows = [
         {"Frage": f"What is the capital of {s}?", "Antwort": a[0], "Thema": "capital", "Land": s}
-        for s, a in facts("capital_of_country", 60)
+        for s, a in facts("capital_of_country", 90)
     ]
     rows[0]["Frage"] = rows[0]["Frage"].replace("What is ", "What is\n")
     write_table(folder / "meine fragen.csv", rows, ";")
