@@ -1,6 +1,6 @@
 """Local copies of the public sets: real facts in the exact files and columns of the hub, its oddities included.
 
-``python tests/sets/hub_files.py FOLDER`` writes them; then ``KFT_DATA=FOLDER lm_eval --tasks kft_popqa ...`` runs.
+``python tests/hub_files.py FOLDER`` writes them; then ``KFT_DATA=FOLDER lm_eval --tasks kft_popqa ...`` runs.
 """
 
 from __future__ import annotations
