@@ -13,6 +13,7 @@ import click
 
 from kft_tasks.errors import UsageError
 from kft_tasks.protocol import Protocol
+from kft_tasks.questions import SPLITS
 
 if TYPE_CHECKING:
     from kft_tasks.loading import ModelChoice
@@ -63,7 +64,7 @@ def question_options(split: str) -> Callable[[Command], Command]:
                 metavar="KEY=VALUE",
                 help="Option of the set (relation=P36), or a column of your own file (question=Frage); repeatable.",
             ),
-            click.option("--split", default=split, show_default=True, help="train, validation, test or exemplars."),
+            click.option("--split", type=click.Choice(SPLITS), default=split, show_default=True, help="Its part."),
             click.option("--limit", type=click.IntRange(1), help="That many questions, chosen by a hash of their ids."),
         ]
         return _apply(command, options)
