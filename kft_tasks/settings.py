@@ -81,7 +81,7 @@ def task_settings(yaml: Mapping[str, Any], metadata: Mapping[str, Any]) -> TaskS
     return TaskSettings(**own, protocol=protocol)
 
 
-def check_generation(given: Mapping[str, Any], protocol: Protocol) -> None:
+def check_generation(given: Mapping[str, Any], protocol: Protocol, where: str = "--gen_kwargs") -> None:
     """Refuse generation settings (``--gen_kwargs``, or ``generation_kwargs`` in a YAML) other than the protocol's.
 
     The results record the protocol: what was not asked must not be said there.
@@ -109,7 +109,7 @@ def check_generation(given: Mapping[str, Any], protocol: Protocol) -> None:
         if not fits:
             instead = f"Use --metadata {remedy}, which also reaches the protocol that the results record."
             raise UsageError(
-                f"--gen_kwargs {key}={value!r} does not fit the protocol of the kft tasks. "
+                f"{where} {key}={value!r} does not fit the protocol of the kft tasks. "
                 + (instead if remedy else "The protocol has no such setting: leave it out.")
             )
 

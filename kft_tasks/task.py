@@ -6,6 +6,7 @@ with any lm-eval model that generates. Source of the contract: lm_eval/api/task.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,8 @@ from kft_tasks.questions import Question, parse_question
 from kft_tasks.seeded import seed_requests_in_harness
 from kft_tasks.sets import open_set
 from kft_tasks.settings import check_generation, check_yaml, task_settings
+
+_log = logging.getLogger("kft")
 
 METRICS = {
     KnowledgeCategory.HIGHLY_KNOWN: "highly_known",
@@ -67,7 +70,7 @@ class KnowledgeTask(ConfigurableTask):
         self.settings = task_settings(values.pop("kft", None) or {}, values.get("metadata") or {})
         check_yaml(values)
         protocol = self.settings.protocol
-        check_generation(values.get("generation_kwargs") or {}, protocol)
+        check_generation(values.get("generation_kwargs") or {}, protocol, "generation_kwargs")
         self._judge = Judge(protocol)
         effective = {f"kft_{name}": value for name, value in protocol.to_json().items() if name != "chat"}
         effective |= {
@@ -108,6 +111,17 @@ class KnowledgeTask(ConfigurableTask):
             check_generation(value, self.settings.protocol)
         else:
             super().set_config(key, value, update)
+
+    def set_fewshot_seed(self, seed: int | None = None) -> None:
+        """Say that lm-eval's ``--seed`` changes nothing here; 1234 is its default."""
+        super().set_fewshot_seed(seed)
+        if seed not in (None, 1234):
+            _log.warning(
+                "kft: --seed %s reaches neither exemplars nor samples of %s. Use --metadata kft_seed=%s.",
+                seed,
+                self.config.task,
+                seed,
+            )
 
     def fewshot_docs(self) -> None:
         """None: exemplars are drawn by :class:`ExemplarPool`, not by lm-eval's sampler."""

@@ -225,13 +225,14 @@ def test_every_setting_that_a_models_own_config_could_change_is_named_in_the_req
 def test_gen_kwargs_that_are_not_the_protocols_are_refused(questions: Path, given: dict[str, Any], remedy: str) -> None:
     lm = FakeLM()
     (name,) = given
-    for stage in (
-        lambda: _evaluate(lm, _metadata(questions), gen_kwargs=dict(given)),
-        lambda: KnowledgeTask({"task": "own", "kft": {"set": "questions"}, "generation_kwargs": dict(given)}),
+    own = {"task": "own", "kft": {"set": "questions"}, "generation_kwargs": dict(given)}
+    for where, stage in (
+        ("--gen_kwargs", lambda: _evaluate(lm, _metadata(questions), gen_kwargs=dict(given))),
+        ("generation_kwargs", lambda: KnowledgeTask(own)),
     ):
         with pytest.raises(UsageError) as caught:
             stage()
-        assert f"--gen_kwargs {name}={given[name]!r} does not fit the protocol" in str(caught.value)
+        assert str(caught.value).startswith(f"{where} {name}={given[name]!r} does not fit the protocol")
         assert remedy in str(caught.value)
     assert not lm.calls
 
@@ -247,6 +248,17 @@ def test_gen_kwargs_that_are_the_protocols_are_taken_and_change_nothing(question
     _evaluate(FakeLM(), _metadata(questions, greedy), gen_kwargs={"do_sample": False})
     with pytest.raises(UsageError, match="kft_samples=16"):
         _evaluate(FakeLM(), _metadata(questions, greedy), gen_kwargs={"do_sample": True})
+
+
+@pytest.mark.parametrize(("options", "warned"), [({}, False), ({"fewshot_random_seed": 7}, True)])
+def test_a_seed_of_lm_eval_that_reaches_nothing_is_said(
+    questions: Path, caplog: pytest.LogCaptureFixture, options: dict[str, int], warned: bool
+) -> None:
+    plain, lm = FakeLM(), FakeLM()
+    _evaluate(plain, _metadata(questions))
+    _evaluate(lm, _metadata(questions), **options)
+    assert [r.arguments for r in _requests(lm)] == [r.arguments for r in _requests(plain)]
+    assert ("Use --metadata kft_seed=7." in caplog.text) is warned
 
 
 @pytest.mark.parametrize("key", ["gen_prefix", "description", "fewshot_delimiter", "repeats", "doc_to_text"])
