@@ -89,29 +89,35 @@ def check_generation(given: Mapping[str, Any], protocol: Protocol, where: str = 
     Raises:
         UsageError: a setting differs; the message names the key that changes the protocol.
     """
-    stop = list(get_template(protocol.template).stop)
     for key, value in given.items():
-        if key in _LENGTHS:
-            fits, remedy = value == protocol.max_tokens, f"kft_max_tokens={value}"
-        elif key == "temperature":
-            fits, remedy = value == protocol.temperature, f"kft_temperature={value}" if value else "kft_samples=0"
-        elif key == "top_k":
-            fits, remedy = value == protocol.top_k, f"kft_top_k={value}"
-        elif key == "do_sample":
-            fits, remedy = bool(value) == bool(protocol.samples), "kft_samples=0 (greedy answers only)"
-            remedy = "kft_samples=16 (sampled answers beside the greedy ones)" if value else remedy
-        elif key == "until":
-            fits, remedy = ([value] if isinstance(value, str) else value) == stop, "kft_template=NAME, whose stop it is"
-        elif key in _NEUTRAL:
-            fits, remedy = value == _NEUTRAL[key], ""
-        else:
-            fits, remedy = False, ""
+        fits, instead = _compare(key, value, protocol)
         if not fits:
-            instead = f"Use --metadata {remedy}, which also reaches the protocol that the results record."
+            remedy = f"Use --metadata {instead}, which also reaches the protocol that the results record."
             raise UsageError(
                 f"{where} {key}={value!r} does not fit the protocol of the kft tasks. "
-                + (instead if remedy else "The protocol has no such setting: leave it out.")
+                + (remedy if instead else "The protocol has no such setting: leave it out.")
             )
+
+
+def _compare(key: str, value: object, protocol: Protocol) -> tuple[bool, str]:
+    """Whether a generation setting is the protocol's, and what to set where it is not ("" where there is nothing)."""
+    if key in _LENGTHS:
+        return value == protocol.max_tokens, f"kft_max_tokens={value}"
+    if key == "temperature":
+        return value == protocol.temperature, f"kft_temperature={value}" if value else "kft_samples=0"
+    if key == "top_k":
+        return value == protocol.top_k, f"kft_top_k={value}"
+    if key == "do_sample":
+        more = (
+            "kft_samples=16 (sampled answers beside the greedy ones)"
+            if value
+            else "kft_samples=0 (greedy answers only)"
+        )
+        return bool(value) == bool(protocol.samples), more
+    if key == "until":
+        stop = list(get_template(protocol.template).stop)
+        return value == stop or [value] == stop, "kft_template=NAME (stop strings are the template's)"
+    return key in _NEUTRAL and value == _NEUTRAL[key], ""
 
 
 def check_yaml(config: Mapping[str, Any]) -> None:
