@@ -87,12 +87,16 @@ class PromptMaker:
         return Ask(question.id, exemplar_set, self.prompt(question, exemplar_set), key, group)
 
 
-class Answers(Protocol):
+class GreedyAnswers(Protocol):
     """Asks that were opened together; indices are positions in that list."""
 
     def greedy(self, which: Sequence[int]) -> list[str]:
         """Greedy answers of the asks ``which``, in that order."""
         ...
+
+
+class Answers(GreedyAnswers, Protocol):
+    """Asks that can be sampled, too."""
 
     def sample(self, which: Sequence[int]) -> list[tuple[str, ...]]:
         """All sampled answers of the asks ``which``, in that order."""
@@ -100,6 +104,14 @@ class Answers(Protocol):
 
     def keep(self, which: Sequence[int]) -> None:
         """Only ``which`` will be asked again: free the rest."""
+        ...
+
+
+class GreedyAnswerer(Protocol):
+    """A model that can be asked for its greedy answers."""
+
+    def open(self, asks: Sequence[Ask]) -> GreedyAnswers:
+        """Make asks ready to be answered together."""
         ...
 
 
@@ -168,3 +180,41 @@ class EngineAnswers:
     def keep(self, which: Sequence[int]) -> None:
         """Free the cache of all other prompts."""
         self._pack.keep(which)
+
+
+class PlainAnswerer:
+    """Greedy answers by transformers' own generation, one prompt a call: for models that the engine cannot run."""
+
+    def __init__(self, model: Any, tokenizer: Any, protocol: DetectionProtocol) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._protocol = protocol
+
+    def open(self, asks: Sequence[Ask]) -> PlainAnswers:
+        """Nothing is computed ahead."""
+        return PlainAnswers(lambda index: self._answer(asks[index].prompt))
+
+    def _answer(self, prompt: str) -> str:
+        given = self._tokenizer(prompt, return_tensors="pt").to(self._model.device)
+        length = given["input_ids"].shape[1]
+        output = self._model.generate(
+            input_ids=given["input_ids"],
+            attention_mask=given["attention_mask"],
+            max_new_tokens=self._protocol.max_tokens,
+            do_sample=False,
+            pad_token_id=self._tokenizer.eos_token_id,
+        )
+        text = str(self._tokenizer.decode(output[0, length:], skip_special_tokens=True))
+        cuts = [at for stop in get_template(self._protocol.template).stop if (at := text.find(stop)) >= 0]
+        return text[: min(cuts)].strip() if cuts else text.strip()
+
+
+@dataclass(frozen=True)
+class PlainAnswers:
+    """Answers that are generated when they are asked for."""
+
+    answer: Callable[[int], str]
+
+    def greedy(self, which: Sequence[int]) -> list[str]:
+        """Greedy answers of the asks ``which``, in that order."""
+        return [self.answer(index) for index in which]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kft_tasks.asking import Answerer, Ask, PromptMaker
+from kft_tasks.asking import Answerer, Ask, GreedyAnswerer, PromptMaker
 from kft_tasks.files import dump_line, read_jsonl, written_beside
 from kft_tasks.progress import ProgressCallback, silent
 from kft_tasks.protocol import Protocol
@@ -44,25 +44,27 @@ def evaluate(
 ) -> list[Answered]:
     """Ask every question greedily once for each number of shots (taken from exemplar set 0; 0: none)."""
     scorer = get_scorer(protocol.scorer)
-    ordered = sorted(range(len(questions)), key=lambda index: (questions[index].type, index))
     results: list[Answered] = []
     for number in shots:
-        answered: dict[int, Answered] = {}
-        for start in range(0, len(ordered), _TOGETHER):
-            part = ordered[start : start + _TOGETHER]
-            asks = [
-                Ask(questions[i].id, 0, prompts.prompt(questions[i], 0, shots=number), 0, questions[i].type)
-                for i in part
-            ]
-            for index, given in zip(part, answerer.open(asks).greedy(range(len(part))), strict=True):
-                question = questions[index]
-                right = scorer(given, question.answers, question.question)
-                answered[index] = Answered(
-                    question.id, question.type, question.question, question.answers, number, given, right
-                )
-            progress(len(results) + len(answered), len(shots) * len(questions), f"{number}-shot")
-        results += [answered[index] for index in range(len(questions))]
+        asks = [Ask(q.id, 0, prompts.prompt(q, 0, shots=number), 0, q.type) for q in questions]
+        answers: dict[int, str] = {}
+        for index, given in greedy_answers(asks, answerer):
+            answers[index] = given
+            progress(len(results) + len(answers), len(shots) * len(questions), f"{number}-shot")
+        for index, question in enumerate(questions):
+            right = scorer(answers[index], question.answers, question.question)
+            results.append(
+                Answered(question.id, question.type, question.question, question.answers, number, answers[index], right)
+            )
     return results
+
+
+def greedy_answers(asks: Sequence[Ask], answerer: GreedyAnswerer) -> Iterator[tuple[int, str]]:
+    """Greedy answers with the positions of their asks; those of a group are asked together."""
+    ordered = sorted(range(len(asks)), key=lambda index: (asks[index].group, index))
+    for start in range(0, len(ordered), _TOGETHER):
+        part = ordered[start : start + _TOGETHER]
+        yield from zip(part, answerer.open([asks[index] for index in part]).greedy(range(len(part))), strict=True)
 
 
 def write_answers(path: Path, answered: Sequence[Answered]) -> None:

@@ -173,6 +173,14 @@ class QuestionSet(Protocol):
         """Raised at every change of meaning."""
         ...
 
+    def splits(self) -> tuple[str, ...]:
+        """Splits that these data have, in the order of :data:`SPLITS`.
+
+        Raises:
+            DataError: the data are damaged.
+        """
+        ...
+
     def split(self, name: str) -> Iterator[Question]:
         """Questions of one split.
 

@@ -19,6 +19,7 @@ import torch
 
 NAME = "kft_segments"
 Bools = npt.NDArray[np.bool_]
+_SMALL = 4  # rows: below, a call of its own costs more than padding
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,18 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _Batch:
+    """Segments of about the same size, padded to one batch."""
+
     query: torch.Tensor  # (segments * most rows,) row of each place of the padded batch
     key: torch.Tensor  # (segments * most slots,) slot of each place
-    back: torch.Tensor  # (rows,) place of each row
     bias: torch.Tensor  # (segments, 1, most rows, most slots)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    batches: Sequence[_Batch]
+    back: torch.Tensor  # (rows,) place of each row in all batches, one after another
 
 
 _current: ContextVar[_Layout | None] = ContextVar("kft_segments", default=None)
@@ -66,31 +74,49 @@ def use_segments(model: Any) -> bool:
 @contextmanager
 def segmented(segments: Sequence[Segment], dtype: torch.dtype, device: torch.device) -> Iterator[torch.Tensor]:
     """Within the block attention is by ``segments``; gives the 4-D mask that makes transformers build none."""
-    count = sum(len(segment.rows) for segment in segments)
-    most_rows = max(len(segment.rows) for segment in segments)
-    most_slots = max(len(segment.slots) for segment in segments)
-    query = np.zeros((len(segments), most_rows), dtype=np.int64)
-    key = np.zeros((len(segments), most_slots), dtype=np.int64)
-    back = np.zeros(count, dtype=np.int64)
-    visible = np.zeros((len(segments), most_rows, most_slots), dtype=bool)
-    for index, segment in enumerate(segments):
-        rows, slots = len(segment.rows), len(segment.slots)
-        query[index, :rows] = segment.rows
-        key[index, :slots] = segment.slots
-        back[list(segment.rows)] = index * most_rows + np.arange(rows)
-        visible[index, :rows, :slots] = segment.mask
-        visible[index, rows:, 0] = True  # padding must see something: softmax of nothing is NaN
-    layout = _Layout(
-        torch.from_numpy(query.reshape(-1)).to(device),
-        torch.from_numpy(key.reshape(-1)).to(device),
-        torch.from_numpy(back).to(device),
-        bias_of(visible, dtype)[:, None].to(device),
-    )
+    back = np.zeros(sum(len(segment.rows) for segment in segments), dtype=np.int64)
+    batches = []
+    places = 0
+    for alike in _alike(segments):
+        batch, rows = _pad(alike, dtype, device)
+        for index, segment in enumerate(alike):
+            back[list(segment.rows)] = places + index * rows + np.arange(len(segment.rows))
+        places += len(alike) * rows
+        batches.append(batch)
+    layout = _Layout(batches, torch.from_numpy(back).to(device))
     token = _current.set(layout)
     try:
         yield torch.zeros((1, 1, 1, 1), dtype=dtype, device=device)
     finally:
         _current.reset(token)
+
+
+def _alike(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
+    """Batches whose largest segment has at most twice the rows of the smallest: little is lost to padding."""
+    batch: list[Segment] = []
+    for segment in sorted(segments, key=lambda segment: (len(segment.rows), len(segment.slots))):
+        if batch and len(segment.rows) > max(2 * len(batch[0].rows), _SMALL):
+            yield batch
+            batch = []
+        batch.append(segment)
+    yield batch
+
+
+def _pad(segments: Sequence[Segment], dtype: torch.dtype, device: torch.device) -> tuple[_Batch, int]:
+    """A padded batch, and its rows a segment."""
+    most_rows = max(len(segment.rows) for segment in segments)
+    most_slots = max(len(segment.slots) for segment in segments)
+    query = np.zeros((len(segments), most_rows), dtype=np.int64)
+    key = np.zeros((len(segments), most_slots), dtype=np.int64)
+    visible = np.zeros((len(segments), most_rows, most_slots), dtype=bool)
+    for index, segment in enumerate(segments):
+        rows, slots = len(segment.rows), len(segment.slots)
+        query[index, :rows] = segment.rows
+        key[index, :slots] = segment.slots
+        visible[index, :rows, :slots] = segment.mask
+        visible[index, rows:, 0] = True  # padding must see something: softmax of nothing is NaN
+    query_at, key_at = (torch.from_numpy(places.reshape(-1)).to(device) for places in (query, key))
+    return _Batch(query_at, key_at, bias_of(visible, dtype)[:, None].to(device)), most_rows
 
 
 def bias_of(visible: Bools, dtype: torch.dtype) -> torch.Tensor:
@@ -129,15 +155,19 @@ def _attention(
     unknown = [name for name in ("softcap", "s_aux", "sinks") if kwargs.get(name) is not None]
     if unknown:
         raise NotImplementedError(f"attention with {unknown[0]}")
-    segments = layout.bias.shape[0]
-    given = _gather(query[0], layout.query, segments)
-    keys, values = (_gather(states[0], layout.key, segments) for states in (key, value))
     groups = query.shape[1] // key.shape[1]
-    if groups > 1:
-        keys, values = keys.repeat_interleave(groups, dim=1), values.repeat_interleave(groups, dim=1)
-    output = torch.nn.functional.scaled_dot_product_attention(given, keys, values, attn_mask=layout.bias, scale=scaling)
-    flat = output.transpose(1, 2).reshape(-1, query.shape[1], output.shape[-1])
-    return flat.index_select(0, layout.back)[None], None
+    flat = []
+    for batch in layout.batches:
+        segments = batch.bias.shape[0]
+        asked = _gather(query[0], batch.query, segments)
+        keys, values = (_gather(states[0], batch.key, segments) for states in (key, value))
+        if groups > 1:
+            keys, values = keys.repeat_interleave(groups, dim=1), values.repeat_interleave(groups, dim=1)
+        seen = torch.nn.functional.scaled_dot_product_attention(
+            asked, keys, values, attn_mask=batch.bias, scale=scaling
+        )
+        flat.append(seen.transpose(1, 2).reshape(-1, query.shape[1], seen.shape[-1]))
+    return torch.cat(flat).index_select(0, layout.back)[None], None
 
 
 def _gather(states: torch.Tensor, places: torch.Tensor, segments: int) -> torch.Tensor:

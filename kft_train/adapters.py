@@ -49,6 +49,21 @@ def load_trainable(model: str, revision: str | None, start: str, adapter: Adapte
         raise RecipeError(f"adapter: PEFT refuses it for this model ({error}). Correct target_modules.") from error
 
 
+def round_frozen(model: Any, dtype: torch.dtype) -> None:
+    """Round the frozen matrices below LoRA layers once, to what autocast would round them to in every call.
+
+    The numbers are the same; embeddings, norms and the residual stream stay in float32.
+    """
+    import torch
+
+    for module in model.modules():
+        base = getattr(module, "base_layer", None)
+        if isinstance(base, torch.nn.Linear) and not base.weight.requires_grad:
+            base.weight.data = base.weight.data.to(dtype)
+            if base.bias is not None and not base.bias.requires_grad:
+                base.bias.data = base.bias.data.to(dtype)
+
+
 def save_alone(source: Path, target: Path, model: str) -> None:
     """Copy an adapter into a folder of its own, its configuration in a fixed order and with an absolute base path."""
     target.mkdir(parents=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from kft_tasks.errors import RecipeError, StateError, UsageError
 from kft_tasks.progress import ProgressCallback, silent
-from kft_train.adapters import base_path, load_trainable
+from kft_train.adapters import base_path, load_trainable, round_frozen
 from kft_train.checkpoints import needed_files, newest_whole, prepare_work, read_state
 from kft_train.epochs import has_ended
 from kft_train.interruption import StageInterruptedError, on_sigterm
@@ -163,6 +163,7 @@ def _tokenizer(request: StageRequest) -> Any:
 def _make_trainer(
     request: StageRequest, args: Any, rows: Rows, progress: ProgressCallback
 ) -> tuple[KftTrainer, StageCallback]:
+    import torch
     from datasets import Dataset
     from transformers import PrinterCallback
     from transformers.integrations import is_deepspeed_zero3_enabled
@@ -174,6 +175,8 @@ def _make_trainer(
         [probe.question for probe in request.validation], request.protocol, tokenizer, request.stage.loss
     )
     model = load_trainable(request.model, request.revision, request.stage.start, request.adapter, request.previous)
+    if args.bf16:
+        round_frozen(model, torch.bfloat16)
     trainer = KftTrainer(
         probes=request.validation,
         protocol=request.protocol,

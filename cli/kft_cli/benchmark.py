@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,28 @@ from kft_tasks.questions import Question
 CONTENDERS = ("stock", "careful", "exhaustive", "lazy")
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What all contenders are given.
+
+    Attributes:
+        model: alias, local folder or hub id.
+        type_: of the questions, or "all".
+        threads: CPU threads.
+        device: "cpu" or "cuda".
+        batch_size: of stock lm-eval.
+    """
+
+    model: str
+    type_: str
+    dtype: str
+    threads: int
+    device: str
+    batch_size: int
+
+
 def run_all(
-    contenders: Sequence[str], model: str, questions: Path, dtype: str, threads: int, say: Callable[[str], None]
+    contenders: Sequence[str], settings: Settings, questions: Path, say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     """Run each contender in a fresh process; returns their reports in order.
 
@@ -38,28 +59,33 @@ def run_all(
     results = []
     for name in contenders:
         say(f"benchmark: {name} ...")
-        command = [sys.executable, "-m", "kft_cli.benchmark", name, model, str(questions), dtype]
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "KFT_FAST": "0" if name == "stock" else "1"}
+        given = json.dumps(asdict(settings))
+        command = [sys.executable, "-m", "kft_cli.benchmark", name, given, str(questions)]
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(settings.threads),
+            "KFT_FAST": "0" if name == "stock" else "1",
+        }
         result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if result.returncode:
             raise KftError(f"benchmark: {name} failed: {result.stderr.strip()[-600:]}")
         results.append(json.loads(result.stdout.splitlines()[-1]))
-        say(f"benchmark: {name} took {results[-1]['cpu_seconds']:.1f} CPU-seconds")
+        say(f"benchmark: {name} took {results[-1]['seconds']:.1f} s, {results[-1]['cpu_seconds']:.1f} CPU-seconds")
     return results
 
 
-def worker(name: str, model: str, path: Path, dtype: str) -> dict[str, Any]:
+def worker(name: str, settings: Settings, path: Path) -> dict[str, Any]:
     """Run one contender in this process."""
-    import resource
-
     import torch
 
     from kft_tasks.loading import ModelChoice, load_model
     from kft_tasks.sets import open_set
 
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    torch.set_num_threads(settings.threads)
     protocol = Protocol()
-    loaded = load_model(ModelChoice(model, dtype=dtype, device="cpu"))
+    loaded = load_model(
+        ModelChoice(settings.model, dtype=settings.dtype, device=settings.device, batch_size=settings.batch_size)
+    )
     tested = list(open_set("questions", path).split("test"))
     counter = _count_tokens(loaded.lm.model)
     ours = loaded.answerer(protocol) if name in ("exhaustive", "lazy") else None  # its own check is not detection
@@ -68,10 +94,12 @@ def worker(name: str, model: str, path: Path, dtype: str) -> dict[str, Any]:
     spent = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
     if ours is not None:  # a packed call holds prompts and answers: the engine counts them itself
         counter = {"prefilled": ours.tokens.prefilled, "decoded": ours.tokens.decoded}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    on_gpu = settings.device.startswith("cuda")
+    peak = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else _peak_mb()
     flops = 2 * sum(parameter.numel() for parameter in loaded.lm.model.parameters())
-    rate = flops * (counter["prefilled"] + counter["decoded"]) / spent["cpu_seconds"] / 1e9
-    limits = {"gflops": rate, "matmul_gflops": _matmul_gflops(dtype)}
+    spent_computing = spent["seconds" if on_gpu else "cpu_seconds"]
+    rate = flops * (counter["prefilled"] + counter["decoded"]) / spent_computing / 1e9
+    limits = {"gflops": rate, "matmul_gflops": _matmul_gflops(settings.dtype, settings.device)}
     return {
         "contender": name,
         "questions": len(tested),
@@ -112,7 +140,7 @@ def _careful(loaded: Any, protocol: Protocol, path: Path, tested: Sequence[Quest
     torch.manual_seed(protocol.seed)
 
     def generate(texts: list[str], **settings: Any) -> list[str]:
-        batch = tokenizer(texts, return_tensors="pt", padding=True)
+        batch = tokenizer(texts, return_tensors="pt", padding=True).to(model.device)
         with torch.inference_mode():
             rows = model.generate(
                 **batch, max_new_tokens=protocol.max_tokens, stop_strings=["\n"], tokenizer=tokenizer, **settings
@@ -162,6 +190,7 @@ def _kft(loaded: Any, protocol: Protocol, path: Path, tested: Sequence[Question]
         items = list(CategoryFile(output))
     return {
         "greedy": {item.question.id: list(item.greedy_answers) for item in items},
+        "sampled": {item.question.id: item.sampled_answers for item in items},
         "categories": {item.question.id: item.category.value for item in items},
     }
 
@@ -187,17 +216,26 @@ def _count_tokens(model: Any) -> dict[str, int]:
     return counter
 
 
-def _matmul_gflops(dtype: str) -> float:
-    """What the machine's matrix multiplication gives on these threads: 512 x 2048 x 2048, best of five."""
+def _peak_mb() -> float:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _matmul_gflops(dtype: str, device: str) -> float:
+    """What the machine's matrix multiplication gives on these threads, or this GPU: 512 x 2048 x 2048, best of five."""
     import torch
 
     kind = getattr(torch, "float32" if dtype == "auto" else dtype)
-    left, right = torch.randn(512, 2048, dtype=kind), torch.randn(2048, 2048, dtype=kind)
+    left, right = (torch.randn(rows, 2048, dtype=kind, device=device) for rows in (512, 2048))
+    clock, repeats = (time.perf_counter, 50) if device.startswith("cuda") else (time.process_time, 1)
     best = float("inf")
     for _ in range(5):
-        start = time.process_time()
-        torch.nn.functional.linear(left, right)
-        best = min(best, time.process_time() - start)
+        start = clock()
+        for _ in range(repeats):
+            result = torch.nn.functional.linear(left, right)
+        float(result[0, 0])  # waits for a GPU
+        best = min(best, (clock() - start) / repeats)
     return 2 * 512 * 2048 * 2048 / best / 1e9
 
 
@@ -209,20 +247,23 @@ def judge_equality(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for name, answers in by_name.items():
         if reference is None or name == "exhaustive":
             continue
-        pairs = [
-            (one, two)
-            for id_, given in answers["greedy"].items()
-            for one, two in zip(given, reference["greedy"][id_], strict=True)
-            if one is not None and two is not None
-        ]
+        greedy = _shared(answers["greedy"], reference["greedy"])
+        sampled = _shared(answers.get("sampled", {}), reference["sampled"])
         same = sum(category == reference["categories"][id_] for id_, category in answers["categories"].items())
         found[name] = {
-            "greedy_compared": len(pairs),
-            "greedy_equal": sum(one == two for one, two in pairs),
+            "greedy_compared": len(greedy),
+            "greedy_equal": sum(one == two for one, two in greedy),
+            "samples_compared": sum(len(one) for one, _ in sampled),
+            "samples_equal": sum(one == two for pair in sampled for one, two in zip(*pair, strict=True)),
             "categories_compared": len(answers["categories"]),
             "categories_equal": same,
         }
     return found
+
+
+def _shared(one: dict[str, Any], two: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """What both were asked, exemplar set by exemplar set."""
+    return [pair for id_, given in one.items() for pair in zip(given, two[id_], strict=True) if None not in pair]
 
 
 def render(data: dict[str, Any], *, markdown: bool = False) -> str:
@@ -231,9 +272,11 @@ def render(data: dict[str, Any], *, markdown: bool = False) -> str:
 
     results = {result["contender"]: result for result in data["results"]}
     lazy = results.get("lazy")
+    on_gpu = data["settings"]["device"].startswith("cuda")
+    clock = "seconds" if on_gpu else "cpu_seconds"  # what `x lazy` compares
     rows = []
     for name, one in results.items():
-        times = f"{one['cpu_seconds'] / lazy['cpu_seconds']:.1f}" if lazy else "-"
+        times = f"{one[clock] / lazy[clock]:.1f}" if lazy else "-"
         tokens = [f"{one['prefilled']:,}", f"{one['decoded']:,}"]
         share = f"{one['gflops']:.0f} of {one['matmul_gflops']:.0f}"
         seconds = [f"{one['cpu_seconds']:.1f}", f"{one['seconds']:.1f}"]
@@ -243,6 +286,7 @@ def render(data: dict[str, Any], *, markdown: bool = False) -> str:
         [
             name,
             f"{one['greedy_equal']:,} of {one['greedy_compared']:,}",
+            f"{one['samples_equal']:,} of {one['samples_compared']:,}" if one["samples_compared"] else "-",
             f"{one['categories_equal']} of {one['categories_compared']}",
         ]
         for name, one in data["equality"].items()
@@ -250,13 +294,14 @@ def render(data: dict[str, Any], *, markdown: bool = False) -> str:
     settings, machine = data["settings"], data["hardware"]
     title = (
         f"{settings['questions']} questions of {settings['type_']}, 10 exemplar sets x (1 greedy + 16 samples), "
-        f"{settings['model']}, {settings['dtype']}, {settings['threads']} thread(s)"
+        f"{settings['model']}, {settings['dtype']}, {settings['device']}, {settings['threads']} thread(s)"
     )
     used = data["versions"]
+    place = f"{machine['accelerator']}, {machine['cpu']}" if on_gpu else machine["cpu"]
     caption = (
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB; torch {used.get('torch')}, lm-eval "
-        f"{used.get('lm_eval')}. GFLOP/s: 2 x parameters x tokens / CPU-seconds, beside what a plain matrix "
-        "multiplication gives on the same threads."
+        f"{place}, {machine['cores']} cores, {machine['memory_gb']} GB; torch {used.get('torch')}, lm-eval "
+        f"{used.get('lm_eval')}. x lazy: {'seconds' if on_gpu else 'CPU-seconds'} as a multiple of kft lazy. GFLOP/s: "
+        "2 x parameters x tokens over the same, beside what a plain matrix multiplication gives there."
     )
     note = (
         "Compared with kft exhaustive. stock and careful draw other samples (their noise depends on the batch), so "
@@ -264,10 +309,12 @@ def render(data: dict[str, Any], *, markdown: bool = False) -> str:
     )
     sections = [
         Section(title, (make_table(heads, rows, caption),)),
-        Section("Equality", (make_table("way | equal greedy answers > | equal categories >", same, note),)),
+        Section(
+            "Equality", (make_table("way | equal greedy answers > | equal samples > | equal categories >", same, note),)
+        ),
     ]
     return markdown_document("Benchmark of detection", sections) if markdown else terminal_text(sections)
 
 
 if __name__ == "__main__":
-    print(json.dumps(worker(sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4])))
+    print(json.dumps(worker(sys.argv[1], Settings(**json.loads(sys.argv[2])), Path(sys.argv[3]))))

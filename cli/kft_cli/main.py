@@ -26,6 +26,7 @@ COMMANDS = {
     "compare": "Compare runs with one another and with the paper.",
     "benchmark": "Time stock lm-eval, a careful script and kft side by side.",
     "model": "List, fetch and locate embedded models.",
+    "data": "List, fetch, check, show, export and count question sets.",
     "tasks": "List the lm-eval tasks; --path prints their folder for --include_path.",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,6 +48,21 @@ def model_options(command: Command) -> Command:
     return _apply(command, options)
 
 
+_path_option = click.option("--path", help="Local file or folder of the set's data.")
+_set_option = click.option(
+    "--option",
+    "set_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of the set (relation=P36), or a column of your own file (question=Frage); repeatable.",
+)
+
+
+def set_argument(command: Command) -> Command:
+    """A question set as argument, its place and its options."""
+    return _apply(command, [click.argument("set_", metavar="SET"), _path_option, _set_option])
+
+
 def question_options(split: str) -> Callable[[Command], Command]:
     """Which questions."""
 
@@ -56,14 +71,8 @@ def question_options(split: str) -> Callable[[Command], Command]:
             click.option(
                 "--set", "set_", default="worldfacts", show_default=True, help="Question set; see `kft tasks`."
             ),
-            click.option("--path", help="Local file or folder of the set's data."),
-            click.option(
-                "--option",
-                "set_options",
-                multiple=True,
-                metavar="KEY=VALUE",
-                help="Option of the set (relation=P36), or a column of your own file (question=Frage); repeatable.",
-            ),
+            _path_option,
+            _set_option,
             click.option("--split", type=click.Choice(SPLITS), default=split, show_default=True, help="Its part."),
             click.option("--limit", type=click.IntRange(1), help="That many questions, chosen by a hash of their ids."),
         ]
@@ -74,6 +83,15 @@ def question_options(split: str) -> Callable[[Command], Command]:
 
 def protocol_options(command: Command) -> Command:
     """How mastery is detected; defaults are SliCK's."""
+    return _apply(command, _protocol_options([field.name for field in dataclasses.fields(Protocol)]))
+
+
+def exemplar_options(command: Command) -> Command:
+    """How questions are asked: what of the protocol the prompts depend on, chat aside."""
+    return _apply(command, _protocol_options(["exemplar_sets", "shots", "seed", "template"]))
+
+
+def _protocol_options(names: Sequence[str]) -> list[Callable[[Any], Any]]:
     helps = {
         "exemplar_sets": "Few-shot prompts a question.",
         "shots": "Exemplars in one set.",
@@ -89,18 +107,21 @@ def protocol_options(command: Command) -> Command:
     }
     options = []
     for field in dataclasses.fields(Protocol):
+        if field.name not in names:
+            continue
         name, default = f"--{field.name.replace('_', '-')}", field.default
         if isinstance(default, bool):
             options.append(click.option(name, is_flag=True, help=helps[field.name]))
         else:
             shown = bool(default != "")
             options.append(click.option(name, default=default, show_default=shown, help=helps[field.name]))
-    return _apply(command, options)
+    return options
 
 
 def take_protocol(values: dict[str, Any]) -> Protocol:
-    """Remove the protocol's options from a command's values and build it."""
-    return Protocol.from_mapping({field.name: values.pop(field.name) for field in dataclasses.fields(Protocol)})
+    """Remove the protocol's options from a command's values and build it; what it has no option for is the default."""
+    names = [field.name for field in dataclasses.fields(Protocol) if field.name in values]
+    return Protocol.from_mapping({name: values.pop(name) for name in names})
 
 
 def take_model(values: dict[str, Any]) -> ModelChoice:
@@ -114,7 +135,7 @@ def take_model(values: dict[str, Any]) -> ModelChoice:
 
 
 def parse_pairs(pairs: tuple[str, ...], option: str = "--option", *, typed: bool = False) -> Mapping[str, Any]:
-    """KEY=VALUE options; values are text, or JSON lists and mappings; if ``typed`` JSON of any kind.
+    """KEY=VALUE options; values are JSON where they parse, else text; numbers stay text if not ``typed``.
 
     Raises:
         UsageError: no "=".
@@ -125,9 +146,10 @@ def parse_pairs(pairs: tuple[str, ...], option: str = "--option", *, typed: bool
         if not sign or not key:
             raise UsageError(f"{option} {pair!r}: write KEY=VALUE.")
         found[key] = value
-        if typed or value[:1] in ("[", "{"):
-            with contextlib.suppress(ValueError):
-                found[key] = json.loads(value)
+        with contextlib.suppress(ValueError):
+            parsed = json.loads(value)
+            if typed or isinstance(parsed, (bool, list, dict)):  # a column may be called 2024
+                found[key] = parsed
     return found
 
 

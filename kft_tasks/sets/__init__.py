@@ -17,7 +17,9 @@ from kft_tasks.sets import (
     wikiqa,
     worldfacts,
 )
-from kft_tasks.sets.info import OptionInfo, SetInfo, check_options
+from kft_tasks.sets.cleaning import Cleaned, divide_options
+from kft_tasks.sets.info import OptionInfo, SetInfo
+from kft_tasks.sets.row_set import RowSet
 from kft_tasks.sets.splitting import base_id
 
 __all__ = ["SETS", "OptionInfo", "SetInfo", "base_id", "open_set"]
@@ -64,7 +66,7 @@ def open_set(name: str, path: str | Path | None = None, options: Mapping[str, ob
     Args:
         name: one of :data:`SETS`.
         path: local folder or file.
-        options: see ``SETS[name].options``.
+        options: see ``SETS[name].options``, and :data:`kft_tasks.sets.cleaning.OPTIONS` for those of every set.
 
     Raises:
         UsageError: an unknown set, an unknown option or a wrong value.
@@ -77,5 +79,10 @@ def open_set(name: str, path: str | Path | None = None, options: Mapping[str, ob
     """
     if name not in SETS:
         raise UsageError(f"There is no question set {name!r}. {suggest(name, SETS)}")
-    check_options(SETS[name], options)
-    return _OPEN[name](path, options)
+    own, cleaning = divide_options(SETS[name], options)
+    questions = _OPEN[name](path, own)
+    if not any(cleaning.values()):
+        return questions
+    if cleaning["deduplicate"] and isinstance(questions, RowSet):
+        questions.allow_copies()
+    return Cleaned(SETS[name], questions, **cleaning)

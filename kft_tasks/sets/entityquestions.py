@@ -61,6 +61,7 @@ INFO = SetInfo(
     licence="MIT",
     types="the Wikidata relation, such as P17",
     sizes={"train": 169_164, "validation": None, "test": 21_206, "exemplars": None},
+    digests={"train": "9e9cd327b35b85c34d2716cbce73c048111b6ddb2b8143880f011ccf4b8bf3c5"},
     options=(
         OptionInfo("relation", "Only these relations, such as P17 or P17,P36.", None, "names", RELATIONS),
         OptionInfo(
@@ -118,6 +119,11 @@ class EntityQuestions(Reporting):
             raise UsageError(
                 f"{self.name}: none of {', '.join(chosen)} is in variant {options['variant']}. Leave one of them out."
             )
+
+    def splits(self) -> tuple[str, ...]:
+        """Splits of which the folder has files of the relations asked for."""
+        parts = {part for part, relation in self._files if relation in self.relations}
+        return tuple(split for split in self.info.splits if _PARTS[split] in parts)
 
     def split(self, name: str) -> Iterator[Question]:
         """Questions of one split, relation by relation in the order of :data:`RELATIONS`.

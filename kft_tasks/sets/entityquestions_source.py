@@ -24,14 +24,19 @@ MIRROR = "costadev00/EntityQuestions"  # unofficial and gated: log in and accept
 _MEMBER = re.compile(r"(?:dataset/)?(train|dev|test)/(P\d+\.(train|dev|test)\.json)$")
 
 
+def cached_folder() -> Path:
+    """Where :func:`fetch` puts the data, whether they are there or not."""
+    return cache_folder() / "sets" / "entityquestions" / "dataset"
+
+
 def fetch() -> Path:
     """The folder with train, dev and test: from the cache, the zip, or the hub.
 
     Raises:
         FetchError: nothing worked; the text has every reason.
     """
-    root = cache_folder() / "sets" / "entityquestions"
-    folder = root / "dataset"
+    folder = cached_folder()
+    root = folder.parent
     if not folder.is_dir():
         _fetch_into(root, folder)
     for path in folder.rglob("*"):

@@ -11,22 +11,25 @@ from kft_tasks.sets.places import FetchError
 CONVERTED = "refs/convert/parquet"  # the hub's own conversion, there for every public data set
 
 
-def fetch_hub_files(repository: str, patterns: Sequence[str], config: str = "default") -> Path:
+def fetch_hub_files(
+    repository: str, patterns: Sequence[str], config: str = "default", *, local_only: bool = False
+) -> Path:
     """Return the folder in the hub's cache that holds a data set's files, fetching them where needed.
 
     Args:
         repository: hub id of the data set.
         patterns: files wanted on the main branch.
         config: folder on the hub's converted branch, tried when the main branch holds none of ``patterns``.
+        local_only: look into the cache, fetch nothing.
 
     Raises:
         FetchError: the hub cannot be reached and the cache has nothing, or the layout changed.
     """
-    folder = _snapshot(repository, patterns, None)
+    folder = _snapshot(repository, patterns, None, local_only)
     if _holds(folder, patterns):
         return folder
     converted = [f"{config}/*.parquet"]  # a star matches folders too
-    folder = _snapshot(repository, converted, CONVERTED) / config
+    folder = _snapshot(repository, converted, CONVERTED, local_only) / config
     if folder.is_dir():
         return folder
     raise FetchError(f"hub data set {repository}: holds no {', '.join(patterns)} any more")
@@ -45,12 +48,15 @@ def _holds(folder: Path, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for name in files for pattern in patterns)
 
 
-def _snapshot(repository: str, patterns: Sequence[str], revision: str | None) -> Path:
+def _snapshot(repository: str, patterns: Sequence[str], revision: str | None, local_only: bool) -> Path:
+    local = {"local_files_only": True} if local_only else {}
     try:
         from huggingface_hub import snapshot_download
 
         return Path(
-            snapshot_download(repository, repo_type="dataset", revision=revision, allow_patterns=list(patterns))
+            snapshot_download(
+                repository, repo_type="dataset", revision=revision, allow_patterns=list(patterns), **local
+            )
         )
     except Exception as error:  # whatever the client raises (its own, httpx's, OSError), the data cannot be had
         reason = " ".join(str(error).split())[:200] or type(error).__name__

@@ -44,7 +44,9 @@ class SetInfo:
         paper: reference, or "".
         licence: licence of the data.
         types: what ``Question.type`` is in this set.
+        published: how many questions the source has, for sets whose splits are made here; or "".
         sizes: questions per split with default options over the whole source; None where nobody counted yet.
+        digests: digest of a split's questions (:class:`kft_tasks.questions.QuestionDigest`) under the same conditions.
         options: what ``options`` may hold.
         version: raised at every change of meaning.
     """
@@ -56,7 +58,9 @@ class SetInfo:
     paper: str
     licence: str
     types: str
+    published: str = ""
     sizes: Mapping[str, int | None] = field(default_factory=lambda: dict.fromkeys(SPLITS))
+    digests: Mapping[str, str] = field(default_factory=dict)
     options: tuple[OptionInfo, ...] = ()
     version: str = "1.0"
 

@@ -29,6 +29,7 @@ INFO = SetInfo(
     paper="Lee, Chang and Toutanova, 2019, arXiv 1906.00300; Kwiatkowski et al., 2019, Natural Questions",
     licence="CC BY-SA 3.0",
     types="the question word",
+    published="87,925 train, 3,610 validation",
 )
 
 

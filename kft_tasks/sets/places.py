@@ -107,7 +107,7 @@ def split_files(place: Path, *, root: Path | None = None, prefer: Sequence[str] 
     """
     if place.is_file():
         return {"": [place]}
-    names = [path.relative_to(place) for path in sorted(place.rglob("*")) if _is_data(path, place)]
+    names = [path.relative_to(place) for path in sorted(place.rglob("*")) if is_data(path, place)]
     preferred = [name for name in names if any(fnmatchcase(name.as_posix(), pattern) for pattern in prefer)]
     found: dict[str, list[Path]] = {}
     for name in preferred or names:
@@ -115,7 +115,8 @@ def split_files(place: Path, *, root: Path | None = None, prefer: Sequence[str] 
     return found
 
 
-def _is_data(path: Path, place: Path) -> bool:
+def is_data(path: Path, place: Path) -> bool:
+    """Whether a file under ``place`` is one that :func:`split_files` takes: of a known suffix, and not hidden."""
     hidden = any(part.startswith(".") for part in path.relative_to(place).parts)
     return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()
 

@@ -24,6 +24,7 @@ INFO = SetInfo(
     paper="Mallen et al., 2023, When Not to Trust Language Models, arXiv 2212.10511",
     licence="MIT (the authors' repository); the hub's card names none",
     types="the relation (prop), such as place_of_birth",
+    published="14,267 in one split",
 )
 
 

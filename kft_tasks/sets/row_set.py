@@ -100,7 +100,21 @@ class RowSet(Reporting):
         self._shares = shares
         self._policy = repeated
         self._carve = carve
+        self._copies: set[int] | None = None
         self._plan: _Plan | None = None
+
+    def allow_copies(self) -> None:
+        """Where repeated ids are refused, keep rows that repeat id and text, for somebody who merges them."""
+        if self._policy == "error":
+            self._policy, self._copies = "keep", set()
+
+    def splits(self) -> tuple[str, ...]:
+        """Splits that the rows name or are divided into.
+
+        Raises:
+            DataError: a broken row, a duplicate id, or no questions.
+        """
+        return self._planned().splits
 
     def split(self, name: str) -> Iterator[Question]:
         """Questions of one split, streamed.
@@ -110,10 +124,14 @@ class RowSet(Reporting):
         """
         if name not in SPLITS:
             self.check_split(name, SPLITS)
+        plan = self._planned()
+        self.check_split(name, plan.splits)
+        return self._stream(name, plan)
+
+    def _planned(self) -> _Plan:
         if self._plan is None:
             self._plan = self._make_plan()
-        self.check_split(name, self._plan.splits)
-        return self._stream(name, self._plan)
+        return self._plan
 
     def rows(self) -> Iterator[tuple[Question, str, Mapping[str, Any]]]:
         """Every parsed row with its source's split and the raw row, before splits are made and repeats told apart."""
@@ -127,8 +145,9 @@ class RowSet(Reporting):
         seen: set[int] = set()
         for question, split, _ in self.rows():
             key = key_of(question.id)
+            copy = self._is_copy(question)
             if key in seen:
-                if self._policy == "error":
+                if self._policy == "error" or not copy:
                     raise DataError(self._duplicate(question.id))
                 plan.repeated.add(key)
             seen.add(key)
@@ -137,7 +156,16 @@ class RowSet(Reporting):
             places = ", ".join(str(path) for source in self._sources for path in source.files) or "no file"
             raise DataError(f"{self.name}: {places} holds no questions. Name a file with at least one row.")
         plan.finish(self._carve)
+        self._copies = None if self._copies is None else set()
         return plan
+
+    def _is_copy(self, question: Question) -> bool:
+        """Whether copies are no matter here, or a row before had the same id and text."""
+        if self._copies is None:
+            return True
+        key, before = key_of(f"{question.id}\n{question.question}"), len(self._copies)
+        self._copies.add(key)
+        return len(self._copies) == before
 
     def _duplicate(self, id_: str) -> str:
         places = []
@@ -146,7 +174,7 @@ class RowSet(Reporting):
                 places += [where for where, row in read_rows(path) if self._parse(where, row).id == id_]
         return (
             f"{places[1]}: id {id_!r} was already used in {places[0]} (the same id, or the same question and type). "
-            "Remove the duplicate, or give it an id of its own."
+            "Remove the duplicate, or give it an id of its own; the option deduplicate=true merges copies of a text."
         )
 
     def _stream(self, name: str, plan: _Plan) -> Iterator[Question]:

@@ -32,6 +32,7 @@ INFO = SetInfo(
     paper="Wei et al., 2024, Measuring Short-Form Factuality in Large Language Models, arXiv 2411.04368",
     licence="MIT",
     types=f"the kind of answer: {', '.join(TYPES)}",
+    published="4,326 in one split",
     sizes={"test": None, "exemplars": None},
     options=(
         OptionInfo(
@@ -77,6 +78,10 @@ class BorrowedExemplars:
         self.version = questions.version
         self._questions = questions
         self._lender = lender
+
+    def splits(self) -> tuple[str, ...]:
+        """``test`` and the borrowed ``exemplars``."""
+        return (*self._questions.splits(), "exemplars")
 
     def split(self, name: str) -> Iterator[Question]:
         """Questions of one split; ``test`` is everything.

@@ -35,6 +35,7 @@ INFO = SetInfo(
     paper="Yang, Yih and Meek, 2015, WikiQA: A Challenge Dataset for Open-Domain Question Answering, D15-1237",
     licence="Microsoft Research Data License (research use)",
     types="the question word: who, when, where, how_many, how; what stands for all others",
+    published="3,047, of which 1,242 have an answer",
     options=(
         OptionInfo(
             "answers",
@@ -71,6 +72,14 @@ class WikiQA(Reporting):
         self._there = there
         self._answers = answers
 
+    def splits(self) -> tuple[str, ...]:
+        """Splits of which there are files."""
+        return tuple(split for split in SPLITS if self._part(split) in self._parts)
+
+    def _part(self, split: str) -> str:
+        """The source's split that a split is taken from; "" where the source names none."""
+        return "" if "" in self._parts else "train" if split == "exemplars" else split
+
     def split(self, name: str) -> Iterator[Question]:
         """Questions of one split, in the order of the source.
 
@@ -78,11 +87,9 @@ class WikiQA(Reporting):
             DataError: no such split, or its files are not in the folder.
         """
         self.check_split(name)
-        part = "train" if name == "exemplars" else name
-        if "" in self._parts:
-            part = ""
+        part = self._part(name)
         if part not in self._parts:
-            has = ", ".join(split for split in SPLITS if split in self._parts or (split == "exemplars" and self._parts))
+            has = ", ".join(self.splits())
             raise DataError(
                 f"{self._place}: has nothing for split {name!r}. There are {self._there}, which give {has}. Add the "
                 f"corpus file {_CORPUS.get(part, '')} or its phrases file, or use the hub's {HUB}."

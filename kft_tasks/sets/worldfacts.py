@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kft_tasks.errors import DataError
-from kft_tasks.questions import Question, read_questions
+from kft_tasks.questions import SPLITS, Question, read_questions
 from kft_tasks.sets.info import SetInfo
 from kft_tasks.sets.places import locate
 from kft_tasks.sets.row_set import Reporting
@@ -23,6 +23,12 @@ INFO = SetInfo(
     licence="CC BY 4.0 (GeoNames) and permissive licences, see kft_tasks/worldfacts",
     types="the relation, such as the capital of a country",
     sizes={"train": 1411, "validation": 391, "test": 824, "exemplars": 863},
+    digests={
+        "train": "d903ef8de653b5a25a41f19ef044c8bc3f3744edcc47e20a29d7e31188815dc6",
+        "validation": "45b2ad8ec9c30c28e13c2cdfe262502aeb7264d3c725e1c35311449fa12240b0",
+        "test": "2bfe0b850362811e26f4f060d4660baf05e417f7183b9ad5de9aa3cb8c283201",
+        "exemplars": "da293c80440c75569233925e0183a6f76ba34330c4cd0f83ff069144a2b71cd4",
+    },
 )
 
 
@@ -32,6 +38,15 @@ class WorldFacts(Reporting):
     def __init__(self, path: Path) -> None:
         super().__init__(INFO)
         self.path = path
+
+    def splits(self) -> tuple[str, ...]:
+        """Splits that rows of the file name.
+
+        Raises:
+            DataError: a broken file.
+        """
+        there = {question.split for question in read_questions(self.path, set_name=self.name)}
+        return tuple(split for split in SPLITS if split in there)
 
     def split(self, name: str) -> Iterator[Question]:
         """Questions of one split, streamed.

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from kft_tasks.sets import SETS, check_options
+from kft_tasks.sets import SETS
 from kft_tasks.sets.entityquestions import RELATIONS, SLICK_IN, SLICK_OUT, TEMPLATES, VARIANTS
+from kft_tasks.sets.info import check_options
 
 TASKS = Path(__file__).parents[2] / "kft_tasks" / "lm_eval_tasks"
 METRICS = ["highly_known", "maybe_known", "weakly_known", "unknown", "greedy_accuracy"]

@@ -40,7 +40,7 @@ def test_unknown_set_and_option_suggest_the_nearest() -> None:
         open_set("popqq")
     with pytest.raises(UsageError, match=r"unknown option 'relations'. Did you mean 'relation'"):
         open_set("entityquestions", options={"relations": "P17"})
-    with pytest.raises(UsageError, match=r"popqa: unknown option 'x'. It has no options"):
+    with pytest.raises(UsageError, match=r"popqa: unknown option 'x'. Known: deduplicate, remove_overlap"):
         open_set("popqa", options={"x": 1})
     with pytest.raises(UsageError, match="Use true or false"):
         open_set("entityquestions", options={"single_answer": "maybe"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import warnings
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kft_tasks.engine import Engine, UnsupportedModelError, greedy_answers, plan_packs
+from kft_tasks.engine import Engine, UnsupportedModelError
 from kft_tasks.models import quiet_transformers
 from kft_tasks.sampling import context_key
 from tiny import ARCHITECTURES, make_tiny_tokenizer
@@ -246,7 +247,7 @@ def test_a_prompt_longer_than_one_forward_call_gives_the_same(
 ) -> None:
     engine = segmented(engine_of("llama"))
     greedy, sampled = _open(engine).greedy(ALL), _open(engine).sample(ALL, KEYS, **DRAW)
-    monkeypatch.setattr("kft_tasks.engine._FORWARD_TOKENS", 7)
+    monkeypatch.setattr(engine.memory, "rows", 7)
     engine._prefixes.clear()
     pack = _open(engine)
     assert pack.greedy(ALL) == greedy
@@ -277,9 +278,10 @@ def test_every_token_of_the_trie_is_computed_once(engine_of: Any, plain: Any, mo
     ]
     before = engine.count.prefilled
     pack = _open(engine, stop=())
+    pack.first()
     assert engine.count.prefilled - before == len(set(grouped))
     again = engine.count.prefilled
-    _open(engine, stop=())
+    _open(engine, stop=()).first()
     reused = sum(map(len, engine._prefixes))
     assert engine.count.prefilled - again == len(set(grouped)) - reused
 
@@ -312,6 +314,7 @@ def test_finished_rows_leave_and_equal_samples_are_one_row(engine_of: Any, monke
     frequent = _open(engine, [0], stop=()).sample([0], [1], 32, 0.5)[0][0][2]
     monkeypatch.setattr(engine, "eos", frozenset({ord(frequent) - 0x4E00}))
     pack = _open(engine, [0], stop=())
+    pack.first()
     monkeypatch.setattr(engine, "forward", counted)
     answers = pack.sample([0], [1], 32, 0.5)[0]
     levels = [{answer[:length] for answer in answers if len(answer) >= length} for length in range(1, MAX_TOKENS)]
@@ -551,30 +554,86 @@ def test_the_embedded_model_gives_plain_answers(embedded_model: Path) -> None:
     assert pack.sample(range(3), KEYS[:3], 4, 0.5)[2:] == alone.sample([0], KEYS[2:3], 4, 0.5)
 
 
-# --- packs of training's validation ---------------------------------------------------------------------------------
+# --- memory ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pack_tokens", [1, 60, 200, 10_000])
-def test_greedy_answers_do_not_depend_on_the_size_of_packs(load: Load, plain: Any, pack_tokens: int) -> None:
-    model, tokenizer = load("llama")
-    expected = [_decode(tokenizer, tokens, "\n") for tokens in plain("llama")]
-    given = greedy_answers(model, tokenizer, PROMPTS, max_tokens=MAX_TOKENS, stop=("\n",), pack_tokens=pack_tokens)
-    assert given == expected
-    assert model.config._attn_implementation == "sdpa"  # the training model's attention is left alone
+@pytest.mark.parametrize("slots", [150, 400, 700, 1500])
+def test_a_small_budget_is_kept_and_changes_no_answer(
+    engine_of: Any, monkeypatch: pytest.MonkeyPatch, slots: int
+) -> None:
+    """The prompts have 1,300 slots; the longest needs 76 and its samples 4 x 8."""
+    engine = engine_of("llama")
+    whole = _open(engine)
+    greedy, sampled = whole.greedy(ALL), whole.sample(ALL, KEYS, **DRAW)
+    del whole
+    monkeypatch.setattr(engine, "memory", dataclasses.replace(engine.memory, budget=slots * engine.memory.slot, most=0))
+    engine._prefixes.clear()
+    first, second = _open(engine), _open(engine)
+    assert first.greedy(ALL) == greedy
+    assert second.greedy(ALL) == greedy
+    assert first.sample(ALL, KEYS, **DRAW) == sampled
+    first.keep([1, 4, 11])
+    keys = [KEYS[index] for index in (11, 4)]
+    assert second.sample([11, 4], keys, **DRAW) == [sampled[11], sampled[4]]
+    assert first.sample([11, 4], keys, **DRAW) == [sampled[11], sampled[4]]
+    assert first.greedy([1]) == [greedy[1]]
+    assert 0 < engine.memory.most <= slots
 
 
-def test_greedy_answers_of_nothing_are_none(load: Load) -> None:
-    assert greedy_answers(*load("llama"), [], max_tokens=4, stop=()) == []
+def test_a_pack_that_made_room_computes_its_cache_again_and_only_then(
+    engine_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of("llama")
+    monkeypatch.setattr(engine, "margin", 0.0)  # near ties are computed alone
+    first = _open(engine)
+    greedy = first.greedy(ALL)
+    first.release()
+    before = engine.count.prefilled
+    assert first.greedy(ALL) == greedy
+    again = engine.count.prefilled - before
+    assert 0 < again < sum(len(prompt) for prompt in first.prompts)  # the exemplars are kept
+    assert first.greedy(ALL) == greedy
+    assert engine.count.prefilled - before == again
 
 
-@pytest.mark.parametrize("pack_tokens", [1, 20, 60, 200, 10_000])
-def test_packs_hold_every_prompt_once_and_not_too_many_new_tokens(pack_tokens: int) -> None:
-    prompts = [list(prompt.encode()) for prompt in PROMPTS]
-    packs = list(plan_packs(prompts, pack_tokens))
-    assert sorted(itertools.chain(*packs)) == list(ALL)
-    for pack in packs:
-        nodes = {tuple(prompts[index][:end]) for index in pack for end in range(1, len(prompts[index]) + 1)}
-        assert len(nodes) <= pack_tokens or len(pack) == 1
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_call_that_does_not_fit_is_made_with_half_the_tokens(
+    engine_of: Any, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    import torch
+
+    engine = engine_of("llama")
+    greedy, sampled = _open(engine).greedy(ALL), _open(engine).sample(ALL, KEYS, **DRAW)
+    monkeypatch.setattr(engine, "memory", dataclasses.replace(engine.memory, rows=256))
+    last = engine.model.model.layers[-1]
+    calls = itertools.count(1)
+
+    def full(module: Any, args: Any) -> None:
+        if args[0].shape[1] > 128 and next(calls) >= failing:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    hook = last.register_forward_pre_hook(full)
+    engine._prefixes.clear()
+    try:
+        assert _open(engine, grouped=False).greedy(ALL) == greedy
+        assert engine.memory.rows == 128
+        assert _open(engine).sample(ALL, KEYS, **DRAW) == sampled
+    finally:
+        hook.remove()
+
+
+def test_a_model_that_fits_in_no_way_says_so(engine_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    engine = engine_of("llama")
+    monkeypatch.setattr(engine, "memory", dataclasses.replace(engine.memory))
+
+    def full(*args: Any, **kwargs: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(engine, "forward", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        _open(engine).greedy(ALL)
 
 
 # --- the distribution of samples ------------------------------------------------------------------------------------

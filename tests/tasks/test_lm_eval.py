@@ -673,3 +673,16 @@ def test_a_model_that_the_engine_refuses_is_asked_by_lm_eval_and_that_is_said_on
         assert {i: greedy for i, (greedy, _) in given.items()} == {i: greedy for i, (greedy, _) in by_harness.items()}
     said = [record.getMessage() for record in caplog.records if record.name == "kft"]
     assert said == ["kft: using lm-eval's own generation, which is slower: it is recurrent."]
+
+
+def test_options_of_every_set_come_through_metadata_and_stand_in_the_results(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    copies = [
+        dataclasses.replace(make_question(f"q{n}", "t"), question="The same?", answers=(f"A{n}",)) for n in (1, 2)
+    ]
+    write_questions(path, [*copies, *make_exemplars(("t",), 6)])
+    metadata = _metadata(path, kft_options={"deduplicate": True})
+    results = _evaluate(FakeLM(), metadata, log_samples=True)
+    (sample,) = results["samples"]["kft_questions"]
+    assert sample["doc"]["answers"] == ["A1", "A2"]
+    assert results["configs"]["kft_questions"]["metadata"]["kft_options"] == {"deduplicate": True}

@@ -128,25 +128,64 @@ def test_a_model_that_takes_no_positions_uses_the_stock_head_and_says_so_once(
 def test_validation_asks_with_its_exemplars_and_scores_by_the_protocol(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import kft_tasks.engine
-
     asked: list[str] = []
 
-    def answers(model: Any, tokenizer: Any, prompts: Any, *, max_tokens: int, stop: Any) -> list[str]:
-        assert not model.training
-        assert (max_tokens, tuple(stop)) == (4, ("\n",))
-        asked.extend(prompts)
-        return [" Ash." if "Tree 0?\nAnswer:" in prompt[-20:] else " oak" for prompt in prompts]
+    class Scripted:
+        def open(self, asks: Any) -> Any:
+            asked.extend(ask.prompt for ask in asks)
+            return self
 
-    monkeypatch.setattr(kft_tasks.engine, "greedy_answers", answers)
+        def greedy(self, which: Any) -> list[str]:
+            assert not trainer.model.training
+            return ["Ash." if "Tree 0?\nAnswer:" in asked[index][-20:] else "oak" for index in which]
+
     with _quiet_libraries():
         trainer = ours(tiny_model, arguments(tmp_path))
         trainer.probes = make_request(tiny_model, tmp_path).validation
+        monkeypatch.setattr(trainer, "_answerer", Scripted)
         trainer.model.train()
         assert trainer.count_right() == 1
         assert trainer.model.training
-    assert asked[0] == "Question: Tree 0?\nAnswer:"
-    assert asked[1] == "Question: Tree 1?\nAnswer: birch\n\nQuestion: Tree 1?\nAnswer:"
+    assert "Question: Tree 0?\nAnswer:" in asked
+    assert "Question: Tree 1?\nAnswer: birch\n\nQuestion: Tree 1?\nAnswer:" in asked
+
+
+def test_validation_answers_are_those_of_plain_generation_before_and_after_the_weights_change(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import torch
+
+    from kft_tasks.engine import Engine, UnsupportedModelError
+    from kft_tasks.evaluate import greedy_answers
+
+    with _quiet_libraries(), caplog.at_level(logging.WARNING, "kft_train.trainer"):
+        trainer = ours(tiny_model, arguments(tmp_path))
+        trainer.probes = make_request(tiny_model, tmp_path).validation
+        trainer.model.eval()
+        asks = trainer._asks(trainer.probes)
+        seen = []
+        for scale in (0.0, 0.3):
+            torch.manual_seed(0)
+            with torch.no_grad():
+                for name, parameter in trainer.model.named_parameters():
+                    if "lora_B" in name:
+                        parameter.normal_(std=scale) if scale else parameter.zero_()
+            with trainer.accelerator.autocast():
+                fast = dict(greedy_answers(asks, trainer._answerer()))
+            with monkeypatch.context() as patch:
+
+                def refuse(self: Any, *args: Any, **kwargs: Any) -> None:
+                    raise UnsupportedModelError("no tries.")
+
+                patch.setattr(Engine, "__init__", refuse)
+                patch.setattr(trainer, "_engine", None)
+                with trainer.accelerator.autocast():
+                    assert dict(greedy_answers(asks, trainer._answerer())) == fast
+                patch.setattr(trainer, "_plain", False)
+            trainer._plain = False
+            seen.append(fast)
+    assert seen[0] != seen[1]
+    assert "slower" in caplog.text
 
 
 def logits(model: Any) -> Any:

@@ -14,7 +14,11 @@ from kft_cli.options import json_option
 @click.command("benchmark", short_help="Time ways to detect.")
 @click.option("--model", default="smollm2-135m", show_default=True, help="Alias, local folder or hub id.")
 @click.option(
-    "--type", "type_", default="country_of_city", show_default=True, help="Type of worldfacts questions to ask."
+    "--type",
+    "type_",
+    default="country_of_city",
+    show_default=True,
+    help="Type of worldfacts questions to ask; all for every type.",
 )
 @click.option(
     "--limit",
@@ -25,6 +29,8 @@ from kft_cli.options import json_option
 )
 @click.option("--dtype", default="float32", show_default=True, help="float32 (for equality) or bfloat16.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="CPU threads of each contender.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--batch-size", default=16, show_default=True, type=click.IntRange(1), help="Of stock lm-eval.")
 @click.option(
     "--contender", "contenders", multiple=True, help="stock, careful, exhaustive, lazy; repeatable.  [default: all]"
 )
@@ -33,15 +39,16 @@ from kft_cli.options import json_option
 def command(**values: Any) -> None:
     """Detect the same questions in four ways, one after the other, and compare cost and answers.
 
-    The full protocol (10 exemplar sets, 16 samples) on the CPU: stock lm-eval, a careful transformers script that skips
+    The full protocol (10 exemplar sets, 16 samples): stock lm-eval, a careful transformers script that skips
     samples where a greedy answer is right, kft asking everything, and kft as it does by default.
 
     \b
     Example: kft benchmark --limit 16 --output results/benchmark
     """
     import tempfile
+    from dataclasses import asdict, fields
 
-    from kft_cli.benchmark import CONTENDERS, judge_equality, render, run_all
+    from kft_cli.benchmark import CONTENDERS, Settings, judge_equality, render, run_all
     from kft_cli.machine import hardware, versions
     from kft_tasks.detection import select
     from kft_tasks.errors import UsageError, suggest
@@ -53,10 +60,11 @@ def command(**values: Any) -> None:
     for name in chosen:
         if name not in CONTENDERS:
             raise UsageError(f"Unknown contender {name!r}. {suggest(name, CONTENDERS)}")
+    settings = Settings(**{field.name: values[field.name] for field in fields(Settings)})
     source = open_set("worldfacts")
 
     def asked(split: str) -> list[Any]:
-        return [question for question in source.split(split) if question.type == values["type_"]]
+        return [question for question in source.split(split) if values["type_"] in ("all", question.type)]
 
     tested = list(select(lambda: iter(asked("test")), values["limit"])())
     if not tested:
@@ -64,9 +72,9 @@ def command(**values: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "questions.jsonl"
         write_questions(path, [*tested, *asked("exemplars")])
-        results = run_all(chosen, values["model"], path, values["dtype"], values["threads"], narrate)
+        results = run_all(chosen, settings, path, narrate)
     data = {
-        "settings": {key: values[key] for key in ("model", "type_", "dtype", "threads")} | {"questions": len(tested)},
+        "settings": {**asdict(settings), "questions": len(tested)},
         "hardware": hardware(),
         "versions": versions(),
         "equality": judge_equality(results),

@@ -1,0 +1,252 @@
+"""``kft data``: list, fetch, check, show, export, stats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kft_cli.console import narrate, print_json, progress_bar
+from kft_cli.options import exemplar_options, json_option, parse_pairs, set_argument, take_protocol
+
+if TYPE_CHECKING:
+    from kft_tasks.questions import QuestionSet
+    from kft_tasks.sets.holdings import Holding
+
+
+@click.group("data", short_help="Question sets.", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Question sets: what there is, what is here, what is in them, and what is wrong with them.
+
+    SET is a name of `kft data list`. Every set takes the options deduplicate, remove_overlap and separate_subjects.
+
+    \b
+    Example: kft data stats questions --path my.jsonl --option remove_overlap=true
+    """
+
+
+@command.command("list", short_help="List the sets and where their data are.")
+@click.option("--count", is_flag=True, help="Read the sets that are here and count their questions.")
+@json_option
+def list_sets(count: bool, as_json: bool) -> None:
+    """List the sets: size, licence, source, and whether and where their data are here. Fetches nothing.
+
+    Sizes are those of the whole published set.
+
+    \b
+    Example: kft data list --json
+    """
+    from kft_cli.data_views import list_text
+    from kft_tasks.sets import SETS
+    from kft_tasks.sets.holdings import holding
+
+    held = {name: holding(name) for name in SETS}
+    rows = [_list_row(held[name], _count(held[name]) if count else None) for name in SETS]
+    if as_json:
+        print_json(rows)
+    else:
+        click.echo(list_text(rows))
+
+
+def _list_row(held: Holding, counted: dict[str, int] | None) -> dict[str, Any]:
+    from kft_tasks.sets import SETS
+    from kft_tasks.sets.cleaning import with_shared_options
+
+    info = SETS[held.name]
+    return {
+        "name": info.name,
+        "title": info.title,
+        "description": info.description,
+        "sizes": dict(info.sizes),
+        "published": info.published,
+        "counted": counted,
+        "licence": info.licence,
+        "source": info.source,
+        "state": held.state,
+        "fetchable": info.name != "questions",
+        "origin": held.origin,
+        "place": None if held.place is None else str(held.place),
+        "bytes": held.size(),
+        "options": {option.name: option.help for option in with_shared_options(info).options},
+    }
+
+
+def _count(held: Holding) -> dict[str, int] | None:
+    from kft_tasks.sets import open_set
+
+    if not held.here:
+        return None
+    source = open_set(held.name, held.place)
+    return {split: sum(1 for _ in source.split(split)) for split in source.splits()}
+
+
+@command.command("fetch", short_help="Fetch a set's data.")
+@click.argument("set_", metavar="SET")
+@click.option("--option", "set_options", multiple=True, metavar="KEY=VALUE", help="Option of the set; repeatable.")
+@json_option
+def fetch_set(set_: str, set_options: tuple[str, ...], as_json: bool) -> None:
+    """Fetch the data of SET into the cache and print their place; does nothing where they are here already.
+
+    A download that was interrupted goes on where it stopped.
+
+    \b
+    Example: kft data fetch entityquestions
+    """
+    from kft_cli.data_growth import narrated_growth
+    from kft_cli.data_views import size_text
+    from kft_tasks.sets import open_set
+    from kft_tasks.sets.holdings import holding, info_of
+
+    options, held = parse_pairs(set_options), holding(set_)
+    if held.here:
+        narrate(f"{set_}: nothing to fetch.")
+    elif set_ != "questions":
+        narrate(f"Fetching {info_of(set_).source} ...")
+    if options or not held.here:  # an option may need another set's data too
+        with narrated_growth():
+            open_set(set_, None, options)
+        held = holding(set_)
+    if as_json:
+        print_json({"set": set_, "state": held.state, "place": str(held.place), "bytes": held.size()})
+        return
+    narrate(f"{set_}: {held.state}, {size_text(held.size())}")
+    click.echo(held.place)
+
+
+@command.command("check", short_help="Say what is wrong with a set.")
+@set_argument
+@exemplar_options
+@json_option
+def check(set_: str, path: str | None, set_options: tuple[str, ...], as_json: bool, **values: Any) -> int:
+    """Read all of SET and say what is wrong; exit code 1 if something is.
+
+    Compares downloads with their digests and sizes with the published ones, looks for repeated ids and for answers
+    that nothing can match, and draws the exemplar sets of every type.
+
+    \b
+    Example: kft data check questions --path my.jsonl --exemplar-sets 4
+    """
+    from kft_cli.data_views import check_text
+    from kft_tasks.sets.checking import check_set
+
+    protocol, options = take_protocol(values), parse_pairs(set_options)
+    with progress_bar(f"read {set_}") as progress:
+        result = check_set(set_, path, options, protocol, progress)
+    if as_json:
+        held = {"state": result.held.state, "place": str(result.held.place), "bytes": result.held.size()}
+        found = {"wrong": result.wrong, "notes": result.notes, "verified": result.verified}
+        print_json({**result.survey.to_json(), **held, "options": options, **found})
+    else:
+        click.echo(check_text(result))
+    return 1 if result.wrong else 0
+
+
+@command.command("show", short_help="Show questions and prompts.")
+@set_argument
+@click.option("--split", default="test", show_default=True, help="train, validation, test or exemplars.")
+@click.option("--type", "type_", help="Of this type only.")
+@click.option("--limit", "-n", type=click.IntRange(1), default=5, show_default=True, help="That many questions.")
+@click.option("--exemplars", is_flag=True, help="Also show the prompts, with every exemplar set, of each type shown.")
+@exemplar_options
+@json_option
+def show(
+    set_: str,
+    path: str | None,
+    set_options: tuple[str, ...],
+    split: str,
+    type_: str | None,
+    limit: int,
+    exemplars: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """Show questions of SET, drawn by --seed, with their answers.
+
+    \b
+    Example: kft data show worldfacts --type capital_of_country --exemplars --exemplar-sets 2
+    """
+    from kft_cli.data_views import prompts_by_type, sample_text
+    from kft_tasks.asking import PromptMaker
+    from kft_tasks.exemplars import ExemplarPool
+    from kft_tasks.sets.excerpts import sample
+
+    protocol, source = take_protocol(values), _open(set_, path, set_options)
+    drawn = sample(source, split, limit, seed=protocol.seed, type_=type_)
+    prompts = {}
+    if exemplars:
+        pool = ExemplarPool(source.split("exemplars"), protocol, source.name)
+        maker = PromptMaker(protocol, pool)
+        prompts = prompts_by_type(drawn.questions, maker.prompt, protocol.exemplar_sets)
+    if as_json:
+        questions = [question.to_json() for question in drawn.questions]
+        print_json({"set": set_, "split": split, "total": drawn.total, "questions": questions, "prompts": prompts})
+    else:
+        click.echo(sample_text(set_, split, drawn, prompts))
+
+
+@command.command("export", short_help="Write a set as JSON Lines.")
+@set_argument
+@click.option(
+    "--split", "splits", multiple=True, help="train, validation, test or exemplars; repeatable.  [default: all]"
+)
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="JSON Lines file (.jsonl).")
+@click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
+@json_option
+def export_set(
+    set_: str,
+    path: str | None,
+    set_options: tuple[str, ...],
+    splits: tuple[str, ...],
+    output: Path,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Write SET as JSON Lines that the set `questions` reads back to the same questions with the same ids.
+
+    \b
+    Example: kft data export worldfacts -o facts.jsonl, then kft detect --set questions --path facts.jsonl
+    """
+    from kft_tasks.sets.excerpts import export
+
+    source = _open(set_, path, set_options)
+    chosen = tuple(dict.fromkeys(splits)) or source.splits()
+    counts = export(source, chosen, output, overwrite=overwrite)
+    if as_json:
+        print_json({"set": set_, "file": str(output), "questions": counts})
+        return
+    narrate(f"{set_}: " + ", ".join(f"{count:,} {split}" for split, count in counts.items()))
+    if "exemplars" not in counts:
+        narrate(
+            "The file has no exemplars: read back, some of its questions become exemplars. --split exemplars adds them."
+        )
+    click.echo(output)
+
+
+@command.command("stats", short_help="Count a set: answers, repeats, overlap of splits.")
+@set_argument
+@json_option
+def stats(set_: str, path: str | None, set_options: tuple[str, ...], as_json: bool) -> None:
+    """Count SET: types, answer lengths, aliases, repeats, and what its splits share.
+
+    \b
+    Example: kft data stats entityquestions --option relation=P36
+    """
+    from kft_cli.data_views import stats_text
+    from kft_tasks.sets.checking import notes
+    from kft_tasks.sets.statistics import survey
+
+    source = _open(set_, path, set_options)
+    with progress_bar(f"read {set_}") as progress:
+        found = survey(source, progress)
+    sentences = list(notes(found))
+    if as_json:
+        print_json({**found.to_json(), "options": parse_pairs(set_options), "notes": sentences})
+    else:
+        click.echo(stats_text(found, sentences))
+
+
+def _open(name: str, path: str | None, options: tuple[str, ...]) -> QuestionSet:
+    from kft_tasks.sets import open_set
+
+    return open_set(name, path, parse_pairs(options))

@@ -1,0 +1,75 @@
+"""Questions taken out of a set: some to look at, or all of a split as a file that ``questions`` reads back."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from kft_tasks.errors import StateError, UsageError, suggest
+from kft_tasks.questions import Question, QuestionSet, write_questions
+
+_KNOWN = 40  # types that an error lists
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Questions drawn by seed, and of how many."""
+
+    questions: tuple[Question, ...]
+    total: int
+
+
+def sample(source: QuestionSet, split: str, size: int, *, seed: int = 0, type_: str | None = None) -> Sample:
+    """Draw questions of a split (and of one type) by a keyed hash of their ids: the same whatever their order.
+
+    Raises:
+        UsageError: the split has no such type.
+        DataError: no such split, or damaged data.
+    """
+    types: Counter[str] = Counter()
+
+    def wanted() -> Iterator[Question]:
+        for question in source.split(split):
+            types[question.type] += 1
+            if type_ in (None, question.type):
+                yield question
+
+    def rank(question: Question) -> bytes:
+        return hashlib.blake2b(f"show|{seed}|{question.id}".encode(), digest_size=12).digest()
+
+    chosen = heapq.nsmallest(size, wanted(), key=rank)
+    if type_ is not None and type_ not in types:
+        known = [ascii(name)[1:-1] for name, _ in types.most_common(_KNOWN)]  # others' text: nothing hidden in it
+        raise UsageError(f"{source.name}: split {split!r} has no type {type_!r}. {suggest(type_, known)}")
+    return Sample(tuple(chosen), types.total() if type_ is None else types[type_])
+
+
+def export(source: QuestionSet, splits: Sequence[str], output: Path, *, overwrite: bool = False) -> dict[str, int]:
+    """Write splits as JSON Lines; returns how many questions of each.
+
+    Raises:
+        UsageError: ``output`` has a suffix that would be read as something else.
+        StateError: ``output`` is there already.
+        DataError: no such split, damaged data, or a place that cannot be written.
+    """
+    if output.suffix.lower() not in (".jsonl", ".ndjson"):
+        raise UsageError(f"{output}: is read as JSON Lines by its suffix alone. Name a .jsonl file.")
+    if output.exists() and not overwrite:
+        raise StateError(f"{output}: is there already. Choose another output, or replace it with --overwrite.")
+    counts: Counter[str] = Counter()
+
+    def counted(split: str, questions: Iterator[Question]) -> Iterator[Question]:
+        for question in questions:
+            counts[split] += 1
+            yield question
+
+    streams = [
+        counted(split, source.split(split)) for split in splits
+    ]  # unknown splits fail before anything is written
+    write_questions(output, chain.from_iterable(streams))
+    return {split: counts[split] for split in splits}
