@@ -69,8 +69,15 @@ class PromptMaker:
             raise UsageError(f"{shots} shots are more than the protocol's {self._protocol.shots}. Raise its shots.")
         exemplars = () if shots == 0 else self._exemplars.sets(question.type)[exemplar_set][:shots]
         if self._render is not None:
-            messages = chat_messages(question.question, exemplars, self._protocol.system, multiturn=self._multiturn)
-            return self._render(messages)
+            return self._render(
+                chat_messages(
+                    question.question,
+                    exemplars,
+                    self._protocol.system,
+                    multiturn=self._multiturn,
+                    template=self._template,
+                )
+            )
         return prompt_text(self._template, question.question, exemplars, self._protocol.system)
 
     def ask(self, question: Question, exemplar_set: int) -> Ask:

@@ -139,7 +139,6 @@ def _answer(lm: Any, engine: Engine, group: Sequence[KnowledgeInstance]) -> dict
     asks = {request.ask.key: request.ask for request in group if request.ask is not None}
     place = {key: index for index, key in enumerate(asks)}
     settings = group[0].arguments[1]
-    until = settings.get("until") or ()
     sampled = [request for request in group if request.arguments[1]["do_sample"]]
     greedy = [request for request in group if not request.arguments[1]["do_sample"]]
     prompts = encode(lm, [ask.prompt for ask in asks.values()])
@@ -150,7 +149,7 @@ def _answer(lm: Any, engine: Engine, group: Sequence[KnowledgeInstance]) -> dict
         pack = engine.open(
             prompts,
             max_tokens=settings["max_gen_toks"],
-            stop=(until,) if isinstance(until, str) else until,
+            stop=settings["until"],
             top_k=max((request.arguments[1]["top_k"] for request in sampled), default=1),
             groups=[ask.group for ask in asks.values()],
         )

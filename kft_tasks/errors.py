@@ -11,7 +11,9 @@ KftError                    one sentence on what is wrong and where, one on what
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
+from types import TracebackType
 
 
 class KftError(Exception):
@@ -40,6 +42,25 @@ class UnavailableError(DataError):
 
 class StateError(KftError):
     """Something on disk is in the way: another process, another model's journal, a foreign run folder."""
+
+
+def show_in_one_line() -> None:
+    """Let a :class:`KftError` end lm-eval's command line as one message instead of a traceback; exit code 1.
+
+    Elsewhere (notebooks, scripts, ``kft`` itself) nothing changes.
+    """
+    before = sys.excepthook
+    if "lm_eval._cli" not in sys.modules or hasattr(before, "_kft"):
+        return
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, KftError):
+            sys.stderr.write(f"Error: {error}\n")
+        else:
+            before(kind, error, trace)
+
+    show._kft = True  # type: ignore[attr-defined]
+    sys.excepthook = show
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -57,13 +57,18 @@ def completion_text(template: Template, answer: str) -> str:
 
 
 def chat_messages(
-    question: str, shots: Sequence[Question] = (), system: str = "", *, multiturn: bool = True
+    question: str,
+    shots: Sequence[Question] = (),
+    system: str = "",
+    *,
+    multiturn: bool = True,
+    template: Template = TEMPLATES["qa"],
 ) -> list[dict[str, str]]:
-    """The prompt as chat messages: every exemplar a turn of its own, or all in one user message."""
+    """The prompt as chat messages: every exemplar a turn of its own, or all in one user message (``template``)."""
     messages = [{"role": "system", "content": system}] if system else []
     if multiturn:
         for shot in shots:
             messages.append({"role": "user", "content": shot.question})
             messages.append({"role": "assistant", "content": shot.answers[0]})
         return [*messages, {"role": "user", "content": question}]
-    return [*messages, {"role": "user", "content": prompt_text(TEMPLATES["qa"], question, shots)}]
+    return [*messages, {"role": "user", "content": prompt_text(template, question, shots)}]

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kft_tasks.errors import UsageError, suggest
+from kft_tasks.prompts import get_template
 from kft_tasks.protocol import Protocol
 from kft_tasks.questions import SPLITS
 
 _OWN_KEYS = ("set", "split", "path", "options")
 _PREFIX = "kft_"
+_LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")  # lm-eval takes them as one
+_NEUTRAL = {"top_p": 1.0, "repetition_penalty": 1.0}
+_YAML_KEYS = ("task", "task_alias", "tag", "group", "num_fewshot", "generation_kwargs", "metadata")
 
 
 @dataclass(frozen=True)
@@ -75,3 +79,56 @@ def task_settings(yaml: Mapping[str, Any], metadata: Mapping[str, Any]) -> TaskS
     protocol = Protocol.from_mapping({key: value for key, value in values.items() if key in fields}, "--metadata")
     own = {key: value for key, value in values.items() if key in _OWN_KEYS}
     return TaskSettings(**own, protocol=protocol)
+
+
+def check_generation(given: Mapping[str, Any], protocol: Protocol, where: str = "--gen_kwargs") -> None:
+    """Refuse generation settings (``--gen_kwargs``, or ``generation_kwargs`` in a YAML) other than the protocol's.
+
+    The results record the protocol: what was not asked must not be said there.
+
+    Raises:
+        UsageError: a setting differs; the message names the key that changes the protocol.
+    """
+    for key, value in given.items():
+        fits, instead = _compare(key, value, protocol)
+        if not fits:
+            remedy = f"Use --metadata {instead}, which also reaches the protocol that the results record."
+            raise UsageError(
+                f"{where} {key}={value!r} does not fit the protocol of the kft tasks. "
+                + (remedy if instead else "The protocol has no such setting: leave it out.")
+            )
+
+
+def _compare(key: str, value: object, protocol: Protocol) -> tuple[bool, str]:
+    """Whether a generation setting is the protocol's, and what to set where it is not ("" where there is nothing)."""
+    if key in _LENGTHS:
+        return value == protocol.max_tokens, f"kft_max_tokens={value}"
+    if key == "temperature":
+        return value == protocol.temperature, f"kft_temperature={value}" if value else "kft_samples=0"
+    if key == "top_k":
+        return value == protocol.top_k, f"kft_top_k={value}"
+    if key == "do_sample":
+        more = (
+            "kft_samples=16 (sampled answers beside the greedy ones)"
+            if value
+            else "kft_samples=0 (greedy answers only)"
+        )
+        return bool(value) == bool(protocol.samples), more
+    if key == "until":
+        stop = list(get_template(protocol.template).stop)
+        return value == stop or [value] == stop, "kft_template=NAME (stop strings are the template's)"
+    return key in _NEUTRAL and value == _NEUTRAL[key], ""
+
+
+def check_yaml(config: Mapping[str, Any]) -> None:
+    """Refuse keys of a task's YAML that a kft task would pass over.
+
+    Raises:
+        UsageError: such a key is there.
+    """
+    for key in config:
+        if key not in _YAML_KEYS:
+            raise UsageError(
+                f"task {config.get('task')}: {key!r} has no effect on a kft task. Prompts and answers are those of the "
+                "protocol: set `template`, `system` or the like under `kft:`, or remove the key."
+            )

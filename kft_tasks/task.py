@@ -6,6 +6,7 @@ with any lm-eval model that generates. Source of the contract: lm_eval/api/task.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,13 +22,15 @@ from kft_tasks.asking import Ask, PromptMaker
 from kft_tasks.categories import KnowledgeCategory
 from kft_tasks.category_file import CategorizedQuestion
 from kft_tasks.detect import Chunk, Judge
-from kft_tasks.errors import DataError, UsageError
+from kft_tasks.errors import DataError, UsageError, show_in_one_line
 from kft_tasks.exemplars import ExemplarPool
 from kft_tasks.prompts import get_template
 from kft_tasks.questions import Question, parse_question
 from kft_tasks.seeded import seed_requests_in_harness
 from kft_tasks.sets import open_set
-from kft_tasks.settings import task_settings
+from kft_tasks.settings import check_generation, check_yaml, task_settings
+
+_log = logging.getLogger("kft")
 
 METRICS = {
     KnowledgeCategory.HIGHLY_KNOWN: "highly_known",
@@ -61,10 +64,13 @@ class KnowledgeTask(ConfigurableTask):
     """
 
     def __init__(self, config: dict[str, Any] | None = None) -> None:
+        show_in_one_line()
         values = dict(config or {})
         values.pop("class", None)
         self.settings = task_settings(values.pop("kft", None) or {}, values.get("metadata") or {})
+        check_yaml(values)
         protocol = self.settings.protocol
+        check_generation(values.get("generation_kwargs") or {}, protocol, "generation_kwargs")
         self._judge = Judge(protocol)
         effective = {f"kft_{name}": value for name, value in protocol.to_json().items() if name != "chat"}
         effective |= {
@@ -79,8 +85,7 @@ class KnowledgeTask(ConfigurableTask):
             "doc_to_text": "question",
             "doc_to_target": _first_answer,
             "num_fewshot": values.get("num_fewshot", protocol.shots),
-            "generation_kwargs": values.get("generation_kwargs")
-            or {"until": list(get_template(protocol.template).stop), "max_gen_toks": protocol.max_tokens},
+            "generation_kwargs": self._generation(),
         }
         super().__init__(config=values)
         self._filters = [build_filter_ensemble("none", [[KeepAll, None]])]
@@ -99,6 +104,24 @@ class KnowledgeTask(ConfigurableTask):
                 f"{settings.set}: split {settings.split!r} holds no questions. Choose another with kft_split."
             )
         self.dataset = {"test": datasets.Dataset.from_list(rows)}
+
+    def set_config(self, key: str, value: Any, update: bool = False) -> None:
+        """Take what lm-eval's command line sets; ``--gen_kwargs`` only where they are the protocol's."""
+        if key == "generation_kwargs":
+            check_generation(value, self.settings.protocol)
+        else:
+            super().set_config(key, value, update)
+
+    def set_fewshot_seed(self, seed: int | None = None) -> None:
+        """Say that lm-eval's ``--seed`` changes nothing here; 1234 is its default."""
+        super().set_fewshot_seed(seed)
+        if seed not in (None, 1234):
+            _log.warning(
+                "kft: --seed %s reaches neither exemplars nor samples of %s. Use --metadata kft_seed=%s.",
+                seed,
+                self.config.task,
+                seed,
+            )
 
     def fewshot_docs(self) -> None:
         """None: exemplars are drawn by :class:`ExemplarPool`, not by lm-eval's sampler."""
@@ -120,6 +143,8 @@ class KnowledgeTask(ConfigurableTask):
     ) -> list[Ask]:
         """One :class:`Ask` an exemplar set (lm-eval passes the list on to :meth:`construct_requests`)."""
         protocol = self.settings.protocol
+        if gen_prefix:
+            raise UsageError("gen_prefix has no effect on a kft task: the protocol makes its prompts. Remove it.")
         if num_fewshot != protocol.shots:
             raise UsageError(
                 f"--num_fewshot {num_fewshot} does not fit {protocol.shots} shots. Use "
@@ -206,13 +231,11 @@ class KnowledgeTask(ConfigurableTask):
         return {name: name != "unknown" for name in self.aggregation()}
 
     def _generation(self) -> dict[str, Any]:
-        # a model's own generation_config would leak in through whatever is not named here
-        chosen = dict(self.config.generation_kwargs or {})
-        for key in ("do_sample", "temperature", "top_k", "top_p", "repetition_penalty"):
-            chosen.pop(key, None)
-        return chosen
+        protocol = self.settings.protocol
+        return {"until": list(get_template(protocol.template).stop), "max_gen_toks": protocol.max_tokens}
 
     def _greedy(self) -> dict[str, Any]:
+        # a model's own generation_config would leak in through whatever is not named here
         return {**self._generation(), "do_sample": False, "repetition_penalty": 1.0, "top_p": 1.0}
 
     def _sampled(self) -> dict[str, Any]:

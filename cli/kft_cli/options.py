@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ import click
 
 from kft_tasks.errors import UsageError
 from kft_tasks.protocol import Protocol
+from kft_tasks.questions import SPLITS
 
 if TYPE_CHECKING:
     from kft_tasks.loading import ModelChoice
@@ -48,7 +50,11 @@ def model_options(command: Command) -> Command:
 
 _path_option = click.option("--path", help="Local file or folder of the set's data.")
 _set_option = click.option(
-    "--option", "set_options", multiple=True, metavar="KEY=VALUE", help="Option of the set; repeatable."
+    "--option",
+    "set_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of the set (relation=P36), or a column of your own file (question=Frage); repeatable.",
 )
 
 
@@ -67,7 +73,7 @@ def question_options(split: str) -> Callable[[Command], Command]:
             ),
             _path_option,
             _set_option,
-            click.option("--split", default=split, show_default=True, help="train, validation, test or exemplars."),
+            click.option("--split", type=click.Choice(SPLITS), default=split, show_default=True, help="Its part."),
             click.option("--limit", type=click.IntRange(1), help="That many questions, chosen by a hash of their ids."),
         ]
         return _apply(command, options)
@@ -124,12 +130,12 @@ def take_model(values: dict[str, Any]) -> ModelChoice:
 
     names = ("adapter", "dtype", "device", "revision", "backend")
     chosen = {name: values.pop(name) for name in names}
-    arguments = parse_pairs(values.pop("backend_args"), "--backend-args")
+    arguments = parse_pairs(values.pop("backend_args"), "--backend-args", typed=True)
     return ModelChoice(values.pop("model"), **chosen, backend_args=arguments)
 
 
-def parse_pairs(pairs: tuple[str, ...], option: str = "--option") -> Mapping[str, Any]:
-    """KEY=VALUE options; values are JSON where they parse, else text.
+def parse_pairs(pairs: tuple[str, ...], option: str = "--option", *, typed: bool = False) -> Mapping[str, Any]:
+    """KEY=VALUE options; values are JSON where they parse, else text; numbers stay text if not ``typed``.
 
     Raises:
         UsageError: no "=".
@@ -139,10 +145,11 @@ def parse_pairs(pairs: tuple[str, ...], option: str = "--option") -> Mapping[str
         key, sign, value = pair.partition("=")
         if not sign or not key:
             raise UsageError(f"{option} {pair!r}: write KEY=VALUE.")
-        try:
-            found[key] = json.loads(value)
-        except ValueError:
-            found[key] = value
+        found[key] = value
+        with contextlib.suppress(ValueError):
+            parsed = json.loads(value)
+            if typed or isinstance(parsed, (bool, list, dict)):  # a column may be called 2024
+                found[key] = parsed
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from kft_tasks.errors import UsageError, suggest
 from kft_tasks.questions import SPLITS
 
-Kind = Literal["flag", "choice", "text", "names", "mapping"]
+Kind = Literal["flag", "choice", "text", "names"]
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -21,7 +21,7 @@ class OptionInfo:
         name: key in ``options``.
         help: one sentence for recipes, YAML files and the command line.
         default: value when the option is not given.
-        kind: ``flag``, ``choice``, ``text``, ``names`` (list, or text with commas) or ``mapping``.
+        kind: ``flag``, ``choice``, ``text`` or ``names`` (list, or text with commas).
         choices: allowed values of ``choice`` and ``names``; empty means any.
     """
 
@@ -97,10 +97,6 @@ def _checked(info: SetInfo, option: OptionInfo, value: object) -> object:
         return _flag(info, option, value)
     if option.kind == "names":
         return _names(info, option, value)
-    if option.kind == "mapping":
-        if isinstance(value, Mapping) and all(isinstance(x, str) for pair in value.items() for x in pair):
-            return dict(value)
-        raise UsageError(f"{info.name}: option {option.name} is {value!r}. Write a mapping of names to names.")
     if not isinstance(value, str):
         raise UsageError(f"{info.name}: option {option.name} is {value!r}. Write it as text.")
     if option.kind == "choice" and value not in option.choices:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kft_tasks.errors import DataError, UsageError, suggest
+from kft_tasks.errors import DataError
 from kft_tasks.questions import Question, parse_question
 from kft_tasks.sets.info import OptionInfo, SetInfo, check_options
 from kft_tasks.sets.places import SUFFIXES, listing, locate, split_files
@@ -24,21 +24,18 @@ INFO = SetInfo(
     licence="yours",
     types='the column "type", or "question" for all where there is none',
     options=(
-        OptionInfo("columns", "Your column names, such as {question: q, answers: gold, type: topic}.", {}, "mapping"),
+        *(OptionInfo(name, f"Your name of the column {name!r}.", "", "text") for name in FIELDS),
         OptionInfo("exemplars", "A file of its own with the questions that demonstrations are drawn from.", "", "text"),
     ),
 )
 
 
 class _Parser:
-    """Makes a row of the user's a question, by his column names."""
+    """Makes a row of the user's a question, by the user's column names."""
 
-    def __init__(self, columns: Mapping[str, str]) -> None:
-        for field in columns:
-            if field not in FIELDS:
-                raise UsageError(f"questions: columns has the unknown field {field!r}. {suggest(field, FIELDS)}")
-        self._columns = columns
-        self._names = [(field, columns.get(field, field)) for field in FIELDS]
+    def __init__(self, options: Mapping[str, str]) -> None:
+        self._mapped = {field: options[field] for field in FIELDS if options[field]}
+        self._names = [(field, self._mapped.get(field, field)) for field in FIELDS]
 
     def __call__(self, where: str, row: Mapping[str, Any]) -> Question:
         """Parse one row.
@@ -46,19 +43,30 @@ class _Parser:
         Raises:
             DataError: a column is not there, or a field is missing, empty or of the wrong type.
         """
-        for field, column in self._columns.items():
-            if column not in row:
-                there = ", ".join(map(str, row))
-                raise DataError(f"{where}: no column {column!r} (for {field!r}). There are {there}. Fix columns.")
         fields = {field: row.get(name) for field, name in self._names}
-        if fields["answers"] is None and "answers" not in self._columns:
-            fields["answers"] = row.get("answer")
+        if "answers" not in self._mapped and "answers" not in row and "answer" in row:
+            fields["answers"] = row["answer"]
+        for field, name in self._names:
+            if (
+                fields[field] is None
+                and name not in row
+                and (field in self._mapped or field in ("question", "answers"))
+            ):
+                raise DataError(_missing(where, field, name, row))
         fields["answers"] = _answers(fields["answers"])
         for name in ("id", "type", "split", "subject"):
             fields[name] = _text(fields[name])
         if fields["split"] in ("dev", "valid"):
             fields["split"] = "validation"
         return parse_question(fields, where)
+
+
+def _missing(where: str, field: str, name: str, row: Mapping[str, Any]) -> str:
+    there = ", ".join(map(str, row)) or "none"
+    return (
+        f"{where}: no column {name!r} for {field}. The columns are: {there}. Say which one it is with "
+        f'`--option {field}=COLUMN` (kft) or `--metadata kft_options=\'{{"{field}": "COLUMN"}}\'` (lm_eval).'
+    )
 
 
 def _answers(value: object) -> object:
@@ -95,4 +103,4 @@ def open_questions(path: str | Path | None, options: Mapping[str, object] | None
             raise DataError(f"{extra}: the exemplars file does not exist. Check the option exemplars.")
         others = [Source(tuple(p for p in s.files if p.resolve() != extra.resolve()), s.split) for s in sources]
         sources = [*(source for source in others if source.files), Source((extra,), "exemplars")]
-    return RowSet(INFO, tuple(sources), _Parser(checked["columns"]), repeated="error")
+    return RowSet(INFO, tuple(sources), _Parser(checked), repeated="error")

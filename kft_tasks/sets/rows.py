@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import csv
+import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kft_tasks.errors import DataError
-from kft_tasks.files import MAX_LINE_BYTES, read_json, read_jsonl
+from kft_tasks.files import MAX_LINE_BYTES, read_jsonl
+from kft_tasks.sets.json_array import NotAnArrayError, read_array
 
-MAX_JSON_BYTES = 256 * 1024 * 1024  # a JSON array is loaded whole; EntityQuestions' largest file has 1 MB
 Row = tuple[str, dict[str, Any]]
+_DELIMITERS = (",", ";", "\t")  # spreadsheets of most of Europe write semicolons
 
 
 def read_rows(path: Path, *, quoted: bool = True) -> Iterator[Row]:
-    """Yield ``("file:line", row)`` for every row of a data file, in flat memory (JSON arrays: one file at a time).
+    """Yield ``("file:line", row)`` for every row of a data file, in flat memory.
 
     Args:
-        path: ``.jsonl``, ``.ndjson``, ``.json`` (an array of objects), ``.csv``, ``.tsv`` or ``.parquet``.
+        path: ``.jsonl``, ``.ndjson``, ``.json`` (an array of objects), ``.csv`` (with commas, semicolons or tabs),
+            ``.tsv`` or ``.parquet``.
         quoted: whether quotation marks mean anything in CSV and TSV; they do not in the WikiQA corpus.
 
     Raises:
@@ -30,50 +34,57 @@ def read_rows(path: Path, *, quoted: bool = True) -> Iterator[Row]:
     if suffix == ".json":
         return _json_rows(path)
     if suffix in (".csv", ".tsv"):
-        return _csv_rows(path, "\t" if suffix == ".tsv" else ",", quoted)
+        return _csv_rows(path, "\t" if suffix == ".tsv" else "", quoted)
     if suffix == ".parquet":
         return _parquet_rows(path)
     raise DataError(f"{path}: unknown kind of file. Use .jsonl, .json, .csv, .tsv or .parquet.")
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
+    number = 0
     try:
-        size = path.stat().st_size
+        with path.open(encoding="utf-8-sig") as stream:
+            for row in read_array(stream, MAX_LINE_BYTES):
+                number += 1
+                yield f"{path}:entry {number}", row
+    except NotAnArrayError as error:
+        raise DataError(
+            f"{path}: is not a JSON array of objects. Write a list, or one object a line in a .jsonl file."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 ({error.reason}). Convert the file to UTF-8.") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}:entry {number + 1}: {error}. Fix or remove the entry.") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
-    if size > MAX_JSON_BYTES:
-        raise DataError(f"{path}: over {MAX_JSON_BYTES >> 20} MiB of JSON. Convert it to JSON Lines, which streams.")
-    rows = read_json(path)
-    if not isinstance(rows, list):
-        raise DataError(f"{path}: is not a JSON array of objects. Write a list, or one object a line in a .jsonl file.")
-    for number, row in enumerate(rows, 1):
-        where = f"{path}:entry {number}"
-        if not isinstance(row, dict):
-            raise DataError(f"{where}: not an object. Fix or remove the entry.")
-        yield where, row
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}). Check the path.") from error
 
 
 def _csv_rows(path: Path, delimiter: str, quoted: bool) -> Iterator[Row]:
     lines = _text_lines(path)
+    top = next(lines, "")
+    delimiter = delimiter or max(_DELIMITERS, key=re.sub(r'"[^"]*"', "", top).count)
+    lines = itertools.chain([top] if top else [], lines)
     if quoted:
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
     else:
         reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    line = 1  # where the row begins: quoted cells may hold line breaks
     try:
         header = next(reader, None)
         if not header:
             raise DataError(f"{path}: is empty. Write a first line with column names.")
         if len(set(header)) < len(header):
             raise DataError(f"{path}:1: two columns have the same name. Give every column a name of its own.")
+        line = reader.line_num + 1
         for cells in reader:
-            where = f"{path}:{reader.line_num}"
+            where, line = f"{path}:{line}", reader.line_num + 1
             if not cells:
                 continue
             if len(cells) != len(header):
                 raise DataError(f"{where}: {len(cells)} columns where the first line has {len(header)}. Fix the line.")
             yield where, dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num}: {error}. Fix the line.") from error
+        raise DataError(f"{path}:{line}: {error}. Fix the line.") from error
 
 
 def _text_lines(path: Path) -> Iterator[str]:
@@ -101,6 +112,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             number = 0
+            _check_sizes(file.metadata, path)
             for batch in file.iter_batches(batch_size=1024):
                 for row in batch.to_pylist():
                     number += 1
@@ -108,6 +120,14 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path}: is not a readable Parquet file ({reason}). Fetch or write it again.") from error
+
+
+def _check_sizes(metadata: Any, path: Path) -> None:
+    """Refuse rows that are over-long on average before any of them is read."""
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        if group.total_byte_size > MAX_LINE_BYTES * max(1, group.num_rows):
+            raise DataError(f"{path}: rows of over {MAX_LINE_BYTES >> 20} MiB. Is this the right file?")
 
 
 def read_files(paths: Iterable[Path]) -> Iterator[Row]:

@@ -107,7 +107,6 @@ def open_simpleqa(
     lender = str(check_options(INFO, options)["exemplars_from"])
     if lender == "own":
         return open_hub_set(INFO, SOURCE, parse, path, one_file_as="test")
+    exemplars = open_other(lender)
     source = replace(SOURCE, splits={"test": "test"})
-    return BorrowedExemplars(
-        open_hub_set(INFO, source, parse, path, one_file_as="test", carve=False), open_other(lender)
-    )
+    return BorrowedExemplars(open_hub_set(INFO, source, parse, path, one_file_as="test", carve=False), exemplars)

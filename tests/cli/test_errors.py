@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kft_cli.main import main
+from kft_cli.options import parse_pairs
 from tiny import make_tiny_model
 
 GOOD = '{"id": "a", "question": "What is one plus one?", "answers": ["2"], "split": "train"}\n'
@@ -136,3 +137,18 @@ def test_a_category_file_of_another_model_is_refused(
     assert code == 1
     assert "made for" in err
     assert not (tmp_path / "stage1").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "typed", "found"),
+    [
+        ("question=2024", False, "2024"),
+        ("question=2024", True, 2024),
+        ("flag=true", False, True),
+        ('relation=["P17", "P36"]', False, ["P17", "P36"]),
+        ("a=b=c", False, "b=c"),
+        ("name=null", False, "null"),
+    ],
+)
+def test_values_of_options_are_json_but_numbers_may_be_names(given: str, typed: bool, found: object) -> None:
+    assert parse_pairs((given,), typed=typed) == {given.partition("=")[0]: found}

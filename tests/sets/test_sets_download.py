@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import re
 import stat
 import threading
 import zipfile
@@ -12,6 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from kft_cli.main import main
 from kft_tasks.errors import DataError, UnavailableError
 from kft_tasks.sets import archive, entityquestions_source, open_set
 from kft_tasks.sets.archive import download
@@ -67,8 +70,12 @@ def _entry(number: int) -> dict[str, object]:
     return {"question": f"Which country is Place {number} located in?", "answers": [f"Land {number}"]}
 
 
-def _zip(path: Path, extra: Callable[[zipfile.ZipFile], object] = lambda bundle: None) -> bytes:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
+def _zip(
+    path: Path,
+    extra: Callable[[zipfile.ZipFile], object] = lambda bundle: None,
+    method: int = zipfile.ZIP_DEFLATED,
+) -> bytes:
+    with zipfile.ZipFile(path, "w", method) as bundle:
         for part in ("train", "dev", "test"):
             bundle.writestr(f"dataset/{part}/P17.{part}.json", json.dumps([_entry(n) for n in range(30)]))
         bundle.writestr("dataset/one-off/similar/P19/P19_similar.train.json", "[]")
@@ -175,15 +182,43 @@ def test_a_zip_that_leads_elsewhere_is_refused_whole(
     assert not list((tmp_path / "cache").rglob("*.zip"))
 
 
-def test_a_damaged_zip_is_refused(server: _Server, tmp_path: Path) -> None:
-    content = bytearray(_zip(tmp_path / "z.zip"))
-    content[60] ^= 0xFF
-    server.content = bytes(content)
-    with pytest.raises(UnavailableError, match="not a usable zip"):
-        open_set("entityquestions")
-    server.content = b"<html>not found</html>"
-    with pytest.raises(UnavailableError, match="not a usable zip"):
-        open_set("entityquestions")
+def _flipped(content: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(content)) as bundle:
+        info = bundle.getinfo("dataset/test/P17.test.json")
+    at = info.header_offset + 30 + len(info.filename) + info.compress_size // 2  # in the middle of its content
+    return content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("stored", "damage", "reason"),
+    [
+        (False, lambda content: content[: len(content) // 2], "File is not a zip file"),
+        (False, _flipped, "Error -3 while decompressing|Bad CRC-32"),
+        (True, _flipped, "Bad CRC-32 for file 'dataset/test/P17.test.json'"),
+        (False, lambda content: b"<html>not found</html>", "File is not a zip file"),
+        (False, lambda content: b"", "File is not a zip file"),
+    ],
+    ids=["truncated", "bit flip", "bit flip in a stored file", "not a zip", "empty"],
+)
+def test_a_damaged_zip_is_one_error_of_the_command_and_leaves_nothing(
+    server: _Server,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    stored: bool,
+    damage: Callable[[bytes], bytes],
+    reason: str,
+) -> None:
+    server.content = damage(_zip(tmp_path / "z.zip", method=zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED))
+    with pytest.raises(SystemExit) as stopped:
+        main(["detect", "--set", "entityquestions", "--model", "/no/model"])
+    given = capsys.readouterr()
+    assert (stopped.value.code, given.out) == (1, "")
+    assert given.err.count("Error: ") == 1
+    assert re.search(rf"dataset.zip: not a usable zip \(.*{reason}", given.err)
+    assert "Supply a folder or file with" in given.err
+    assert [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()] == [".lock"]
+    server.content = _zip(tmp_path / "z.zip")  # the next attempt starts afresh
+    assert sum(1 for _ in open_set("entityquestions").split("train")) == 30
 
 
 def test_a_zip_bomb_is_refused(server: _Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,3 +266,17 @@ def test_the_hub_copy_stands_in_for_the_zip(
     with contextlib.suppress(OSError):
         (snapshot / "train.jsonl").unlink()
     assert sum(1 for _ in open_set("entityquestions").split("train")) == 30
+
+
+@pytest.mark.parametrize("relation", ["../../../evil", "/tmp/evil", "P17/../../evil"])
+def test_a_relation_of_the_hub_copy_that_is_a_path_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, write: Callable[..., Path], relation: str
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr(entityquestions_source, "URL", "http://127.0.0.1:9/dataset.zip")
+    snapshot = tmp_path / "hub" / "datasets--x" / "snapshots" / "abc"
+    write(snapshot / "train.jsonl", [{**_entry(1), "relation": "P17"}, {**_entry(2), "relation": relation}])
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *args, **kwargs: str(snapshot))
+    with pytest.raises(UnavailableError, match=r"train.jsonl:2: relation '.*evil' is not like P17"):
+        open_set("entityquestions")
+    assert [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()] == [".lock"]

@@ -206,14 +206,76 @@ def test_every_setting_that_a_models_own_config_could_change_is_named_in_the_req
         assert request.arguments[1] == {**neutral, **chosen}
 
 
-def test_gen_kwargs_reach_length_and_stop_but_never_the_way_of_decoding(questions: Path) -> None:
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        ({"max_gen_toks": 3}, "Use --metadata kft_max_tokens=3,"),
+        ({"max_new_tokens": 3}, "Use --metadata kft_max_tokens=3,"),
+        ({"temperature": 2.0}, "Use --metadata kft_temperature=2.0,"),
+        ({"temperature": 0}, "Use --metadata kft_samples=0,"),
+        ({"top_k": 1}, "Use --metadata kft_top_k=1,"),
+        ({"do_sample": False}, "Use --metadata kft_samples=0 (greedy answers only),"),
+        ({"until": ["END"]}, "Use --metadata kft_template=NAME (stop"),
+        ({"until": "END"}, "Use --metadata kft_template=NAME (stop"),
+        ({"top_p": 0.1}, "The protocol has no such setting: leave it out."),
+        ({"num_beams": 4}, "The protocol has no such setting: leave it out."),
+    ],
+    ids=str,
+)
+def test_gen_kwargs_that_are_not_the_protocols_are_refused(questions: Path, given: dict[str, Any], remedy: str) -> None:
     lm = FakeLM()
-    given = {"max_gen_toks": 3, "until": ["END"], "do_sample": True, "temperature": 2.0, "top_k": 1, "top_p": 0.1}
-    _evaluate(lm, _metadata(questions), gen_kwargs=given)
-    settings = [request.arguments[1] for request in _requests(lm)]
-    assert {(one["max_gen_toks"], *one["until"], one["top_p"]) for one in settings} == {(3, "END", 1.0)}
-    assert [one["do_sample"] for one in settings] == [False, True] * 14
-    assert {one.get("temperature") for one in settings} == {None, 0.5}
+    (name,) = given
+    own = {"task": "own", "kft": {"set": "questions"}, "generation_kwargs": dict(given)}
+    for where, stage in (
+        ("--gen_kwargs", lambda: _evaluate(lm, _metadata(questions), gen_kwargs=dict(given))),
+        ("generation_kwargs", lambda: KnowledgeTask(own)),
+    ):
+        with pytest.raises(UsageError) as caught:
+            stage()
+        assert str(caught.value).startswith(f"{where} {name}={given[name]!r} does not fit the protocol")
+        assert remedy in str(caught.value)
+    assert not lm.calls
+
+
+def test_gen_kwargs_that_are_the_protocols_are_taken_and_change_nothing(questions: Path) -> None:
+    plain, lm = FakeLM(), FakeLM()
+    _evaluate(plain, _metadata(questions))
+    given = {"max_gen_toks": 5, "until": ["\n"], "do_sample": True, "temperature": 0.5, "top_k": 40, "top_p": 1.0}
+    recorded = _evaluate(lm, _metadata(questions), gen_kwargs=given)["configs"]["kft_questions"]
+    assert [r.arguments for r in _requests(lm)] == [r.arguments for r in _requests(plain)]
+    assert recorded["generation_kwargs"] == {"until": ["\n"], "max_gen_toks": 5}
+    greedy = dataclasses.replace(PROTOCOL, samples=0)
+    _evaluate(FakeLM(), _metadata(questions, greedy), gen_kwargs={"do_sample": False})
+    with pytest.raises(UsageError, match="kft_samples=16"):
+        _evaluate(FakeLM(), _metadata(questions, greedy), gen_kwargs={"do_sample": True})
+
+
+@pytest.mark.parametrize(("options", "warned"), [({}, False), ({"fewshot_random_seed": 7}, True)])
+def test_a_seed_of_lm_eval_that_reaches_nothing_is_said(
+    questions: Path, caplog: pytest.LogCaptureFixture, options: dict[str, int], warned: bool
+) -> None:
+    plain, lm = FakeLM(), FakeLM()
+    _evaluate(plain, _metadata(questions))
+    _evaluate(lm, _metadata(questions), **options)
+    assert [r.arguments for r in _requests(lm)] == [r.arguments for r in _requests(plain)]
+    assert ("Use --metadata kft_seed=7." in caplog.text) is warned
+
+
+@pytest.mark.parametrize("key", ["gen_prefix", "description", "fewshot_delimiter", "repeats", "doc_to_text"])
+def test_keys_of_a_yaml_that_would_be_passed_over_are_refused(questions: Path, key: str) -> None:
+    config = {"task": "own", "kft": {"set": "questions", "path": str(questions)}, key: "x"}
+    with pytest.raises(UsageError, match=f"task own: '{key}' has no effect on a kft task"):
+        KnowledgeTask(config)
+
+
+def test_a_gen_prefix_of_a_subclass_is_refused(questions: Path) -> None:
+    class Prefixed(KnowledgeTask):
+        def doc_to_prefix(self, doc: Any) -> str:
+            return "Sure:"
+
+    task = Prefixed({"task": "own", "kft": {"set": "questions", "path": str(questions)}})
+    with pytest.raises(UsageError, match="gen_prefix has no effect on a kft task"):
+        task.build_all_requests()
 
 
 def test_prompts_are_those_of_detection(questions: Path) -> None:
@@ -235,7 +297,8 @@ def _first_prompt(lm: Any, path: Path, monkeypatch: pytest.MonkeyPatch, **kwargs
         return ["x"] * len(requests)
 
     monkeypatch.setattr(type(lm), "generate_until", generate)
-    _evaluate(lm, _metadata(path), limit=1, **kwargs)
+    protocol = dataclasses.replace(PROTOCOL, **kwargs.pop("protocol", {}))
+    _evaluate(lm, _metadata(path, protocol), limit=1, **kwargs)
     text: str = seen[0].arguments[0]
     source = open_set("questions", path)
     for number, shot in enumerate(ExemplarPool(source.split("exemplars"), PROTOCOL).sets("t")[0], start=1):
@@ -276,6 +339,17 @@ def test_system_instruction_and_chat_template(
         pass
 
     assert _first_prompt(tiny_lm("llama", cls=Tiny), questions, monkeypatch, **options) == prompt
+
+
+def test_chat_in_one_turn_uses_the_template_of_the_protocol(
+    tiny_lm: Any, questions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Tiny(HFLM):
+        pass
+
+    options = {"apply_chat_template": True, "fewshot_as_multiturn": False, "protocol": {"template": "slick"}}
+    prompt = _first_prompt(tiny_lm("llama", cls=Tiny), questions, monkeypatch, **options)
+    assert prompt == "<|start|>user\nQ: Q1?\nA: A1\nQ: Q2?\nA: A2\nQ: Is it q0?\nA:<|end|>\n<|start|>assistant\n"
 
 
 # --- wrong settings -------------------------------------------------------------------------------------------------
@@ -529,19 +603,6 @@ def test_tasks_that_ask_the_same_questions_in_one_run_do_not_mix(tiny_lm: Any, q
     together = _evaluate(lm, {}, names, folder=folder)
     for name, change in zip(names, changes, strict=True):
         assert _given(together, name) == _given(_evaluate(lm, {}, [name], folder=folder), name), change
-
-
-@pytest.mark.parametrize("until", ["ab", ["ab"], ["ab", "\n"]])
-def test_stop_strings_given_by_the_user_are_taken_as_lm_eval_takes_them(
-    tiny_lm: Any, questions: Path, monkeypatch: pytest.MonkeyPatch, until: Any
-) -> None:
-    lm = tiny_lm("llama")
-    engine = engine_for(lm)
-    seen: list[tuple[str, ...]] = []
-    opened = engine.open  # type: ignore[union-attr]
-    monkeypatch.setattr(engine, "open", lambda *args, **kwargs: seen.append(kwargs["stop"]) or opened(*args, **kwargs))
-    _evaluate(lm, _metadata(questions), gen_kwargs={"until": until}, limit=1)
-    assert set(map(tuple, seen)) == {("ab",) if until == "ab" else tuple(until)}
 
 
 def test_requests_of_other_tasks_get_lm_evals_own_answers_in_their_places(tiny_lm: Any, questions: Path) -> None:
