@@ -19,6 +19,7 @@ install: $(VENV)/.installed-user
 
 # torch first: on a machine without an NVIDIA GPU its CPU build, elsewhere whatever pip would choose.
 $(VENV)/.torch:
+	@echo "Installing into $(VENV): about two minutes ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python .ci/install_torch.py constraints.txt
 	@touch $@

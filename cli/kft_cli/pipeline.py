@@ -27,6 +27,7 @@ from kft_tasks.protocol import Protocol
 from kft_tasks.questions import digest_questions
 from kft_tasks.sets import open_set
 from kft_train.mixture import write_mixture
+from kft_train.plan import Step, steps_of
 from kft_train.recipe import Recipe, StageConfig
 
 CATEGORIES = "categories.jsonl"
@@ -62,19 +63,8 @@ class Pipeline:
         self.test = list(select(lambda: self.source.split("test"), questions.limit.test)())
         self.validation = list(select(lambda: self.source.split("validation"), questions.limit.validation)())
         self._loaded: tuple[Path | None, LoadedModel] | None = None
+        self.steps = steps_of(recipe)
         self._number = 0
-
-    @property
-    def steps(self) -> list[str]:
-        """Names of all steps, in order."""
-        evaluation = self.recipe.evaluation
-        names = ["detect-base"]
-        names += ["retest-base"] if evaluation.retest else []
-        names += ["test-categories"] if evaluation.first_categories else []
-        names += ["evaluate-base"]
-        for stage in self.recipe.stages:
-            names += [stage.name, f"detect-{stage.name}", f"evaluate-{stage.name}"]
-        return names
 
     def execute(self) -> Path:
         """Do what is not done yet, write the report; returns the report's Markdown file."""
@@ -82,19 +72,14 @@ class Pipeline:
 
         with self.run.locked():
             self._describe()
-            base = Point("base")
-            self._detect(base)
-            if self.recipe.evaluation.retest:
-                again = dataclasses.replace(self.protocol, seed=self.protocol.seed + 1)
-                self._detect(base, "retest-base", protocol=again)
-            if self.recipe.evaluation.first_categories:
-                self._detect(base, "test-categories", split="test")
-            self._evaluate(base)
-            point = base
-            for index, stage in enumerate(self.recipe.stages):
-                point = self._train(index, stage, point)
-                self._detect(point)
-                self._evaluate(point)
+            point = Point("base")
+            for step in self.steps:
+                if step.kind == "train":
+                    point = self._train([stage.name for stage in self.recipe.stages].index(step.point), point)
+                elif step.kind == "evaluate":
+                    self._evaluate(step, point)
+                else:
+                    self._detect(step, point)
             self._loaded = None
             return write_report(self.run.path)
 
@@ -138,11 +123,11 @@ class Pipeline:
         render = model.lm.apply_chat_template if protocol.chat else None
         return model.answerer(protocol), PromptMaker(protocol, exemplars, render)
 
-    def _detect(self, point: Point, name: str = "", *, split: str = "train", protocol: Protocol | None = None) -> None:
-        name = name or f"detect-{point.name}"
-        asked = protocol or self.protocol
-        pool = self.exemplars
-        if asked is not self.protocol:
+    def _detect(self, step: Step, point: Point) -> None:
+        name, asked, pool = step.name, self.protocol, self.exemplars
+        split = "test" if step.kind == "test-categories" else "train"
+        if step.kind == "retest":
+            asked = dataclasses.replace(asked, seed=asked.seed + 1)
             pool = ExemplarPool(self.source.split("exemplars"), asked, self.source.name)
         limits = self.recipe.questions.limit
         target = Target(self.source, split, limits.train if split == "train" else limits.test)
@@ -154,7 +139,7 @@ class Pipeline:
             return
 
         def make(folder: Path) -> StepCost:
-            with self._bar(f"detect what {point.name} knows ({_TITLES.get(name, split + ' questions')})") as progress:
+            with self._bar(f"detect what {point.name} knows ({_TITLES[step.kind]})") as progress:
                 result = detect(
                     target,
                     asked,
@@ -170,8 +155,8 @@ class Pipeline:
 
         self.run.step(name, inputs, make)
 
-    def _evaluate(self, point: Point) -> None:
-        name, shots = f"evaluate-{point.name}", self.recipe.evaluation.shots
+    def _evaluate(self, step: Step, point: Point) -> None:
+        name, shots = step.name, self.recipe.evaluation.shots
         inputs: dict[str, Any] = {"model": dataclasses.asdict(self._identity(point.adapter))}
         inputs |= {"protocol": self.protocol.to_json()}
         inputs |= {"questions": digest_questions(self.test), "exemplars": self.exemplars.digest, "shots": list(shots)}
@@ -192,7 +177,8 @@ class Pipeline:
 
         self.run.step(name, inputs, make)
 
-    def _train(self, index: int, stage: StageConfig, point: Point) -> Point:
+    def _train(self, index: int, point: Point) -> Point:
+        stage = self.recipe.stages[index]
         now = self.run.path / f"detect-{point.name}" / CATEGORIES
         earlier = "base" if index < 2 else self.recipe.stages[index - 2].name
         before = self.run.path / f"detect-{earlier}" / CATEGORIES if index else None
@@ -241,6 +227,7 @@ class Pipeline:
 
 
 _TITLES = {
-    "retest-base": "train questions again, other seed: the noise of detection",
+    "detect": "train questions",
+    "retest": "train questions again, other seed: the noise of detection",
     "test-categories": "test questions",
 }

@@ -15,6 +15,7 @@ from kft_tasks.errors import DataError
 from kft_tasks.evaluate import Answered, read_answers
 from kft_tasks.files import digest_of, digest_of_file, read_json
 from kft_train.mixture import Mixture, read_mixture
+from kft_train.plan import steps_of
 from kft_train.recipe import Recipe, load_recipe
 
 CATEGORIES = "categories.jsonl"
@@ -126,7 +127,7 @@ def read_run(folder: Path) -> RunData:
         first_categories=first,
         answers=answers,
         stages=stages,
-        steps=tuple(reader.steps(_step_names(folder, points))),
+        steps=tuple(reader.steps(_steps_there(folder, recipe))),
         digests=dict(reader.digests),
     )
 
@@ -214,13 +215,10 @@ def _is_training_log(training: Any) -> bool:
     return training.get("chosen_epoch") in [row["epoch"] for row in epochs]
 
 
-def _step_names(folder: Path, points: Sequence[str]) -> list[str]:
+def _steps_there(folder: Path, recipe: Recipe) -> list[str]:
     """Steps in the order they are done; those that a run may lack only where they are there."""
-    names = ["detect-base", *(name for name in (RETEST, TEST_CATEGORIES) if (folder / name / CATEGORIES).is_file())]
-    names.append("evaluate-base")
-    for point in points[1:]:
-        names += [point, f"detect-{point}", f"evaluate-{point}"]
-    return names
+    names = [step.name for step in steps_of(recipe)]
+    return [n for n in names if n not in (RETEST, TEST_CATEGORIES) or (folder / n / CATEGORIES).is_file()]
 
 
 def _check_detections(

@@ -38,7 +38,7 @@ def test_packaged_recipes_load_round_trip_and_plan_without_their_model(name: str
     assert recipe.name == name
     assert recipe.description
     kinds = [step.kind for step in dry_run(recipe).steps]
-    assert kinds == ["detect", "detect", "detect", "evaluate", *["train", "detect", "evaluate"] * 2]
+    assert kinds == ["detect", "retest", "test-categories", "evaluate", *["train", "detect", "evaluate"] * 2]
 
 
 def test_demo_and_paper_are_packaged() -> None:
