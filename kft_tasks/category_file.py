@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,10 @@ class ModelIdentity:
 
 @dataclass(frozen=True)
 class QuestionsIdentity:
-    """Which questions were asked, and out of which exemplars prompts were made (digests do not depend on order)."""
+    """Which questions were asked, and out of which exemplars prompts were made (digests do not depend on order).
+
+    ``options`` are those that the set was opened with.
+    """
 
     set: str
     version: str
@@ -51,6 +54,7 @@ class QuestionsIdentity:
     count: int
     digest: str
     exemplars: str
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -253,7 +257,8 @@ def _check_header(header: Header) -> None:
         texts += [rescored.source, rescored.scorer, rescored.corrections or ""]
         if type(rescored.corrected) is not int or type(rescored.undecided) is not int:
             raise TypeError("a value of the wrong type")
-    if not all(isinstance(text, str) for text in texts) or type(header.exhaustive) is not bool:
+    shaped = type(header.exhaustive) is bool and isinstance(questions.options, dict)
+    if not shaped or not all(isinstance(text, str) for text in texts):
         raise TypeError("a value of the wrong type")
     if not all(type(number) is int for number in numbers) or sum(numbers) != 2 * questions.count:
         raise ValueError("the counts do not add up")

@@ -9,7 +9,7 @@ import hashlib
 import heapq
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,11 +53,13 @@ class Target:
         source: the question set.
         split: one of its splits.
         limit: that many of them, chosen by a hash of the id (all if None).
+        options: of the set, for the record.
     """
 
     source: QuestionSet
     split: str
     limit: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def stream(self) -> QuestionStream:
         """Questions under test, the same in every pass."""
@@ -112,6 +114,7 @@ def identify_questions(target: Target, stream: QuestionStream, exemplars: Exempl
         count=digest.count,
         digest=digest.hexdigest(),
         exemplars=exemplars.digest,
+        options=dict(target.options),
     )
 
 

@@ -130,7 +130,12 @@ class Pipeline:
             asked = dataclasses.replace(asked, seed=asked.seed + 1)
             pool = ExemplarPool(self.source.split("exemplars"), asked, self.source.name)
         limits = self.recipe.questions.limit
-        target = Target(self.source, split, limits.train if split == "train" else limits.test)
+        target = Target(
+            self.source,
+            split,
+            limits.train if split == "train" else limits.test,
+            self.recipe.questions.options,
+        )
         identity = self._identity(point.adapter)
         inputs: dict[str, Any] = {"model": dataclasses.asdict(identity), "protocol": asked.to_json()}
         inputs |= {"split": split}

@@ -192,6 +192,7 @@ def test_a_wrong_question_line_is_named(path: Path, change: Change, line: int, m
         (lambda rows: rows[0]["questions"].update(count="4"), "broken header"),
         (lambda rows: rows[0]["questions"].update(count=5), "broken header"),
         (lambda rows: rows[0]["questions"].update(digest=None), "broken header"),
+        (lambda rows: rows[0]["questions"].update(options=[1]), "broken header"),
         (_set(0, exhaustive="no"), "broken header"),
         (_set(0, kft_version=None), "broken header"),
         (_set(0, counts=4), "broken header"),

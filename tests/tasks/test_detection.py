@@ -25,10 +25,12 @@ from task_helpers import (
 
 import kft_tasks.detection
 from kft_tasks import processes
+from kft_tasks.asking import PromptMaker
 from kft_tasks.categories import KnowledgeCategory
 from kft_tasks.category_file import CategoryFile, ModelIdentity
 from kft_tasks.detection import DetectionResult, Target, detect, select, summary
 from kft_tasks.errors import DataError, StateError
+from kft_tasks.exemplars import ExemplarPool
 from kft_tasks.journal import Journal
 from kft_tasks.processes import Process
 from kft_tasks.protocol import Protocol
@@ -432,3 +434,17 @@ def test_identity_of_a_model_is_part_of_the_file(tmp_path: Path) -> None:
     model = ModelIdentity("other", "v" * 64, "a" * 64, "bfloat16")
     result = scripted_detection(_source(), PROTOCOL, tmp_path / "x.jsonl", _answerer(), model=model)
     assert CategoryFile(result.path).header.model == model
+
+
+def test_options_of_the_set_are_part_of_the_file(tmp_path: Path) -> None:
+    output, options = tmp_path / "x.jsonl", {"relation": "P36", "deduplicate": True}
+    detect(
+        Target(_source(), "test", options=options),
+        PROTOCOL,
+        MODEL,
+        lambda: (_answerer(), PromptMaker(PROTOCOL, ExemplarPool(_source().split("exemplars"), PROTOCOL))),
+        output,
+    )
+    assert CategoryFile(output).header.questions.options == options
+    with pytest.raises(StateError, match="another questions"):
+        detect(Target(_source(), "test"), PROTOCOL, MODEL, None, output)

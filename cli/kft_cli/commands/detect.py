@@ -51,7 +51,8 @@ def command(**values: Any) -> None:
     from kft_tasks.sets import open_set
 
     protocol, process = take_protocol(values), this_process()
-    source = open_set(values["set_"], values["path"], parse_pairs(values["set_options"]))
+    set_options = parse_pairs(values["set_options"])
+    source = open_set(values["set_"], values["path"], set_options)
     output = values["output"] or Path(f"{values['set_']}-{values['split']}.categories.jsonl")
     pool = ExemplarPool(source.split("exemplars"), protocol, source.name)
     if not values["resume"]:
@@ -71,7 +72,7 @@ def command(**values: Any) -> None:
     share = f" (process 1 of {process.world}: its share)" if process.world > 1 else ""
     with progress_bar(f"detect{share}") if process.first else nullcontext(silent) as progress:
         result = detect(
-            Target(source, values["split"], values["limit"]),
+            Target(source, values["split"], values["limit"], set_options),
             protocol,
             identity,
             load,
