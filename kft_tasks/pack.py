@@ -97,7 +97,8 @@ class Pack:
         """Forget every prompt but ``which``: their slots are freed, unless few are."""
         self._wanted = list(which)
         if self._cache is not None:
-            self._compact([node for index in which for node in _below(self._leaves[index])])
+            self._leaves = {index: self._leaves[index] for index in which}
+            self._compact([node for leaf in self._leaves.values() for node in _below(leaf)])
 
     def release(self) -> None:
         """Give up the cache; the next question computes it anew."""
@@ -107,6 +108,9 @@ class Pack:
         self, which: Sequence[int], keys: Sequence[int] | None, count: int, temperature: float
     ) -> list[tuple[str, ...]]:
         """Grow answers, as many at a time as the memory has room for at their longest."""
+        if forgotten := set(which).difference(self._wanted):
+            self._wanted = sorted(forgotten.union(self._wanted))
+            self.release()
         self._prefill()
         room = self.engine.memory.slots - int(self._prompt_slots / _WORTH)
         portion = max(1, room // (count * self.max_tokens))

@@ -187,6 +187,7 @@ def test_answers_do_not_depend_on_what_was_given_up(engine_of: Any, architecture
     assert pack.sample(kept, keys, **DRAW) == [sampled[index] for index in kept]
     pack.keep(kept[:1])
     assert pack.sample(kept[:1], keys[:1], **DRAW) == [sampled[kept[0]]]
+    assert pack.greedy(ALL) == greedy  # what was given up can be had again
 
 
 @pytest.mark.parametrize("settled", [True, False])
@@ -572,11 +573,13 @@ def test_a_small_budget_is_kept_and_changes_no_answer(
     assert first.greedy(ALL) == greedy
     assert second.greedy(ALL) == greedy
     assert first.sample(ALL, KEYS, **DRAW) == sampled
-    first.keep([1, 4, 11])
+    first.keep([1, 4, 7, 11])
     keys = [KEYS[index] for index in (11, 4)]
     assert second.sample([11, 4], keys, **DRAW) == [sampled[11], sampled[4]]
     assert first.sample([11, 4], keys, **DRAW) == [sampled[11], sampled[4]]
-    assert first.greedy([1]) == [greedy[1]]
+    assert first.greedy([1, 7]) == [greedy[1], greedy[7]]
+    keys = [KEYS[index] for index in (1, 4, 7, 11)]
+    assert first.sample([1, 4, 7, 11], keys, **DRAW) == [sampled[index] for index in (1, 4, 7, 11)]
     assert 0 < engine.memory.most <= slots
 
 
