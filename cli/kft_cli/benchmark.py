@@ -26,6 +26,7 @@ from kft_tasks.protocol import Protocol
 from kft_tasks.questions import Question
 
 CONTENDERS = ("stock", "careful", "exhaustive", "lazy")
+_REPEATED = ("dtype", "threads", "device", "batch_size")
 
 
 @dataclass(frozen=True)
@@ -268,7 +269,7 @@ def _shared(one: dict[str, Any], two: dict[str, Any]) -> list[tuple[Any, Any]]:
 
 def render(data: dict[str, Any], *, markdown: bool = False) -> str:
     """The tables of a benchmark, for the terminal or as a Markdown document."""
-    from kft_cli.tables import Section, make_table, markdown_document, terminal_text
+    from kft_cli.tables import Code, Section, make_table, markdown_document, terminal_text
 
     results = {result["contender"]: result for result in data["results"]}
     lazy = results.get("lazy")
@@ -313,6 +314,10 @@ def render(data: dict[str, Any], *, markdown: bool = False) -> str:
             "Equality", (make_table("way | equal greedy answers > | equal samples > | equal categories >", same, note),)
         ),
     ]
+    command = f"kft benchmark --model {settings['model']} --type {settings['type_']} --limit {settings['questions']}"
+    command += "".join(f" --{key.replace('_', '-')} {settings[key]}" for key in _REPEATED)
+    command += "".join(f" --contender {name}" for name in results) if len(results) < len(CONTENDERS) else ""
+    sections.append(Section("Repeat", (Code(command),)))
     return markdown_document("Benchmark of detection", sections) if markdown else terminal_text(sections)
 
 

@@ -41,11 +41,15 @@ def render_results(folder: Path) -> str:
 
 def write_results(folder: Path) -> Path:
     """Render ``README.md`` and every report again; returns the page."""
+    from kft_cli import benchmark
     from kft_cli.render import render_report
 
     for file in sorted(folder.glob("*/report.json")):
         with written_beside(file.with_name("report.md")) as stream:
             stream.write(render_report(read_json(file)))
+    for file in sorted(folder.glob("*/benchmark.json")):
+        with written_beside(file.with_name("benchmark.md")) as stream:
+            stream.write(benchmark.render(read_json(file), markdown=True))
     page = folder / "README.md"
     text = render_results(folder)
     with written_beside(page) as stream:

@@ -62,6 +62,7 @@ def test_tokens_are_counted_and_kft_computes_fewer(results: list[dict[str, Any]]
 
 def test_the_tables_hold_what_was_measured(results: list[dict[str, Any]]) -> None:
     settings = {"model": "m", "type_": "tree", "dtype": "float32", "threads": 1, "device": "cpu", "questions": 3}
+    settings["batch_size"] = 16
     data = {
         "settings": settings,
         "hardware": {"cpu": "C", "cores": 2, "memory_gb": 1.0, "accelerator": None},

@@ -6,16 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from kft_cli.benchmark import render
 from kft_cli.render import render_report
 from kft_cli.results import render_results
 from kft_tasks.files import read_json
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
+BENCHMARKS = sorted(RESULTS.glob("*/benchmark.json"))
 RUNS = sorted(RESULTS.glob("*/report.json"))
 
 
 def test_the_results_page_is_not_stale() -> None:
     assert (RESULTS / "README.md").read_text(encoding="utf-8") == render_results(RESULTS)
+
+
+@pytest.mark.parametrize("file", BENCHMARKS, ids=[file.parent.name for file in BENCHMARKS])
+def test_every_published_benchmark_is_not_stale(file: Path) -> None:
+    assert file.with_name("benchmark.md").read_text(encoding="utf-8") == render(read_json(file), markdown=True)
 
 
 @pytest.mark.parametrize("file", RUNS, ids=[file.parent.name for file in RUNS])
