@@ -41,15 +41,16 @@ def render_results(folder: Path) -> str:
 
 def write_results(folder: Path) -> Path:
     """Render ``README.md`` and every report again; returns the page."""
-    from kft_cli import benchmark
+    from kft_cli import benchmark, certainty_page
     from kft_cli.render import render_report
 
     for file in sorted(folder.glob("*/report.json")):
         with written_beside(file.with_name("report.md")) as stream:
             stream.write(render_report(read_json(file)))
-    for file in sorted(folder.glob("*/benchmark.json")):
-        with written_beside(file.with_name("benchmark.md")) as stream:
-            stream.write(benchmark.render(read_json(file), markdown=True))
+    for kind, render in (("benchmark", benchmark.render), ("certainty", certainty_page.render)):
+        for file in sorted(folder.glob(f"*/{kind}.json")):
+            with written_beside(file.with_suffix(".md")) as stream:
+                stream.write(render(read_json(file), markdown=True))
     page = folder / "README.md"
     text = render_results(folder)
     with written_beside(page) as stream:
@@ -58,7 +59,7 @@ def write_results(folder: Path) -> Path:
 
 
 def _other_pages(folder: Path) -> list[Path]:
-    pages = [*folder.glob("*/benchmark.md"), *folder.glob("*/README.md")]
+    pages = [page for name in ("benchmark", "certainty", "README") for page in folder.glob(f"*/{name}.md")]
     return sorted(page for page in pages if not (page.parent / "report.json").exists())
 
 

@@ -55,6 +55,9 @@ def test_terminal_shows_grid_and_retest_and_writes_figure_and_numbers(path: Path
     assert json.loads((tmp_path / "out" / "certainty.json").read_text())["questions"] == 60
     assert len((tmp_path / "chances.jsonl").read_text().splitlines()) == 60
     assert str(tmp_path / "out" / "certainty.png") in err
+    page = (tmp_path / "out" / "certainty.md").read_text(encoding="utf-8")
+    assert "# The price of certainty" in page
+    assert "(certainty.png)" in page
 
 
 def test_figure_is_the_same_bytes_again(path: Path, tmp_path: Path, run: Run) -> None:

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from kft_cli.benchmark import render
+from kft_cli import benchmark, certainty_page
 from kft_cli.render import render_report
 from kft_cli.results import render_results
 from kft_tasks.files import read_json
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
-BENCHMARKS = sorted(RESULTS.glob("*/benchmark.json"))
+PAGES = {
+    file: render
+    for kind, render in (("benchmark", benchmark.render), ("certainty", certainty_page.render))
+    for file in sorted(RESULTS.glob(f"*/{kind}.json"))
+}
 RUNS = sorted(RESULTS.glob("*/report.json"))
 
 
@@ -20,9 +24,9 @@ def test_the_results_page_is_not_stale() -> None:
     assert (RESULTS / "README.md").read_text(encoding="utf-8") == render_results(RESULTS)
 
 
-@pytest.mark.parametrize("file", BENCHMARKS, ids=[file.parent.name for file in BENCHMARKS])
-def test_every_published_benchmark_is_not_stale(file: Path) -> None:
-    assert file.with_name("benchmark.md").read_text(encoding="utf-8") == render(read_json(file), markdown=True)
+@pytest.mark.parametrize("file", PAGES, ids=[file.parent.name for file in PAGES])
+def test_every_other_published_page_is_not_stale(file: Path) -> None:
+    assert file.with_suffix(".md").read_text(encoding="utf-8") == PAGES[file](read_json(file), markdown=True)
 
 
 @pytest.mark.parametrize("file", RUNS, ids=[file.parent.name for file in RUNS])

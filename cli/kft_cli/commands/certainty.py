@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from kft_cli.console import narrate, print_json, progress_bar
 from kft_cli.options import json_option
-
-if TYPE_CHECKING:
-    from kft_cli.tables import Table
-
-_GRID_NOTE = (
-    "Expected questions of each category over all ways of choosing so many sets and samples out of this file's: exact "
-    "counts of subsets, no simulation. Sampling chances within these generations alone: a fresh detection varies more."
-)
-_RETEST_NOTE = (
-    "A re-test has fresh exemplar sets and samples (another seed). Each question has a rate of right greedy answers, "
-    "and one of sets with a right sample where the greedy answer is wrong; the re-test is beta-binomial. The fitted "
-    "prior is learned from all questions of the file, Jeffreys' leaves each question to its own counts. "
-    "Intervals (95 %) take questions as independent; those of a type share exemplars, so they are "
-    "rather too narrow."
-)
 
 
 class _Numbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
@@ -50,7 +35,10 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
 )
 @click.option("--retest", type=click.Path(path_type=Path), help="A second detection with another seed, to compare.")
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path), help="Folder for certainty.png (figure) and certainty.json."
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="Folder for certainty.md, its figure certainty.png and certainty.json.",
 )
 @json_option
 def command(
@@ -69,6 +57,7 @@ def command(
     \b
     Example: kft certainty exhaustive.categories.jsonl -o certainty --per-question chances.jsonl
     """
+    from kft_cli.certainty_page import render
     from kft_tasks.certainty import measure_certainty
 
     with progress_bar("score") as progress:
@@ -79,77 +68,20 @@ def command(
     if as_json:
         print_json(data)
     else:
-        click.echo(summarize(data))
+        click.echo(render(data))
     if per_question:
         narrate(f"Chances of every question: {per_question}")
     if output:
         _write(data, output)
 
 
-def summarize(data: dict[str, Any], width: int | None = None) -> str:
-    """The result as text for a terminal."""
-    from kft_cli.tables import Section, terminal_text
-
-    name = f"{data['model']}, n = {data['questions']:,} questions"
-    sections = [
-        Section(f"Cheaper protocols: {name}", (_grid_table(data), _GRID_NOTE)),
-        Section("Categories that a re-test is expected to change", (_retest_table(data), _RETEST_NOTE)),
-    ]
-    return terminal_text(sections, width)
-
-
-def _grid_table(data: dict[str, Any]) -> Table:
-    from kft_cli.tables import make_table, percent
-
-    rows = [
-        [
-            str(cell["sets"]),
-            str(cell["samples"]),
-            *(f"{count:,.1f}" for count in cell["counts"].values()),
-            percent(cell["agreement"]),
-            f"{cell['generations']:,}",
-            f"{cell['lazy_generations']:,.1f}",
-        ]
-        for cell in data["grid"]
-    ]
-    heads = "sets > | samples > | HighlyKnown > | MaybeKnown > | WeaklyKnown > | Unknown > | same category > "
-    return make_table(heads + "| generations a question > | lazy >", rows)
-
-
-def _retest_table(data: dict[str, Any]) -> Table:
-    """Expected changes by category; observed ones beside them where there is a re-test, over the shared questions."""
-    from kft_cli.tables import make_table
-
-    comparison = data["comparison"]
-    expected = comparison["expected"] if comparison else data["retest"]
-    columns = [_changes_column(expected["fitted"]), _changes_column(expected["jeffreys"])]
-    heads = "category | questions > | expected, fitted prior > | expected, Jeffreys' prior >"
-    sizes = [f"{sum(line.values()):,.0f}" for line in expected["fitted"]["matrix"].values()]
-    columns.insert(0, [*sizes, f"{expected['fitted']['questions']:,}"])
-    caption = ""
-    if comparison:
-        heads += " | observed >"
-        changed = list(_changed(comparison["observed"]["matrix"]).values())
-        columns.append([f"{count:,.0f}" for count in [*changed, sum(changed)]])
-        caption = f"{comparison['left_out']:,} questions are in one of the two files only and are left out."
-    names = [*data["counts"], "all"]
-    return make_table(heads, list(zip(names, *columns, strict=True)), caption)
-
-
-def _changes_column(forecast: dict[str, Any]) -> list[str]:
-    total = forecast["changes"]
-    parts = [f"{count:,.1f}" for count in _changed(forecast["matrix"]).values()]
-    return [*parts, f"{total['expected']:,.1f} ({total['low']:,} to {total['high']:,})"]
-
-
-def _changed(matrix: dict[str, dict[str, float]]) -> dict[str, float]:
-    return {row: sum(count for name, count in line.items() if name != row) for row, line in matrix.items()}
-
-
 def _write(data: dict[str, Any], folder: Path) -> None:
     from kft_cli.certainty_figure import write_certainty_figure
-    from kft_tasks.files import write_json
+    from kft_cli.certainty_page import render
+    from kft_tasks.files import write_json, written_beside
 
     write_json(folder / "certainty.json", data)
     write_certainty_figure(data, folder / "certainty.png")
-    narrate(f"Figure: {folder / 'certainty.png'}; numbers: {folder / 'certainty.json'}")
+    with written_beside(folder / "certainty.md") as stream:
+        stream.write(render(data, markdown=True))
+    narrate(f"Tables: {folder / 'certainty.md'}; figure: {folder / 'certainty.png'}; numbers: certainty.json")
