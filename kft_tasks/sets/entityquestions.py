@@ -72,27 +72,13 @@ INFO = SetInfo(
             tuple(VARIANTS),
         ),
         OptionInfo("single_answer", "Only questions with exactly one answer, as SliCK does.", True, "flag"),
-        OptionInfo(
-            "duplicates",
-            "keep: rows with the same text are questions of their own, as in the published counts; merge: one "
-            "question that accepts the answers of all of them.",
-            "keep",
-            "choice",
-            ("keep", "merge"),
-        ),
-        OptionInfo(
-            "drop_overlap",
-            "Leave out of train what is asked in dev or test, and out of validation what is asked in test.",
-            False,
-            "flag",
-        ),
     ),
 )
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """One row of a relation file. ``copies`` tells whether its text occurs again in the file."""
+    """One row of a relation file. ``repeated`` tells whether its text occurs again in the file."""
 
     text: str
     answers: tuple[str, ...]
@@ -159,12 +145,7 @@ class EntityQuestions(Reporting):
         if self._options["single_answer"]:
             dropped["more than one answer"] += sum(1 for entry in entries if not entry.single)
             entries = [entry for entry in entries if entry.single]
-        if self._options["duplicates"] == "merge":
-            merged = _merged(entries)
-            dropped["merged into a question with the same text"] += len(entries) - len(merged)
-            entries = merged
         barred = self._texts(("train", "test"), relation) if part == "dev" else frozenset()
-        overlap = self._overlap(part, relation)
         copies: Counter[str] = Counter()
         for entry in entries:
             subject = _subject(relation, entry.text)
@@ -172,9 +153,6 @@ class EntityQuestions(Reporting):
                 exemplar = entry.text not in barred and in_share(subject or entry.text, EXEMPLARS_SHARE)
                 if exemplar != (name == "exemplars"):
                     continue
-            if entry.text in overlap:
-                dropped["the same text is in a later split"] += 1
-                continue
             id_ = self._id(part, relation, entry)
             copies[id_] += 1
             yield Question(numbered(id_, copies[id_]), entry.text, entry.answers, relation, name, subject)
@@ -184,10 +162,6 @@ class EntityQuestions(Reporting):
         base = content_id(self.name, relation, entry.text)
         base = base if part == "train" else f"{base}-{part}"
         return told_apart(base, entry.answers) if entry.repeated else base
-
-    def _overlap(self, part: str, relation: str) -> frozenset[str]:
-        later = {"train": ("dev", "test"), "dev": ("test",), "test": ()}[part]
-        return self._texts(later, relation) if self._options["drop_overlap"] else frozenset()
 
     def _texts(self, parts: Sequence[str], relation: str) -> frozenset[str]:
         there = [part for part in parts if (part, relation) in self._files]
@@ -203,20 +177,6 @@ class EntityQuestions(Reporting):
         times = Counter(text for text, _, _ in rows)
         # "single" counts the answers as the source has them: the published 169,164 come out so
         return [_Entry(text, answers, len(raw) == 1, times[text] > 1) for text, answers, raw in rows]
-
-
-def _merged(entries: Sequence[_Entry]) -> list[_Entry]:
-    """One entry a text; answers by how often they are given, then by alphabet, whatever the order of rows."""
-    rows: dict[str, list[tuple[str, ...]]] = {}
-    for entry in entries:
-        rows.setdefault(entry.text, []).append(entry.answers)
-    merged = []
-    for text, given in rows.items():
-        times = Counter(answer for answers in given for answer in answers)
-        ordered = tuple(answer for answer, _ in sorted(times.items(), key=lambda pair: (-pair[1], pair[0])))
-        answers = given[0] if len(set(given)) == 1 else ordered
-        merged.append(_Entry(text, answers, len(answers) == 1, False))
-    return merged
 
 
 def _subject(relation: str, text: str) -> str:
