@@ -22,7 +22,7 @@ from kft_tasks.sets.info import OptionInfo, SetInfo
 from kft_tasks.sets.row_set import RowSet
 from kft_tasks.sets.splitting import base_id
 
-__all__ = ["SETS", "OptionInfo", "SetInfo", "base_id", "open_set"]
+__all__ = ["SETS", "OptionInfo", "SetInfo", "base_id", "info_of", "open_set"]
 
 _Open = Callable[[str | Path | None, Mapping[str, object] | None], QuestionSet]
 
@@ -57,6 +57,17 @@ _OPEN: dict[str, _Open] = {
 }
 
 
+def info_of(name: str) -> SetInfo:
+    """Look a set up.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name not in SETS:
+        raise UsageError(f"There is no question set {name!r}. {suggest(name, SETS)}")
+    return SETS[name]
+
+
 def open_set(name: str, path: str | Path | None = None, options: Mapping[str, object] | None = None) -> QuestionSet:
     """Open a question set.
 
@@ -77,12 +88,11 @@ def open_set(name: str, path: str | Path | None = None, options: Mapping[str, ob
         >>> next(open_set("worldfacts").split("test")).answers  # doctest: +SKIP
         ('Zagreb',)
     """
-    if name not in SETS:
-        raise UsageError(f"There is no question set {name!r}. {suggest(name, SETS)}")
-    own, cleaning = divide_options(SETS[name], options)
+    info = info_of(name)
+    own, cleaning = divide_options(info, options)
     questions = _OPEN[name](path, own)
     if not any(cleaning.values()):
         return questions
     if cleaning["deduplicate"] and isinstance(questions, RowSet):
         questions.allow_copies()
-    return Cleaned(SETS[name], questions, **cleaning)
+    return Cleaned(info, questions, **cleaning)

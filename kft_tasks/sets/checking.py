@@ -11,9 +11,9 @@ from kft_tasks.exemplars import ExemplarPool
 from kft_tasks.progress import ProgressCallback, silent
 from kft_tasks.protocol import Protocol
 from kft_tasks.questions import QuestionSet
-from kft_tasks.sets import open_set
+from kft_tasks.sets import info_of, open_set
 from kft_tasks.sets.cleaning import YIELDS_TO
-from kft_tasks.sets.holdings import Holding, holding, info_of, verify
+from kft_tasks.sets.holdings import Holding, holding, verify
 from kft_tasks.sets.info import SetInfo
 from kft_tasks.sets.splitting import key_of
 from kft_tasks.sets.statistics import Survey, survey

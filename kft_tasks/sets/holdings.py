@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kft_tasks.errors import UnavailableError, UsageError, suggest
+from kft_tasks.errors import UnavailableError
 from kft_tasks.files import digest_of_file
-from kft_tasks.sets import SETS, entityquestions_source, nq_open, popqa, simpleqa, triviaqa, wikiqa, worldfacts
+from kft_tasks.sets import entityquestions_source, info_of, nq_open, popqa, simpleqa, triviaqa, wikiqa, worldfacts
 from kft_tasks.sets.hub import cache_root, fetch_hub_files
-from kft_tasks.sets.info import SetInfo
 from kft_tasks.sets.places import FetchError, is_data, locate
 
 State = Literal["embedded", "cached", "local", "missing", "absent"]
@@ -58,17 +57,6 @@ class Holding:
     def size(self) -> int:
         """Bytes of all data files."""
         return sum(path.stat().st_size for path in self.files())
-
-
-def info_of(name: str) -> SetInfo:
-    """Look a set up.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
-    if name not in SETS:
-        raise UsageError(f"There is no question set {name!r}. {suggest(name, SETS)}")
-    return SETS[name]
 
 
 def holding(name: str, path: str | Path | None = None) -> Holding:

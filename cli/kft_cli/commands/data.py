@@ -95,8 +95,8 @@ def fetch_set(set_: str, set_options: tuple[str, ...], as_json: bool) -> None:
     """
     from kft_cli.data_growth import narrated_growth
     from kft_cli.data_views import size_text
-    from kft_tasks.sets import open_set
-    from kft_tasks.sets.holdings import holding, info_of
+    from kft_tasks.sets import info_of, open_set
+    from kft_tasks.sets.holdings import holding
 
     options, held = parse_pairs(set_options), holding(set_)
     if held.here:
