@@ -17,11 +17,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kft_tasks.categories import KnowledgeCategory
 from kft_tasks.errors import UsageError
 from kft_tasks.subsets import Chances, SetScores
+
+if TYPE_CHECKING:
+    from kft_tasks.sampling import F64
 
 LEVEL = 0.95
 FIT_QUESTIONS = 30  # a prior is not fitted to fewer
@@ -145,7 +148,7 @@ def _fit(counts: Mapping[tuple[int, int], int]) -> Beta:
     weight = np.array(list(counts.values()), dtype=float)
     weight /= weight.sum()
 
-    def surprise(logs: np.ndarray) -> float:
+    def surprise(logs: F64) -> float:
         a, b = np.exp(logs)
         return float(-(weight * (betaln(a + yes, b + no) - betaln(a, b))).sum())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Container
 from typing import Any
 
 from kft_tasks.errors import RecipeError, suggest
@@ -25,6 +26,7 @@ SHARED = (
 # What TRL would choose otherwise is slower here (TRL's default recomputes activations) or talks to somebody.
 DEFAULTS: dict[str, Any] = {
     "activation_checkpointing": False,
+    "loss_type": "nll",  # TRL 1.14 would choose its chunked head
     "per_device_eval_batch_size": 16,
     "report_to": "none",
 }
@@ -96,6 +98,15 @@ def sft_values(stage: StageConfig, seed: int, scorer: str) -> dict[str, Any]:
     return {**DEFAULTS, **shared, **stage.sft, **FIXED, **chosen}
 
 
+def for_installed(values: dict[str, Any], fields: Container[str]) -> dict[str, Any]:
+    """The same values under the names of the installed SFTConfig.
+
+    TRL 1.14, the last for Python 3.10, knows activation checkpointing as gradient checkpointing.
+    """
+    new, old = "activation_checkpointing", "gradient_checkpointing"
+    return {name if name in fields else name.replace(new, old): value for name, value in values.items()}
+
+
 def check_sft_fields(stage: StageConfig) -> None:
     """Check the names in a stage's ``sft`` against the installed TRL.
 
@@ -107,6 +118,7 @@ def check_sft_fields(stage: StageConfig) -> None:
     from trl import SFTConfig
 
     known = {field.name for field in dataclasses.fields(SFTConfig) if field.init} - set(REFUSED)
+    known |= {"activation_checkpointing", "activation_checkpointing_kwargs"}
     for name in stage.sft:
         where = f"stage {stage.name!r}: sft.{name}"
         if name in REFUSED:

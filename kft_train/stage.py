@@ -6,6 +6,7 @@ DDP and ZeRO-1/2 are supported; FSDP and ZeRO-3, which shard the weights that an
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import shutil
 import warnings
@@ -22,7 +23,7 @@ from kft_train.checkpoints import needed_files, newest_whole, prepare_work, read
 from kft_train.epochs import has_ended
 from kft_train.interruption import StageInterruptedError, on_sigterm
 from kft_train.request import StageRequest, StageResult, check_request, finished_stage
-from kft_train.settings import check_sft_fields, sft_values
+from kft_train.settings import check_sft_fields, for_installed, sft_values
 from kft_train.stage_output import commit
 from kft_train.texts import Rows, training_rows
 
@@ -95,6 +96,7 @@ def _arguments(request: StageRequest) -> Any:
     values = {**_machine_values(), **sft_values(request.stage, request.seed, request.protocol.scorer)}
     if values.get("fp16"):
         values["bf16"] = False
+    values = for_installed(values, {field.name for field in dataclasses.fields(SFTConfig)})
     try:
         args = SFTConfig(output_dir=str(request.work), **values)
     except (TypeError, ValueError) as error:

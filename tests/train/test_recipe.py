@@ -10,7 +10,7 @@ from train_helpers import make_stage
 from kft_tasks.errors import RecipeError
 from kft_train.plan import dry_run
 from kft_train.recipe import Recipe, list_recipes, load_recipe
-from kft_train.settings import FIXED, REFUSED, SHARED, check_sft_fields, sft_values
+from kft_train.settings import FIXED, REFUSED, SHARED, check_sft_fields, for_installed, sft_values
 
 MINIMAL = """
 name: mine
@@ -209,4 +209,14 @@ def test_names_in_the_settings_are_names_of_sftconfig() -> None:
     from trl import SFTConfig
 
     known = {field.name for field in dataclasses.fields(SFTConfig)}
-    assert {*SHARED, *FIXED, *REFUSED, *sft_values(make_stage(), 0, "f1")} <= known
+    values = for_installed(sft_values(make_stage(), 0, "f1"), known)
+    assert {*SHARED, *FIXED, *REFUSED, *values} <= known
+
+
+def test_activation_checkpointing_has_its_older_name_where_trl_knows_that_one_alone() -> None:
+    values = {"activation_checkpointing": False, "learning_rate": 1.0}
+    assert for_installed(values, {"activation_checkpointing", "learning_rate"}) == values
+    assert for_installed(values, {"gradient_checkpointing", "learning_rate"}) == {
+        "gradient_checkpointing": False,
+        "learning_rate": 1.0,
+    }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from train_helpers import make_question, make_request
 from kft_train.adapters import load_trainable, save_joined
 from kft_train.epochs import out_of_patience
 from kft_train.recipe import AdapterConfig
+from kft_train.settings import for_installed
 from kft_train.stage import _quiet_libraries
 from kft_train.texts import training_rows
 from tiny import ARCHITECTURES, make_tiny_model
@@ -29,12 +31,14 @@ def arguments(folder: Path, **changes: Any) -> Any:
         "use_cpu": True,
         "bf16": False,
         "activation_checkpointing": False,
+        "loss_type": "nll",
         "report_to": "none",
         "disable_tqdm": True,
     }
     values |= {"per_device_train_batch_size": 3, "gradient_accumulation_steps": 2, "num_train_epochs": 2, "seed": 1}
     values |= {"logging_steps": 1, "learning_rate": 1e-2, "max_length": None, "save_strategy": "no"}
-    return SFTConfig(output_dir=str(folder), **{**values, **changes})
+    fields = {field.name for field in dataclasses.fields(SFTConfig)}
+    return SFTConfig(output_dir=str(folder), **for_installed({**values, **changes}, fields))
 
 
 def losses(trainer: Any) -> list[float]:
