@@ -217,7 +217,9 @@ def _command(tiny: Path, output: str, processes: int = 1) -> list[str]:
 
 
 def _finished(journal: Path) -> set[int]:
-    rows = [json.loads(line[9:]) for line in journal.read_text().splitlines()] if journal.exists() else []
+    text = journal.read_text() if journal.exists() else ""
+    whole = text.rpartition("\n")[0]  # the last line may be half written
+    rows = [json.loads(line[9:]) for line in whole.splitlines()]
     return {row["chunk"] for row in rows if "finished" in row}
 
 
