@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kft_tasks.errors import UsageError
 from kft_tasks.exemplars import ExemplarPool
-from kft_tasks.prompts import chat_messages, get_template, prompt_text
+from kft_tasks.prompts import chat_messages, cut_at, get_template, prompt_text
 from kft_tasks.protocol import Protocol as DetectionProtocol
 from kft_tasks.questions import Question
 from kft_tasks.sampling import context_key
@@ -212,8 +212,7 @@ class PlainAnswerer:
             pad_token_id=self._tokenizer.eos_token_id,
         )
         text = str(self._tokenizer.decode(output[0, length:], skip_special_tokens=True))
-        cuts = [at for stop in get_template(self._protocol.template).stop if (at := text.find(stop)) >= 0]
-        return text[: min(cuts)].strip() if cuts else text.strip()
+        return cut_at(text, get_template(self._protocol.template).stop).strip()
 
 
 @dataclass(frozen=True)

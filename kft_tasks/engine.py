@@ -61,14 +61,15 @@ class Engine:
     Args:
         model: in evaluation mode, on its device; a PeftModel is used as it is.
         tokenizer: of that model.
-        check: compare with plain calls first, and choose the fastest attention that gives the same.
+
+    Compares itself with plain calls first, and chooses the fastest attention that gives the same.
 
     Raises:
         UnsupportedModelError: the model gives other logits on a trie (absolute positions by mask, recurrent layers,
             an attention kernel without masks).
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, check: bool = True) -> None:
+    def __init__(self, model: Any, tokenizer: Any) -> None:
         import torch
 
         self.model = model
@@ -86,8 +87,7 @@ class Engine:
         self._texts: dict[tuple[int, ...], str] = {}
         self._packs: weakref.WeakSet[Pack] = weakref.WeakSet()
         self._clock = 0
-        if check:
-            self._check()
+        self._check()
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of whole prompts, with the special tokens that the tokenizer adds by itself."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kft_tasks.prompts import cut_at
 from kft_tasks.sampling import F64, gumbel, sample_keys
 from kft_tasks.segments import Segment
 
@@ -317,9 +318,9 @@ class Pack:
         if token in self.engine.eos:
             return self.engine.text(node.tokens)
         text = self.engine.text(tokens)
-        cuts = [at for stop in self.stop if (at := text.find(stop)) >= 0]
-        if cuts or len(tokens) >= self.max_tokens:
-            return text[: min(cuts)] if cuts else text
+        before = cut_at(text, self.stop)
+        if before != text or len(tokens) >= self.max_tokens:
+            return before
         return _Node(node.group, (), node.position + 1, tokens)
 
     def _extend(self, fresh: Sequence[tuple[_Node, int]]) -> None:

@@ -72,3 +72,8 @@ def chat_messages(
             messages.append({"role": "assistant", "content": shot.answers[0]})
         return [*messages, {"role": "user", "content": question}]
     return [*messages, {"role": "user", "content": prompt_text(template, question, shots)}]
+
+
+def cut_at(text: str, stop: Sequence[str]) -> str:
+    """The text before the first of the stop strings."""
+    return text[: min([at for one in stop if (at := text.find(one)) >= 0], default=len(text))]
