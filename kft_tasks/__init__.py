@@ -6,14 +6,13 @@ the functions that need them.
 
 from __future__ import annotations
 
-from kft_tasks.categories import KnowledgeCategory, Tally, decide
-from kft_tasks.category_file import CategorizedQuestion, CategoryFile, Header, write_category_file
-from kft_tasks.errors import DataError, KftError, RecipeError, StateError, UnavailableError, UsageError
-from kft_tasks.protocol import Protocol
+from kft_tasks.categories.category import KnowledgeCategory, Tally, decide
+from kft_tasks.categories.category_file import CategorizedQuestion, CategoryFile, Header, write_category_file
+from kft_tasks.errors import DataError, KftError, StateError, UnavailableError, UsageError
+from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.questions import Question
-from kft_tasks.scoring import SCORERS, get_scorer
-
-__version__ = "0.1.0"
+from kft_tasks.scoring.scorers import SCORERS, get_scorer
+from kft_tasks.version import __version__
 
 __all__ = [
     "SCORERS",
@@ -25,7 +24,6 @@ __all__ = [
     "KnowledgeCategory",
     "Protocol",
     "Question",
-    "RecipeError",
     "StateError",
     "Tally",
     "UnavailableError",

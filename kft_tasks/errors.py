@@ -1,19 +1,20 @@
-"""Everything kft raises on purpose.
+"""Every error that kft raises on purpose.
 
-KftError                    one sentence on what is wrong and where, one on what to do
-├── UsageError              the request itself is wrong (exit code 2)
-│   └── RecipeError         a recipe that does not load
-├── DataError               a question file, category file or journal that cannot be used
-│   └── UnavailableError    data or a model that is not on this machine and could not be fetched
-└── StateError              a run folder, journal or lock that is in the way
+KftError                        one sentence on what is wrong and where, one on what to do
+├── UsageError                  the request itself is wrong (exit code 2)
+│   └── RecipeError             a recipe that does not load or resolve (kft_train.errors)
+├── DataError                   a question file, category file or journal that cannot be used
+│   └── UnavailableError        data or a model that is not on this machine and could not be fetched
+├── UnsupportedModelError       a model that kft's engine cannot run; lm-eval's own generation can
+├── FetchError                  one way of fetching data failed; the next one is tried
+└── StateError                  a run folder, journal or lock that is in the way
+    └── StageInterruptedError   SIGTERM ended a stage after it was saved (kft_train.errors)
 """
 
 from __future__ import annotations
 
 import difflib
-import sys
 from collections.abc import Iterable
-from types import TracebackType
 
 
 class KftError(Exception):
@@ -28,10 +29,6 @@ class UsageError(KftError):
     exit_code = 2
 
 
-class RecipeError(UsageError):
-    """A recipe that does not load or resolve."""
-
-
 class DataError(KftError):
     """A file whose content cannot be used; the message names file, line and remedy."""
 
@@ -40,27 +37,16 @@ class UnavailableError(DataError):
     """Data or a model that is not here; the message says what was tried and how to supply it."""
 
 
+class UnsupportedModelError(KftError):
+    """The model cannot be run on a trie of prompts; lm-eval's own generation can run it."""
+
+
+class FetchError(KftError):
+    """One way of fetching data failed; the text says which one and why."""
+
+
 class StateError(KftError):
     """Something on disk is in the way: another process, another model's journal, a foreign run folder."""
-
-
-def show_in_one_line() -> None:
-    """Let a :class:`KftError` end lm-eval's command line as one message instead of a traceback; exit code 1.
-
-    Elsewhere (notebooks, scripts, ``kft`` itself) nothing changes.
-    """
-    before = sys.excepthook
-    if "lm_eval._cli" not in sys.modules or hasattr(before, "_kft"):
-        return
-
-    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if isinstance(error, KftError):
-            sys.stderr.write(f"Error: {error}\n")
-        else:
-            before(kind, error, trace)
-
-    show._kft = True  # type: ignore[attr-defined]
-    sys.excepthook = show
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Files that are never half-written, JSON Lines that name their broken line, digests."""
+"""Atomic writes, JSON Lines that name a broken line, digests, and the cache folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_LINE_BYTES = 16 * 1024 * 1024  # a longer "line" is a wrong or damaged file,
 
 
 @contextmanager
-def written_beside(path: Path) -> Iterator[IO[str]]:
+def atomic_write(path: Path) -> Iterator[IO[str]]:
     """Open a text file beside ``path``; rename it into place when the block ends well, remove it otherwise.
 
     Raises:
@@ -53,7 +53,7 @@ def _umask() -> int:
 
 def write_json(path: Path, value: object) -> None:
     """Write ``value`` as indented JSON, whole or not at all."""
-    with written_beside(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
@@ -104,25 +104,32 @@ def _bounded_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
         yield line
 
 
-def dump_line(value: Mapping[str, Any]) -> str:
+def json_line(value: Mapping[str, Any]) -> str:
     """One JSON Lines line: UTF-8, keys in the order given, ``\\n`` at the end."""
     return json.dumps(value, ensure_ascii=False) + "\n"
 
 
-def digest_of(value: object) -> str:
+def sha256_of_json(value: object) -> str:
     """SHA-256 of the canonical JSON of ``value`` (sorted keys), as 64 hex digits."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def digest_of_file(path: Path) -> str:
+def sha256_of_file(path: Path) -> str:
     """SHA-256 of a file's bytes, as 64 hex digits."""
     with path.open("rb") as stream:
-        return _digest_of_stream(stream)
+        return _sha256_of_stream(stream)
 
 
-def _digest_of_stream(stream: IO[bytes]) -> str:
+def _sha256_of_stream(stream: IO[bytes]) -> str:
     state = hashlib.sha256()
     while block := stream.read(1 << 20):
         state.update(block)
     return state.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where fetched models and data are kept: ``$KFT_CACHE``, else ``$XDG_CACHE_HOME/kft``, else ``~/.cache/kft``."""
+    if own := os.environ.get("KFT_CACHE"):
+        return Path(own).expanduser().absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser().absolute() / "kft"

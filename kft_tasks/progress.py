@@ -1,4 +1,4 @@
-"""How long work tells its caller how far it is; the command line turns this into a bar."""
+"""How long-running work tells its caller how far it is; the command line turns this into a bar."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ ProgressCallback = Callable[[int, int, str], None]
 """Called with (units done, units in all, a short note such as "loss 1.23")."""
 
 
-def silent(done: int, total: int, note: str) -> None:
+def no_progress(done: int, total: int, note: str) -> None:
     """Report nothing."""

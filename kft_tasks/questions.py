@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kft_tasks.errors import DataError
-from kft_tasks.files import digest_of, dump_line, read_jsonl, written_beside
+from kft_tasks.files import atomic_write, json_line, read_jsonl, sha256_of_json
 
 SPLITS = ("train", "validation", "test", "exemplars")
 
@@ -128,9 +128,9 @@ def read_questions(path: Path, *, set_name: str = "questions", split: str = "") 
 def write_questions(path: Path, questions: Iterable[Question]) -> int:
     """Write questions as JSON Lines; returns how many."""
     count = 0
-    with written_beside(path) as stream:
+    with atomic_write(path) as stream:
         for question in questions:
-            stream.write(dump_line(question.to_json()))
+            stream.write(json_line(question.to_json()))
             count += 1
     return count
 
@@ -145,11 +145,11 @@ class QuestionDigest:
     def add(self, question: Question) -> None:
         """Take one more question into the digest."""
         self.count += 1
-        self._sum = (self._sum + int(digest_of(question.to_json()), 16)) % (1 << 256)
+        self._sum = (self._sum + int(sha256_of_json(question.to_json()), 16)) % (1 << 256)
 
     def hexdigest(self) -> str:
         """64 hex digits."""
-        return digest_of([self.count, f"{self._sum:064x}"])
+        return sha256_of_json([self.count, f"{self._sum:064x}"])
 
 
 def digest_questions(questions: Iterable[Question]) -> str:

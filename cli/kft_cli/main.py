@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import click
 
-from kft_tasks import __version__
 from kft_tasks.errors import KftError
+from kft_tasks.version import __version__
 
 COMMANDS = {
     "demo": "Run the whole method on an embedded model and embedded questions.",

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from certainty_helpers import Pattern, write_file
 
-from kft_tasks.categories import KnowledgeCategory
-from kft_tasks.certainty import Certainty, measure_certainty
+from certainty_helpers import Pattern, write_file
+from kft_tasks.categories.category import KnowledgeCategory
+from kft_tasks.certainty.measure import Certainty, measure_certainty
+from kft_tasks.certainty.retest import ExemplarOutcomes, Prior, change_chance
 from kft_tasks.errors import DataError, UsageError
-from kft_tasks.files import digest_of_file
-from kft_tasks.protocol import Protocol
-from kft_tasks.retest import Prior, SetKinds, change_chance
+from kft_tasks.files import sha256_of_file
+from kft_tasks.protocol.protocol import Protocol
 
 H, M, W, U = KnowledgeCategory
 PROTOCOL = Protocol(exemplar_sets=2, samples=2)
@@ -89,7 +89,7 @@ def test_protocol_without_samples(tmp_path: Path) -> None:
 def test_retest_chances_are_summed_over_questions(path: Path) -> None:
     result = measure_certainty(path)
 
-    kinds = [SetKinds(2, 0, 0), SetKinds(1, 1, 0), SetKinds(0, 1, 1), SetKinds(0, 0, 2)]
+    kinds = [ExemplarOutcomes(2, 0, 0), ExemplarOutcomes(1, 1, 0), ExemplarOutcomes(0, 1, 1), ExemplarOutcomes(0, 0, 2)]
     chances = [change_chance(one, 2, Prior()) for one in kinds]
     assert result.jeffreys.changes().expected == pytest.approx(sum(chances))
     assert [sum(line.values()) for line in result.jeffreys.matrix.values()] == pytest.approx([1.0] * 4)
@@ -103,14 +103,14 @@ def test_per_question_file_holds_every_chance(path: Path, tmp_path: Path) -> Non
     rows = [json.loads(line) for line in (tmp_path / "new" / "chances.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows] == ["h", "m", "w", "u"]
     assert rows[1]["sets"] == {"right": 1, "sampled": 1, "none": 0}
-    assert rows[1]["change_jeffreys"] == pytest.approx(change_chance(SetKinds(1, 1, 0), 2, Prior()))
+    assert rows[1]["change_jeffreys"] == pytest.approx(change_chance(ExemplarOutcomes(1, 1, 0), 2, Prior()))
     assert rows[1]["change"] == pytest.approx(1 - rows[1]["retest"]["MaybeKnown"])
 
 
 def test_result_names_its_source(path: Path) -> None:
     data = measure_certainty(path).to_json()
 
-    assert (data["file"], data["file_digest"]) == (str(path), digest_of_file(path))
+    assert (data["file"], data["file_digest"]) == (str(path), sha256_of_file(path))
     assert (data["questions"], data["protocol"]) == (4, PROTOCOL.to_json())
 
 

@@ -9,37 +9,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import betabinom, binom
 
-from kft_tasks import retest
-from kft_tasks.categories import KnowledgeCategory
-from kft_tasks.errors import UsageError
-from kft_tasks.retest import (
+from kft_tasks.categories.category import KnowledgeCategory
+from kft_tasks.certainty import retest
+from kft_tasks.certainty.retest import (
     JEFFREYS,
     Beta,
+    ExemplarOutcomes,
     Prior,
-    SetKinds,
     category_of,
     change_chance,
+    exemplar_outcomes,
     expected_changes,
     fit_prior,
     retest_chances,
-    set_kinds,
 )
-from kft_tasks.subsets import score_sets
+from kft_tasks.certainty.subsets import score_sets
+from kft_tasks.errors import UsageError
 
 H, M, W, U = KnowledgeCategory
-KINDS = st.builds(SetKinds, st.integers(0, 10), st.integers(0, 10), st.integers(0, 10))
+KINDS = st.builds(ExemplarOutcomes, st.integers(0, 10), st.integers(0, 10), st.integers(0, 10))
 PARAMETERS = st.builds(Beta, st.floats(0.02, 50), st.floats(0.02, 50))
 
 
 def test_one_right_set_retested_with_one_by_hand() -> None:
     # Jeffreys: right with (1/2 + 1) / (1 + 1); if wrong, nothing is known of samples.
-    assert retest_chances(SetKinds(1, 0, 0), 1, Prior()) == {H: 0.75, M: 0.0, W: 0.125, U: 0.125}
-    assert change_chance(SetKinds(1, 0, 0), 1, Prior()) == 0.25
+    assert retest_chances(ExemplarOutcomes(1, 0, 0), 1, Prior()) == {H: 0.75, M: 0.0, W: 0.125, U: 0.125}
+    assert change_chance(ExemplarOutcomes(1, 0, 0), 1, Prior()) == 0.25
 
 
 def test_two_silent_sets_by_hand() -> None:
     # None right again: 2.5/3 * 3.5/4. No right sample in either, given that: the same.
-    chances = retest_chances(SetKinds(0, 0, 2), 2, Prior())
+    chances = retest_chances(ExemplarOutcomes(0, 0, 2), 2, Prior())
 
     none = 2.5 / 3 * 3.5 / 4
     assert chances[H] == pytest.approx(0.5 / 3 * 1.5 / 4)
@@ -49,7 +49,7 @@ def test_two_silent_sets_by_hand() -> None:
 
 @settings(max_examples=50)
 @given(KINDS, st.integers(1, 12), PARAMETERS, PARAMETERS)
-def test_chances_are_beta_binomial(kinds: SetKinds, sets: int, greedy: Beta, sampled: Beta) -> None:
+def test_chances_are_beta_binomial(kinds: ExemplarOutcomes, sets: int, greedy: Beta, sampled: Beta) -> None:
     chances = retest_chances(kinds, sets, Prior(greedy, sampled))
 
     missed = kinds.sampled + kinds.none
@@ -63,28 +63,28 @@ def test_chances_are_beta_binomial(kinds: SetKinds, sets: int, greedy: Beta, sam
 
 @settings(max_examples=50)
 @given(KINDS.filter(lambda kinds: sum(kinds) > 0), PARAMETERS)
-def test_without_samples_nothing_becomes_weakly_known(kinds: SetKinds, greedy: Beta) -> None:
+def test_without_samples_nothing_becomes_weakly_known(kinds: ExemplarOutcomes, greedy: Beta) -> None:
     assert retest_chances(kinds, 4, Prior(greedy), sampling=False)[W] == 0.0
 
 
 def test_a_retest_without_sets_is_refused() -> None:
     with pytest.raises(UsageError, match="at least one exemplar set"):
-        retest_chances(SetKinds(1, 0, 0), 0, Prior())
+        retest_chances(ExemplarOutcomes(1, 0, 0), 0, Prior())
 
 
 @pytest.mark.parametrize(
     ("right", "hits", "kinds", "category"),
     [
-        ([True, True], [0, 2], SetKinds(2, 0, 0), H),
-        ([True, False], [0, 2], SetKinds(1, 1, 0), M),
-        ([False, False], [0, 1], SetKinds(0, 1, 1), W),
-        ([False, False], [0, 0], SetKinds(0, 0, 2), U),
+        ([True, True], [0, 2], ExemplarOutcomes(2, 0, 0), H),
+        ([True, False], [0, 2], ExemplarOutcomes(1, 1, 0), M),
+        ([False, False], [0, 1], ExemplarOutcomes(0, 1, 1), W),
+        ([False, False], [0, 0], ExemplarOutcomes(0, 0, 2), U),
     ],
 )
 def test_sets_are_counted_by_kind(
-    right: list[bool], hits: list[int], kinds: SetKinds, category: KnowledgeCategory
+    right: list[bool], hits: list[int], kinds: ExemplarOutcomes, category: KnowledgeCategory
 ) -> None:
-    assert set_kinds(score_sets(right, hits, 2)) == kinds
+    assert exemplar_outcomes(score_sets(right, hits, 2)) == kinds
     assert category_of(kinds) is category
 
 
@@ -127,13 +127,15 @@ def test_normal_interval_agrees_with_the_exact_one(monkeypatch: pytest.MonkeyPat
     assert abs(normal.high - exact.high) <= 1
 
 
-def simulated(seed: int, questions: int, sets: int, greedy: Beta, sampled: Beta) -> list[tuple[SetKinds, SetKinds]]:
+def simulated(
+    seed: int, questions: int, sets: int, greedy: Beta, sampled: Beta
+) -> list[tuple[ExemplarOutcomes, ExemplarOutcomes]]:
     """Questions with true rates out of Beta distributions, detected twice."""
     rng = random.Random(seed)
 
-    def detect(p: float, q: float) -> SetKinds:
+    def detect(p: float, q: float) -> ExemplarOutcomes:
         drawn = [0 if rng.random() < p else 1 if rng.random() < q else 2 for _ in range(sets)]
-        return SetKinds(drawn.count(0), drawn.count(1), drawn.count(2))
+        return ExemplarOutcomes(drawn.count(0), drawn.count(1), drawn.count(2))
 
     rates = [(rng.betavariate(*greedy), rng.betavariate(*sampled)) for _ in range(questions)]
     return [(detect(p, q), detect(p, q)) for p, q in rates]
@@ -160,12 +162,15 @@ def test_observed_changes_fall_into_the_interval_of_the_fitted_prior() -> None:
 
 
 def test_few_questions_keep_jeffreys_prior() -> None:
-    assert fit_prior({SetKinds(1, 1, 1): 29}) == Prior()
+    assert fit_prior({ExemplarOutcomes(1, 1, 1): 29}) == Prior()
     assert fit_prior({}) == Prior(JEFFREYS, JEFFREYS)
 
 
-@pytest.mark.parametrize("kinds", [SetKinds(10, 0, 0), SetKinds(0, 0, 10), SetKinds(0, 10, 0), SetKinds(5, 3, 2)])
-def test_questions_that_are_all_alike_give_a_finite_prior(kinds: SetKinds) -> None:
+@pytest.mark.parametrize(
+    "kinds",
+    [ExemplarOutcomes(10, 0, 0), ExemplarOutcomes(0, 0, 10), ExemplarOutcomes(0, 10, 0), ExemplarOutcomes(5, 3, 2)],
+)
+def test_questions_that_are_all_alike_give_a_finite_prior(kinds: ExemplarOutcomes) -> None:
     prior = fit_prior({kinds: 1000})
 
     assert all(0.0199 <= value <= 50.1 for value in (*prior.greedy, *prior.sampled))

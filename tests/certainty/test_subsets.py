@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kft_tasks.categories import KnowledgeCategory, Tally, decide
-from kft_tasks.detect import make_waves
+from kft_tasks.categories.category import KnowledgeCategory, Tally, decide
+from kft_tasks.certainty.subsets import score_sets, smaller_protocol
+from kft_tasks.detection.schedule import make_rounds
 from kft_tasks.errors import UsageError
-from kft_tasks.subsets import score_sets, smaller_protocol
 
 H, M, W, U = KnowledgeCategory
 Ways = Counter[KnowledgeCategory]
@@ -39,10 +39,10 @@ def lazily(right: Sequence[bool], taken: Sequence[int], samples: int) -> tuple[K
     def decided() -> KnowledgeCategory | None:
         return decide(greedy, sampled, greedy_total=len(right), sampled_total=len(right) * samples)
 
-    for wave in make_waves(len(right)):
+    for wave in make_rounds(len(right)):
         if decided() is None:
             greedy = greedy.plus(sum(right[number] for number in wave), len(wave))
-    for wave in make_waves(len(right)):
+    for wave in make_rounds(len(right)):
         if decided() is None:
             sampled = sampled.plus(sum(taken[number] for number in wave), samples * len(wave))
     category = decided()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kft_cli.paper import load_paper, paper_runs
+from kft_cli.report.paper import load_paper, paper_runs
 
 
 def test_every_number_has_a_source_and_the_rows_add_up() -> None:

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
-from report_helpers import H, M, U, W, large_run, make_recipe, make_run, small_run
 
-from kft_cli.figures import FIGURES
-from kft_cli.render import render_report
-from kft_cli.report import build_report, read_report, summarize, write_report
+from kft_cli.report.figures import FIGURES
+from kft_cli.report.render import render_report
+from kft_cli.report.report import build_report, read_report, summarize, write_report
 from kft_tasks.errors import DataError, StateError
+from report_helpers import H, M, U, W, large_run, make_recipe, make_run, small_run
 
 
 @pytest.fixture(scope="module")
@@ -362,6 +362,6 @@ def test_the_summary_fits_a_terminal(report: dict[str, Any]) -> None:
 
 
 def test_importing_report_and_comparison_loads_no_heavy_library() -> None:
-    code = "import sys, kft_cli.report, kft_cli.compare; print({'torch', 'matplotlib', 'scipy'} & set(sys.modules))"
+    code = "import sys, kft_cli.report.report, kft_cli.comparison.compare; print({'torch', 'matplotlib', 'scipy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

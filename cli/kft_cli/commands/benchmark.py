@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from kft_cli.console import narrate, print_json
-from kft_cli.options import json_option
+from kft_cli.commands.options import json_option
+from kft_cli.display.console import narrate, print_json
 
 
 @click.command("benchmark", short_help="Time ways to detect.")
@@ -48,13 +48,13 @@ def command(**values: Any) -> None:
     import tempfile
     from dataclasses import asdict, fields
 
-    from kft_cli.benchmark import CONTENDERS, Settings, judge_equality, render, run_all
-    from kft_cli.machine import hardware, versions
-    from kft_tasks.detection import select
+    from kft_cli.pipeline.machine import hardware, versions
+    from kft_cli.studies.benchmark import CONTENDERS, Settings, judge_equality, render, run_all
+    from kft_tasks.detection.target import select
     from kft_tasks.errors import UsageError, suggest
-    from kft_tasks.files import write_json, written_beside
+    from kft_tasks.files import atomic_write, write_json
+    from kft_tasks.question_sets.registry import open_set
     from kft_tasks.questions import write_questions
-    from kft_tasks.sets import open_set
 
     chosen = values["contenders"] or CONTENDERS
     for name in chosen:
@@ -82,7 +82,7 @@ def command(**values: Any) -> None:
     }
     if values["output"]:
         write_json(values["output"] / "benchmark.json", data)
-        with written_beside(values["output"] / "benchmark.md") as stream:
+        with atomic_write(values["output"] / "benchmark.md") as stream:
             stream.write(render(data, markdown=True))
     if values["as_json"]:
         print_json(data)

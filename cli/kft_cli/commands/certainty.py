@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from kft_cli.console import narrate, print_json, progress_bar
-from kft_cli.options import json_option
+from kft_cli.commands.options import json_option
+from kft_cli.display.console import narrate, print_json, progress_bar
 
 
 class _Numbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
@@ -57,8 +57,8 @@ def command(
     \b
     Example: kft certainty exhaustive.categories.jsonl -o certainty --per-question chances.jsonl
     """
-    from kft_cli.certainty_page import render
-    from kft_tasks.certainty import measure_certainty
+    from kft_cli.pages.certainty_page import render
+    from kft_tasks.certainty.measure import measure_certainty
 
     with progress_bar("score") as progress:
         result = measure_certainty(
@@ -76,12 +76,12 @@ def command(
 
 
 def _write(data: dict[str, Any], folder: Path) -> None:
-    from kft_cli.certainty_figure import write_certainty_figure
-    from kft_cli.certainty_page import render
-    from kft_tasks.files import write_json, written_beside
+    from kft_cli.pages.certainty_figure import write_certainty_figure
+    from kft_cli.pages.certainty_page import render
+    from kft_tasks.files import atomic_write, write_json
 
     write_json(folder / "certainty.json", data)
     write_certainty_figure(data, folder / "certainty.png")
-    with written_beside(folder / "certainty.md") as stream:
+    with atomic_write(folder / "certainty.md") as stream:
         stream.write(render(data, markdown=True))
     narrate(f"Tables: {folder / 'certainty.md'}; figure: {folder / 'certainty.png'}; numbers: certainty.json")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from kft_cli.console import print_json
-from kft_cli.options import json_option
+from kft_cli.commands.options import json_option
+from kft_cli.display.console import print_json
 
 
 @click.command("compare", short_help="Compare runs.")
@@ -20,7 +20,7 @@ def command(runs: tuple[Path, ...], as_json: bool) -> None:
     \b
     Example: kft compare runs/demo runs/demo-random paper
     """
-    from kft_cli.compare import compare_runs, render_comparison
+    from kft_cli.comparison.compare import compare_runs, render_comparison
 
     data = compare_runs(runs)
     if as_json:

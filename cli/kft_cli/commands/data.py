@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kft_cli.console import narrate, print_json, progress_bar
-from kft_cli.options import exemplar_options, json_option, parse_pairs, set_argument, take_protocol
+from kft_cli.commands.options import exemplar_options, json_option, parse_pairs, set_argument, take_protocol
+from kft_cli.display.console import narrate, print_json, progress_bar
 
 if TYPE_CHECKING:
+    from kft_tasks.question_sets.checks.local_copies import LocalCopy
     from kft_tasks.questions import QuestionSet
-    from kft_tasks.sets.holdings import Holding
 
 
 @click.group("data", short_help="Question sets.", context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,9 +37,9 @@ def list_sets(count: bool, as_json: bool) -> None:
     \b
     Example: kft data list --json
     """
-    from kft_cli.data_views import list_text
-    from kft_tasks.sets import SETS
-    from kft_tasks.sets.holdings import holding
+    from kft_cli.pages.data_views import list_text
+    from kft_tasks.question_sets.checks.local_copies import holding
+    from kft_tasks.question_sets.registry import SETS
 
     held = {name: holding(name) for name in SETS}
     rows = [_list_row(held[name], _count(held[name]) if count else None) for name in SETS]
@@ -49,9 +49,9 @@ def list_sets(count: bool, as_json: bool) -> None:
         click.echo(list_text(rows))
 
 
-def _list_row(held: Holding, counted: dict[str, int] | None) -> dict[str, Any]:
-    from kft_tasks.sets import SETS
-    from kft_tasks.sets.cleaning import with_shared_options
+def _list_row(held: LocalCopy, counted: dict[str, int] | None) -> dict[str, Any]:
+    from kft_tasks.question_sets.registry import SETS
+    from kft_tasks.question_sets.splits.cleaning import with_shared_options
 
     info = SETS[held.name]
     return {
@@ -72,8 +72,8 @@ def _list_row(held: Holding, counted: dict[str, int] | None) -> dict[str, Any]:
     }
 
 
-def _count(held: Holding) -> dict[str, int] | None:
-    from kft_tasks.sets import open_set
+def _count(held: LocalCopy) -> dict[str, int] | None:
+    from kft_tasks.question_sets.registry import open_set
 
     if not held.here:
         return None
@@ -93,10 +93,10 @@ def fetch_set(set_: str, set_options: tuple[str, ...], as_json: bool) -> None:
     \b
     Example: kft data fetch entityquestions
     """
-    from kft_cli.data_growth import narrated_growth
-    from kft_cli.data_views import size_text
-    from kft_tasks.sets import info_of, open_set
-    from kft_tasks.sets.holdings import holding
+    from kft_cli.pages.data_growth import narrated_growth
+    from kft_cli.pages.data_views import size_text
+    from kft_tasks.question_sets.checks.local_copies import holding
+    from kft_tasks.question_sets.registry import info_of, open_set
 
     options, held = parse_pairs(set_options), holding(set_)
     if held.here:
@@ -127,8 +127,8 @@ def check(set_: str, path: str | None, set_options: tuple[str, ...], as_json: bo
     \b
     Example: kft data check questions --path my.jsonl --exemplar-sets 4
     """
-    from kft_cli.data_views import check_text
-    from kft_tasks.sets.checking import check_set
+    from kft_cli.pages.data_views import check_text
+    from kft_tasks.question_sets.checks.check import check_set
 
     protocol, options = take_protocol(values), parse_pairs(set_options)
     with progress_bar(f"read {set_}") as progress:
@@ -166,10 +166,10 @@ def show(
     \b
     Example: kft data show worldfacts --type capital_of_country --exemplars --exemplar-sets 2
     """
-    from kft_cli.data_views import prompts_by_type, sample_text
-    from kft_tasks.asking import PromptMaker
-    from kft_tasks.exemplars import ExemplarPool
-    from kft_tasks.sets.excerpts import sample
+    from kft_cli.pages.data_views import prompts_by_type, sample_text
+    from kft_tasks.protocol.exemplars import ExemplarPool
+    from kft_tasks.protocol.prompt_maker import PromptMaker
+    from kft_tasks.question_sets.checks.excerpts import sample
 
     protocol, source = take_protocol(values), _open(set_, path, set_options)
     drawn = sample(source, split, limit, seed=protocol.seed, type_=type_)
@@ -207,7 +207,7 @@ def export_set(
     \b
     Example: kft data export worldfacts -o facts.jsonl, then kft detect --set questions --path facts.jsonl
     """
-    from kft_tasks.sets.excerpts import export
+    from kft_tasks.question_sets.checks.excerpts import export
 
     source = _open(set_, path, set_options)
     chosen = tuple(dict.fromkeys(splits)) or source.splits()
@@ -232,9 +232,9 @@ def stats(set_: str, path: str | None, set_options: tuple[str, ...], as_json: bo
     \b
     Example: kft data stats entityquestions --option relation=P36
     """
-    from kft_cli.data_views import stats_text
-    from kft_tasks.sets.checking import notes
-    from kft_tasks.sets.statistics import survey
+    from kft_cli.pages.data_views import stats_text
+    from kft_tasks.question_sets.checks.check import notes
+    from kft_tasks.question_sets.checks.survey import survey
 
     source = _open(set_, path, set_options)
     with progress_bar(f"read {set_}") as progress:
@@ -247,6 +247,6 @@ def stats(set_: str, path: str | None, set_options: tuple[str, ...], as_json: bo
 
 
 def _open(name: str, path: str | None, options: tuple[str, ...]) -> QuestionSet:
-    from kft_tasks.sets import open_set
+    from kft_tasks.question_sets.registry import open_set
 
     return open_set(name, path, parse_pairs(options))

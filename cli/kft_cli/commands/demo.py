@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from kft_cli.console import narrate
-from kft_cli.options import json_option
+from kft_cli.commands.options import json_option
+from kft_cli.display.console import narrate
 
 
 @click.command("demo", short_help="Run the embedded demo.")
@@ -24,8 +24,8 @@ def command(output: Path, as_json: bool) -> None:
     Example: kft demo
     """
     from kft_cli.commands.run import execute
-    from kft_tasks.models import ALIASES, alias_folder
-    from kft_train.recipe import load_recipe
+    from kft_tasks.models.embedded import ALIASES, alias_folder
+    from kft_train.recipes.recipe import load_recipe
 
     recipe = load_recipe("demo")
     alias = ALIASES.get(recipe.model.id)

@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from kft_cli.console import narrate, print_json, progress_bar
-from kft_cli.options import (
+from kft_cli.commands.options import (
     json_option,
     model_options,
     parse_pairs,
@@ -18,7 +17,8 @@ from kft_cli.options import (
     take_model,
     take_protocol,
 )
-from kft_tasks.progress import silent
+from kft_cli.display.console import narrate, print_json, progress_bar
+from kft_tasks.progress import no_progress
 
 
 @click.command("detect", short_help="Detect mastery categories.")
@@ -42,13 +42,15 @@ def command(**values: Any) -> None:
     \b
     Example: kft detect --model smollm2-135m --set worldfacts --split train --limit 200
     """
-    from kft_tasks.asking import PromptMaker
-    from kft_tasks.detection import Target, detect, journal_folder, summary
+    from kft_tasks.detection.run import detect, journal_folder, summary
+    from kft_tasks.detection.target import Target
     from kft_tasks.errors import UsageError
-    from kft_tasks.exemplars import ExemplarPool
-    from kft_tasks.loading import load_model
-    from kft_tasks.processes import this_process
-    from kft_tasks.sets import open_set
+    from kft_tasks.launcher import this_process
+    from kft_tasks.models.backends import identify_choice
+    from kft_tasks.models.loading import load_model
+    from kft_tasks.protocol.exemplars import ExemplarPool
+    from kft_tasks.protocol.prompt_maker import PromptMaker
+    from kft_tasks.question_sets.registry import open_set
 
     protocol, process = take_protocol(values), this_process()
     set_options = parse_pairs(values["set_options"])
@@ -62,7 +64,7 @@ def command(**values: Any) -> None:
             raise UsageError(f"--restart with several processes: remove {journal_folder(output)} instead.")
         shutil.rmtree(journal_folder(output), ignore_errors=True)
     choice = take_model(values)
-    identity = choice.identity()
+    identity = identify_choice(choice)
 
     def load() -> Any:
         model = load_model(choice)
@@ -70,7 +72,7 @@ def command(**values: Any) -> None:
         return model.answerer(protocol), PromptMaker(protocol, pool, render)
 
     share = f" (process 1 of {process.world}: its share)" if process.world > 1 else ""
-    with progress_bar(f"detect{share}") if process.first else nullcontext(silent) as progress:
+    with progress_bar(f"detect{share}") if process.first else nullcontext(no_progress) as progress:
         result = detect(
             Target(source, values["split"], values["limit"], set_options),
             protocol,
@@ -95,8 +97,8 @@ def command(**values: Any) -> None:
 
 
 def _show(data: dict[str, Any]) -> None:
-    from kft_cli.statistics import wilson_share
-    from kft_cli.tables import Section, make_table, terminal_text
+    from kft_cli.display.tables import Section, make_table, terminal_text
+    from kft_cli.stats.statistics import wilson_share
 
     total = data["questions"]["count"]
     rows = []

@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from kft_cli.console import narrate, print_json, progress_bar
-from kft_cli.options import (
+from kft_cli.commands.options import (
     json_option,
     model_options,
     parse_pairs,
@@ -18,6 +17,7 @@ from kft_cli.options import (
     take_model,
     take_protocol,
 )
+from kft_cli.display.console import narrate, print_json, progress_bar
 
 
 @click.command("eval", short_help="Measure greedy accuracy.")
@@ -40,15 +40,15 @@ def command(**values: Any) -> None:
     \b
     Example: kft eval --model smollm2-135m --adapter runs/demo/stage2/adapter --limit 200
     """
-    from kft_cli.statistics import wilson_share
-    from kft_cli.tables import Section, make_table, terminal_text
-    from kft_tasks.asking import PromptMaker
-    from kft_tasks.detection import select
+    from kft_cli.display.tables import Section, make_table, terminal_text
+    from kft_cli.stats.statistics import wilson_share
+    from kft_tasks.detection.target import select
     from kft_tasks.errors import UsageError
-    from kft_tasks.evaluate import evaluate, write_answers
-    from kft_tasks.exemplars import ExemplarPool
-    from kft_tasks.loading import load_model
-    from kft_tasks.sets import open_set
+    from kft_tasks.evaluation.evaluate import evaluate, write_answers
+    from kft_tasks.models.loading import load_model
+    from kft_tasks.protocol.exemplars import ExemplarPool
+    from kft_tasks.protocol.prompt_maker import PromptMaker
+    from kft_tasks.question_sets.registry import open_set
 
     protocol = take_protocol(values)
     shots = tuple(dict.fromkeys(values["with_shots"]))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from kft_cli.console import narrate, print_json
-from kft_cli.options import json_option
-from kft_tasks.models import ALIASES, alias_folder, fetch, get_alias
+from kft_cli.commands.options import json_option
+from kft_cli.display.console import narrate, print_json
+from kft_tasks.models.embedded import ALIASES, alias_folder, fetch, get_alias
 
 
 @click.group("model", short_help="Embedded models.", context_settings={"help_option_names": ["-h", "--help"]})

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from kft_cli.console import narrate, print_json
-from kft_cli.options import json_option
+from kft_cli.commands.options import json_option
+from kft_cli.display.console import narrate, print_json
 
 
 @click.command("report", short_help="Write the report of a run.")
@@ -28,11 +28,11 @@ def command(run: Path | None, results: Path | None, as_json: bool) -> None:
     if (run is None) == (results is None):
         raise UsageError("Name a run folder, or a folder of published runs with --results.")
     if results is not None:
-        from kft_cli.results import write_results
+        from kft_cli.pages.results import write_results
 
         narrate(f"Results: {write_results(results)}")
         return
-    from kft_cli.report import summarize, write_report
+    from kft_cli.report.report import summarize, write_report
 
     assert run is not None
     path = write_report(run)

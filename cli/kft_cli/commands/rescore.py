@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kft_cli.console import narrate, print_json, progress_bar
-from kft_cli.options import json_option
-from kft_tasks.scoring import SCORERS
+from kft_cli.commands.options import json_option
+from kft_cli.display.console import narrate, print_json, progress_bar
+from kft_tasks.scoring.scorers import SCORERS
 
 if TYPE_CHECKING:
-    from kft_cli.tables import Section
-    from kft_tasks.rescore import Rescoring
+    from kft_cli.display.tables import Section
+    from kft_tasks.categories.rescore import Rescoring
 
 _NAMED = 20  # undecided questions that the terminal names; --json names all
 _CELL = 60  # characters of a question or an answer in the terminal
@@ -46,7 +46,7 @@ def command(**values: Any) -> None:
     \b
     Example: kft rescore worldfacts-train.categories.jsonl --scorer answer_contained
     """
-    from kft_tasks.rescore import read_corrections, rescore
+    from kft_tasks.categories.rescore import read_corrections, rescore
 
     corrections = None if values["questions"] is None else read_corrections(values["questions"])
     results = []
@@ -79,9 +79,9 @@ def command(**values: Any) -> None:
 
 def _outputs(files: tuple[Path, ...], output: Path | None, scorer: str | None) -> list[tuple[Path, Path]]:
     """Each file with the place of its new one."""
-    from kft_tasks.category_file import CategoryFile
+    from kft_tasks.categories.category_file import CategoryFile
+    from kft_tasks.categories.rescore import default_output
     from kft_tasks.errors import UsageError
-    from kft_tasks.rescore import default_output
 
     if output is not None and len(files) == 1 and not output.is_dir():
         return [(files[0], output)]
@@ -100,8 +100,8 @@ def _outputs(files: tuple[Path, ...], output: Path | None, scorer: str | None) -
 
 def summarize(result: Rescoring, width: int | None = None) -> str:
     """What moved, as text for a terminal."""
-    from kft_cli.tables import make_table, terminal_text, visible
-    from kft_tasks.rescore import UNDECIDED
+    from kft_cli.display.tables import make_table, terminal_text, visible
+    from kft_tasks.categories.rescore import UNDECIDED
 
     section = _moves_section(result)
     sections = [section]
@@ -129,8 +129,8 @@ def summarize(result: Rescoring, width: int | None = None) -> str:
 
 
 def _moves_section(result: Rescoring) -> Section:
-    from kft_cli.tables import make_table
-    from kft_tasks.categories import KnowledgeCategory
+    from kft_cli.display.tables import make_table
+    from kft_tasks.categories.category import KnowledgeCategory
 
     categories = list(KnowledgeCategory)
     rescored = result.header.rescored
@@ -150,6 +150,6 @@ def _moves_section(result: Rescoring) -> Section:
 
 
 def _section(title: str, block: Any) -> Section:
-    from kft_cli.tables import Section
+    from kft_cli.display.tables import Section
 
     return Section(title, (block,))

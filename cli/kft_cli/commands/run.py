@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kft_cli.console import narrate, print_json
-from kft_cli.options import json_option
+from kft_cli.commands.options import json_option
+from kft_cli.display.console import narrate, print_json
 
 if TYPE_CHECKING:
-    from kft_train.recipe import Recipe
+    from kft_train.recipes.recipe import Recipe
 
 
 @click.command("run", short_help="Run a recipe.")
@@ -30,7 +30,7 @@ def command(recipe: str, output: Path | None, overrides: tuple[str, ...], dry_ru
     \b
     Example: kft run demo -o runs/demo --set stages.0.learning_rate=1e-4
     """
-    from kft_train.recipe import load_recipe
+    from kft_train.recipes.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides)
     if dry_run:
@@ -41,7 +41,7 @@ def command(recipe: str, output: Path | None, overrides: tuple[str, ...], dry_ru
 
 def show_plan(recipe: Recipe, *, as_json: bool) -> None:
     """Print what a recipe would do."""
-    from kft_train.plan import dry_run
+    from kft_train.recipes.plan import dry_run
 
     plan = dry_run(recipe)
     if as_json:
@@ -59,7 +59,7 @@ def show_plan(recipe: Recipe, *, as_json: bool) -> None:
 
 def execute(recipe: Recipe, output: Path, *, as_json: bool) -> None:
     """Run a recipe and show its report."""
-    from kft_cli.pipeline import Pipeline
+    from kft_cli.pipeline.pipeline import Pipeline
     from kft_tasks.files import read_json
 
     narrate(f"Recipe {recipe.name}, model {recipe.model.id}, questions {recipe.questions.set}. Run folder: {output}")
@@ -68,7 +68,7 @@ def execute(recipe: Recipe, output: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(data)
     else:
-        from kft_cli.report import summarize
+        from kft_cli.report.report import summarize
 
         click.echo(summarize(data))
     narrate(f"Report: {report}")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from kft_cli.console import print_json
-from kft_cli.options import json_option
+from kft_cli.commands.options import json_option
+from kft_cli.display.console import print_json
 
 
 @click.command("tasks", short_help="List the lm-eval tasks.")
@@ -21,8 +21,8 @@ def command(path_only: bool, as_json: bool) -> None:
     \b
     Example: lm_eval --include_path "$(kft tasks --path)" --tasks kft_worldfacts ...
     """
-    from kft_tasks.sets import SETS
-    from kft_tasks.task_files import task_folder, task_names
+    from kft_tasks.harness.task_files import task_folder, task_names
+    from kft_tasks.question_sets.registry import SETS
 
     if path_only:
         click.echo(task_folder())

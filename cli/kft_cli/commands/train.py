@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from kft_cli.console import narrate, print_json, progress_bar
-from kft_cli.options import json_option
+from kft_cli.commands.options import json_option
+from kft_cli.display.console import narrate, print_json, progress_bar
 
 
 @click.command("train", short_help="Train one stage.")
@@ -29,10 +29,10 @@ def command(**values: Any) -> None:
     \b
     Example: kft train demo --stage stage1 --now base.categories.jsonl -o stage1
     """
-    from kft_cli.stages import stage_request
+    from kft_cli.pipeline.stages import stage_request
     from kft_tasks.errors import UsageError, suggest
-    from kft_train.recipe import load_recipe
-    from kft_train.stage import train_stage
+    from kft_train.recipes.recipe import load_recipe
+    from kft_train.stage.train import train_stage
 
     recipe = load_recipe(values["recipe"], values["overrides"])
     stages = {stage.name: stage for stage in recipe.stages}

@@ -1,0 +1,1 @@
+"""From words and numbers to a terminal or a Markdown page."""

@@ -1,0 +1,1 @@
+"""Pages and terminal views besides the report: data, certainty, published results."""

@@ -1,0 +1,1 @@
+"""Running a recipe: steps in their own folders, done once."""

@@ -1,0 +1,72 @@
+"""From category files and a recipe to a request for a training stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kft_tasks.categories.category_file import CategoryFile
+from kft_tasks.detection.target import select
+from kft_tasks.models.choice import default_device
+from kft_tasks.models.locate import model_folder
+from kft_tasks.models.weights import identify, resolve_dtype
+from kft_tasks.protocol.exemplars import ExemplarPool
+from kft_tasks.question_sets.registry import open_set
+from kft_tasks.questions import Question
+from kft_train.data.mixture import build_mixture, check_model
+from kft_train.data.rows import ValidationPrompt
+from kft_train.recipes.recipe import Recipe, StageConfig
+from kft_train.stage.request import StageRequest
+
+
+def validation_probes(
+    recipe: Recipe, exemplars: ExemplarPool, questions: Sequence[Question]
+) -> tuple[ValidationPrompt, ...]:
+    """Validation questions, asked as in the test with the most exemplars."""
+    shots = recipe.evaluation.validation_shots
+    return tuple(ValidationPrompt(one, exemplars.sets(one.type)[0][:shots] if shots else ()) for one in questions)
+
+
+def stage_request(
+    recipe: Recipe,
+    stage: StageConfig,
+    *,
+    now: Path,
+    before: Path | None,
+    previous: Path | None,
+    work: Path,
+    output: Path,
+    any_model: bool = False,
+) -> StageRequest:
+    """Select the mixture and put the request together.
+
+    Raises:
+        DataError: a category file that is broken or was made for another model; an empty mixture.
+    """
+    protocol, questions = recipe.protocol_object(), recipe.questions
+    folder = model_folder(recipe.model.id, recipe.model.revision)
+    dtype = resolve_dtype(recipe.model.dtype, default_device())
+    current = CategoryFile(now)
+    check_model(current.header, identify(recipe.model.id, folder, dtype, previous), any_model)
+    earlier = None
+    if before is not None:
+        file = CategoryFile(before)
+        if not any_model and file.header.model.weights != current.header.model.weights:
+            check_model(file.header, identify(recipe.model.id, folder, dtype))
+        earlier = {item.question.id: item.category for item in file}
+    source = open_set(questions.set, questions.path, questions.options)
+    exemplars = ExemplarPool(source.split("exemplars"), protocol, questions.set)
+    validation = list(select(lambda: source.split("validation"), questions.limit.validation)())
+    return StageRequest(
+        stage=stage,
+        adapter=recipe.adapter,
+        protocol=protocol,
+        seed=recipe.seed,
+        model=str(folder),
+        mixture=build_mixture(stage.mixture, list(current), earlier, recipe.seed),
+        validation=validation_probes(recipe, exemplars, validation),
+        work=work,
+        output=output,
+        previous=previous,
+        weights=identify(recipe.model.id, folder, dtype).weights,
+    )

@@ -1,0 +1,1 @@
+"""The report of a run: read, measure, render; and the paper's counts beside it."""

@@ -1,0 +1,131 @@
+"""The report of a run: everything measured, as JSON values; and the folder with its Markdown and figures."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kft_cli.report.measure import (
+    describe_repetition,
+    describe_run,
+    describe_stage,
+    draw_examples,
+    measure_categories,
+    measure_comparable,
+    measure_control,
+    measure_cost,
+    measure_test,
+    measure_trained,
+    measure_transitions,
+    measure_verdict,
+    rounded,
+)
+from kft_cli.report.paper import load_paper, paper_runs
+from kft_cli.report.report_data import read_run
+from kft_tasks.errors import DataError, StateError
+from kft_tasks.files import atomic_write, read_json, write_json
+
+FORMAT = "kft-report/1"
+
+
+def build_report(run: Path) -> dict[str, Any]:
+    """Everything measured in a finished run, as JSON values; no figure without its n.
+
+    Raises:
+        DataError: a part of the run is missing or does not belong to it.
+    """
+    data = read_run(run)
+    transitions = measure_transitions(data)
+    test = measure_test(data)
+    report = {
+        "format": FORMAT,
+        "run": describe_run(data),
+        "verdict": measure_verdict(data, test),
+        "categories": {point: measure_categories(detection) for point, detection in data.detections.items()},
+        "transitions": transitions,
+        "control": measure_control(data),
+        "test": test,
+        "stages": [describe_stage(data, stage) for stage in data.stages],
+        "trained": measure_trained(data),
+        "examples": draw_examples(data),
+        "cost": measure_cost(data),
+        "repeat": describe_repetition(data),
+        "comparable": measure_comparable(data, transitions),
+        "paper": {"citation": load_paper()["citation"], "runs": paper_runs()},
+    }
+    result: dict[str, Any] = rounded(report)
+    return result
+
+
+def write_report(run: Path, target: Path | None = None) -> Path:
+    """Write ``report.json``, ``report.md`` and ``figures/`` into ``target`` (``RUN/report``), whole or not at all.
+
+    The same run folder gives the same bytes. An earlier report in ``target`` is replaced.
+
+    Returns:
+        The path of ``report.md``.
+
+    Raises:
+        DataError: a part of the run is missing, or the folder cannot be written.
+        StateError: ``target`` holds something else than a report.
+    """
+    from kft_cli.report.figures import draw_figures
+    from kft_cli.report.render import render_report
+
+    target = target or run / "report"
+    _check_target(target)
+    report = build_report(run)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise DataError(f"{target}: cannot be written ({error.strerror}). Choose a folder you may write to.") from error
+    try:
+        scratch.chmod(0o755)
+        write_json(scratch / "report.json", report)
+        draw_figures(report, scratch / "figures")
+        with atomic_write(scratch / "report.md") as stream:
+            stream.write(render_report(report))
+        _put_in_place(scratch, target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return target / "report.md"
+
+
+def summarize(report: Mapping[str, Any], width: int | None = None) -> str:
+    """The verdict and the main tables as text for a terminal."""
+    from kft_cli.display.tables import terminal_text
+    from kft_cli.report.render import summary_sections
+
+    return terminal_text(summary_sections(report), width)
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Read a ``report.json``.
+
+    Raises:
+        DataError: it is no report of this format.
+    """
+    report = read_json(path)
+    if not isinstance(report, dict) or report.get("format") != FORMAT:
+        raise DataError(f"{path}: is not a report of format {FORMAT}. Write it again with `kft report RUN`.")
+    return report
+
+
+def _check_target(target: Path) -> None:
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    file = target / "report.json"
+    if not file.is_file() or str(read_json(file).get("format", "")).partition("/")[0] != "kft-report":
+        raise StateError(f"{target}: exists and is not a report of kft. Choose another folder.")
+
+
+def _put_in_place(scratch: Path, target: Path) -> None:
+    old = scratch.with_name(scratch.name + ".old")
+    if target.exists():
+        target.rename(old)
+    scratch.rename(target)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""The statistics of a report: pure functions of counts and scores, each with its source."""

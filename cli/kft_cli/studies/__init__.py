@@ -1,0 +1,1 @@
+"""Measurements of kft itself, such as the benchmark of detection."""

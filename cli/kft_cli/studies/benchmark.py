@@ -1,0 +1,330 @@
+"""The benchmark: four ways to detect the same questions, side by side, each in a process of its own.
+
+    stock        lm-eval's own ``hf`` model, every generation separately
+    careful      transformers' ``generate`` with ``num_return_sequences``, no samples where a greedy answer is right
+    exhaustive   kft, everything asked
+    lazy         kft, as ``kft detect`` does by default
+
+Each worker runs on a fixed number of threads and reports seconds, CPU-seconds, tokens through the model, peak memory
+and every greedy answer and category, so that equality can be checked and not only speed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kft_tasks.errors import KftError
+from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.questions import Question
+
+CONTENDERS = ("stock", "careful", "exhaustive", "lazy")
+_REPEATED = ("dtype", "threads", "device", "batch_size")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all contenders are given.
+
+    Attributes:
+        model: alias, local folder or hub id.
+        type_: of the questions, or "all".
+        threads: CPU threads.
+        device: "cpu" or "cuda".
+        batch_size: of stock lm-eval.
+    """
+
+    model: str
+    type_: str
+    dtype: str
+    threads: int
+    device: str
+    batch_size: int
+
+
+def run_all(
+    contenders: Sequence[str], settings: Settings, questions: Path, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Run each contender in a fresh process; returns their reports in order.
+
+    Raises:
+        KftError: a contender failed.
+    """
+    results = []
+    for name in contenders:
+        say(f"benchmark: {name} ...")
+        given = json.dumps(asdict(settings))
+        command = [sys.executable, "-m", "kft_cli.studies.benchmark", name, given, str(questions)]
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(settings.threads),
+            "KFT_FAST": "0" if name == "stock" else "1",
+        }
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        if result.returncode:
+            raise KftError(f"benchmark: {name} failed: {result.stderr.strip()[-600:]}")
+        results.append(json.loads(result.stdout.splitlines()[-1]))
+        say(f"benchmark: {name} took {results[-1]['seconds']:.1f} s, {results[-1]['cpu_seconds']:.1f} CPU-seconds")
+    return results
+
+
+def worker(name: str, settings: Settings, path: Path) -> dict[str, Any]:
+    """Run one contender in this process."""
+    import torch
+
+    from kft_tasks.models.choice import ModelChoice
+    from kft_tasks.models.loading import load_model
+    from kft_tasks.question_sets.registry import open_set
+
+    torch.set_num_threads(settings.threads)
+    protocol = Protocol()
+    loaded = load_model(
+        ModelChoice(settings.model, dtype=settings.dtype, device=settings.device, batch_size=settings.batch_size)
+    )
+    tested = list(open_set("questions", path).split("test"))
+    counter = _count_tokens(loaded.lm.model)
+    ours = loaded.answerer(protocol) if name in ("exhaustive", "lazy") else None  # its own check is not detection
+    wall, cpu = time.perf_counter(), time.process_time()
+    answers = _WAYS[name](loaded, protocol, path, tested)
+    spent = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+    if ours is not None:  # a packed call holds prompts and answers: the engine counts them itself
+        counter = {"prefilled": ours.tokens.prefilled, "decoded": ours.tokens.decoded}
+    on_gpu = settings.device.startswith("cuda")
+    peak = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else _peak_mb()
+    flops = 2 * sum(parameter.numel() for parameter in loaded.lm.model.parameters())
+    spent_computing = spent["seconds" if on_gpu else "cpu_seconds"]
+    rate = flops * (counter["prefilled"] + counter["decoded"]) / spent_computing / 1e9
+    limits = {"gflops": rate, "matmul_gflops": _matmul_gflops(settings.dtype, settings.device)}
+    return {
+        "contender": name,
+        "questions": len(tested),
+        **spent,
+        **counter,
+        "peak_mb": peak,
+        **limits,
+        "answers": answers,
+    }
+
+
+def _stock(loaded: Any, protocol: Protocol, path: Path, tested: Sequence[Question]) -> dict[str, Any]:
+    from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    from kft_tasks.harness.task import KnowledgeTask
+
+    task = KnowledgeTask({"task": "kft_benchmark", "kft": {"set": "questions", "path": str(path)}})
+    results = simple_evaluate(
+        model=loaded.lm, tasks=[task], task_manager=TaskManager(include_defaults=False), bootstrap_iters=0
+    )
+    rows = results["samples"]["kft_benchmark"]
+    greedy = {row["doc"]["id"]: [texts[0].strip() for texts in row["resps"][::2]] for row in rows}
+    return {"greedy": greedy, "categories": {row["doc"]["id"]: row["doc"]["category"] for row in rows}}
+
+
+def _careful(loaded: Any, protocol: Protocol, path: Path, tested: Sequence[Question]) -> dict[str, Any]:
+    import torch
+
+    from kft_tasks.categories.answer_scorer import AnswerScorer
+    from kft_tasks.engine.stop_strings import cut_at
+    from kft_tasks.protocol.exemplars import ExemplarPool
+    from kft_tasks.protocol.prompt_maker import PromptMaker
+    from kft_tasks.protocol.prompts import get_template
+    from kft_tasks.question_sets.registry import open_set
+
+    prompts = PromptMaker(protocol, ExemplarPool(open_set("questions", path).split("exemplars"), protocol))
+    scorer, tokenizer, model = AnswerScorer(protocol.scorer), loaded.lm.tokenizer, loaded.lm.model
+    stop = get_template(protocol.template).stop
+    tokenizer.padding_side = "left"
+    torch.manual_seed(protocol.seed)
+
+    def generate(texts: list[str], **settings: Any) -> list[str]:
+        batch = tokenizer(texts, return_tensors="pt", padding=True).to(model.device)
+        with torch.inference_mode():
+            rows = model.generate(
+                **batch, max_new_tokens=protocol.max_tokens, stop_strings=list(stop), tokenizer=tokenizer, **settings
+            )
+        new = rows[:, batch["input_ids"].shape[1] :]
+        return [cut_at(text, stop).strip() for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
+
+    found: dict[str, dict[str, Any]] = {"greedy": {}, "categories": {}}
+    for question in tested:
+        texts = [prompts.prompt(question, number) for number in range(protocol.exemplar_sets)]
+        greedy: list[str | None] = list(generate(texts, do_sample=False))
+        sampled: list[tuple[str, ...] | None] = [None] * len(texts)
+        if not any(scorer.right(text or "", question) for text in greedy):
+            settings = {"do_sample": True, "temperature": protocol.temperature, "top_k": protocol.top_k}
+            flat = generate(texts, num_return_sequences=protocol.samples, **settings)
+            sampled = [tuple(flat[i : i + protocol.samples]) for i in range(0, len(flat), protocol.samples)]
+        item = scorer.categorize(question, protocol, greedy, sampled)
+        found["greedy"][question.id] = greedy
+        found["categories"][question.id] = item.category.value if item else None
+    return found
+
+
+def _kft(loaded: Any, protocol: Protocol, path: Path, tested: Sequence[Question], *, lazy: bool) -> dict[str, Any]:
+    import tempfile
+
+    from kft_tasks.categories.category_file import CategoryFile
+    from kft_tasks.detection.run import detect
+    from kft_tasks.detection.target import Target
+    from kft_tasks.protocol.exemplars import ExemplarPool
+    from kft_tasks.protocol.prompt_maker import PromptMaker
+    from kft_tasks.question_sets.registry import open_set
+
+    source = open_set("questions", path)
+    pool = ExemplarPool(source.split("exemplars"), protocol)
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "categories.jsonl"
+        prompts = PromptMaker(protocol, pool)
+        target = Target(source, "test")
+        detect(
+            target,
+            protocol,
+            loaded.identity,
+            lambda: (loaded.answerer(protocol), prompts),
+            output,
+            exemplars=pool,
+            lazy=lazy,
+        )
+        items = list(CategoryFile(output))
+    return {
+        "greedy": {item.question.id: list(item.greedy_answers) for item in items},
+        "sampled": {item.question.id: item.sampled_answers for item in items},
+        "categories": {item.question.id: item.category.value for item in items},
+    }
+
+
+_WAYS: dict[str, Callable[..., dict[str, Any]]] = {
+    "stock": _stock,
+    "careful": _careful,
+    "exhaustive": lambda *given: _kft(*given, lazy=False),
+    "lazy": lambda *given: _kft(*given, lazy=True),
+}
+
+
+def _count_tokens(model: Any) -> dict[str, int]:
+    """Counts rows x positions of every call: more than one position a row is prefill, padding counts."""
+    counter = {"prefilled": 0, "decoded": 0}
+
+    def before(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        ids = kwargs.get("input_ids", args[0] if args else None)
+        if ids is not None:
+            counter["decoded" if ids.shape[1] == 1 else "prefilled"] += ids.numel()
+
+    model.register_forward_pre_hook(before, with_kwargs=True)
+    return counter
+
+
+def _peak_mb() -> float:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _matmul_gflops(dtype: str, device: str) -> float:
+    """What the machine's matrix multiplication gives on these threads, or this GPU: 512 x 2048 x 2048, best of five."""
+    import torch
+
+    kind = getattr(torch, "float32" if dtype == "auto" else dtype)
+    left, right = (torch.randn(rows, 2048, dtype=kind, device=device) for rows in (512, 2048))
+    clock, repeats = (time.perf_counter, 50) if device.startswith("cuda") else (time.process_time, 1)
+    best = float("inf")
+    for _ in range(5):
+        start = clock()
+        for _ in range(repeats):
+            result = torch.nn.functional.linear(left, right)
+        float(result[0, 0])  # waits for a GPU
+        best = min(best, (clock() - start) / repeats)
+    return 2 * 512 * 2048 * 2048 / best / 1e9
+
+
+def judge_equality(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """How many greedy answers and categories agree with those of kft exhaustive (asked in both)."""
+    by_name = {result["contender"]: result["answers"] for result in results}
+    reference = by_name.get("exhaustive")
+    found: dict[str, Any] = {}
+    for name, answers in by_name.items():
+        if reference is None or name == "exhaustive":
+            continue
+        greedy = _shared(answers["greedy"], reference["greedy"])
+        sampled = _shared(answers.get("sampled", {}), reference["sampled"])
+        same = sum(category == reference["categories"][id_] for id_, category in answers["categories"].items())
+        found[name] = {
+            "greedy_compared": len(greedy),
+            "greedy_equal": sum(one == two for one, two in greedy),
+            "samples_compared": sum(len(one) for one, _ in sampled),
+            "samples_equal": sum(one == two for pair in sampled for one, two in zip(*pair, strict=True)),
+            "categories_compared": len(answers["categories"]),
+            "categories_equal": same,
+        }
+    return found
+
+
+def _shared(one: dict[str, Any], two: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """What both were asked, exemplar set by exemplar set."""
+    return [pair for id_, given in one.items() for pair in zip(given, two[id_], strict=True) if None not in pair]
+
+
+def render(data: dict[str, Any], *, markdown: bool = False) -> str:
+    """The tables of a benchmark, for the terminal or as a Markdown document."""
+    from kft_cli.display.tables import Code, Section, make_table, markdown_document, terminal_text
+
+    results = {result["contender"]: result for result in data["results"]}
+    lazy = results.get("lazy")
+    on_gpu = data["settings"]["device"].startswith("cuda")
+    clock = "seconds" if on_gpu else "cpu_seconds"  # what `x lazy` compares
+    rows = []
+    for name, one in results.items():
+        times = f"{one[clock] / lazy[clock]:.1f}" if lazy else "-"
+        tokens = [f"{one['prefilled']:,}", f"{one['decoded']:,}"]
+        share = f"{one['gflops']:.0f} of {one['matmul_gflops']:.0f}"
+        seconds = [f"{one['cpu_seconds']:.1f}", f"{one['seconds']:.1f}"]
+        rows.append([name, *seconds, times, *tokens, f"{one['peak_mb']:,.0f}", share])
+    heads = "way | CPU s > | s > | x lazy > | prefilled > | decoded > | peak MB > | GFLOP/s >"
+    same = [
+        [
+            name,
+            f"{one['greedy_equal']:,} of {one['greedy_compared']:,}",
+            f"{one['samples_equal']:,} of {one['samples_compared']:,}" if one["samples_compared"] else "-",
+            f"{one['categories_equal']} of {one['categories_compared']}",
+        ]
+        for name, one in data["equality"].items()
+    ]
+    settings, machine = data["settings"], data["hardware"]
+    title = (
+        f"{settings['questions']} questions of {settings['type_']}, 10 exemplar sets x (1 greedy + 16 samples), "
+        f"{settings['model']}, {settings['dtype']}, {settings['device']}, {settings['threads']} thread(s)"
+    )
+    used = data["versions"]
+    place = f"{machine['accelerator']}, {machine['cpu']}" if on_gpu else machine["cpu"]
+    caption = (
+        f"{place}, {machine['cores']} cores, {machine['memory_gb']} GB; torch {used.get('torch')}, lm-eval "
+        f"{used.get('lm_eval')}. x lazy: {'seconds' if on_gpu else 'CPU-seconds'} as a multiple of kft lazy. GFLOP/s: "
+        "2 x parameters x tokens over the same, beside what a plain matrix multiplication gives there."
+    )
+    note = (
+        "Compared with kft exhaustive. stock and careful draw other samples (their noise depends on the batch), so "
+        "that a WeaklyKnown question may be Unknown there and the reverse; greedy answers must be equal in float32."
+    )
+    sections = [
+        Section(title, (make_table(heads, rows, caption),)),
+        Section(
+            "Equality", (make_table("way | equal greedy answers > | equal samples > | equal categories >", same, note),)
+        ),
+    ]
+    command = f"kft benchmark --model {settings['model']} --type {settings['type_']} --limit {settings['questions']}"
+    command += "".join(f" --{key.replace('_', '-')} {settings[key]}" for key in _REPEATED)
+    command += "".join(f" --contender {name}" for name in results) if len(results) < len(CONTENDERS) else ""
+    sections.append(Section("Repeat", (Code(command),)))
+    return markdown_document("Benchmark of detection", sections) if markdown else terminal_text(sections)
+
+
+if __name__ == "__main__":
+    print(json.dumps(worker(sys.argv[1], Settings(**json.loads(sys.argv[2])), Path(sys.argv[3]))))

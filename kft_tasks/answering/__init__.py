@@ -1,0 +1,1 @@
+"""Who answers: kft's engine, lm-eval's models, servers."""

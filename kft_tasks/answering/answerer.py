@@ -1,0 +1,66 @@
+"""The contract between detection and whatever answers: the engine, lm-eval's models, servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from kft_tasks.engine.token_count import TokenCount
+from kft_tasks.protocol.prompt_maker import PromptRequest
+
+_GREEDY_BATCH = 128  # requests opened together by greedy_answers
+
+
+class GreedyAnswers(Protocol):
+    """Requests that were opened together; indices are positions in that list."""
+
+    def greedy(self, which: Sequence[int]) -> list[str]:
+        """Greedy answers to the requests ``which``, in that order."""
+        ...
+
+
+class Answers(GreedyAnswers, Protocol):
+    """Requests that can also be sampled."""
+
+    def sample(self, which: Sequence[int]) -> list[tuple[str, ...]]:
+        """All sampled answers to the requests ``which``, in that order."""
+        ...
+
+    def keep(self, which: Sequence[int]) -> None:
+        """Only ``which`` will be asked again: free the rest."""
+        ...
+
+
+class GreedyAnswerer(Protocol):
+    """A model that can be asked for its greedy answers."""
+
+    def open(self, requests: Sequence[PromptRequest]) -> GreedyAnswers:
+        """Make requests ready to be answered together."""
+        ...
+
+
+class Answerer(Protocol):
+    """A model that can be asked.
+
+    Three attributes are optional. ``resumes_mid_chunk``: an answer does not depend on what else is asked, so that an
+    interrupted chunk can resume in the middle. ``max_batch``: largest number of requests in one call, and thus between
+    two writes of the journal. ``memory``: bytes of keys and values, ``budget`` and ``peak``.
+    """
+
+    def open(self, requests: Sequence[PromptRequest]) -> Answers:
+        """Make requests ready to be answered together."""
+        ...
+
+    @property
+    def tokens(self) -> TokenCount:
+        """Tokens computed so far."""
+        ...
+
+
+def greedy_answers(requests: Sequence[PromptRequest], answerer: GreedyAnswerer) -> Iterator[tuple[int, str]]:
+    """Greedy answers with the positions of their requests; those of a group are asked together."""
+    ordered = sorted(range(len(requests)), key=lambda index: (requests[index].group, index))
+    for start in range(0, len(ordered), _GREEDY_BATCH):
+        part = ordered[start : start + _GREEDY_BATCH]
+        opened = answerer.open([requests[index] for index in part])
+        yield from zip(part, opened.greedy(range(len(part))), strict=True)

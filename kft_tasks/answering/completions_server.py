@@ -1,0 +1,208 @@
+"""Asking a server with OpenAI's completions interface through lm-eval: what it understands, a seed for every sample.
+
+lm-eval 0.4.13 sends the same seed with every request, so that k samples of a prompt would be one sample k times. Here
+every sampled request carries its own. Servers differ in how they take top-k and the like, and some take a temperature
+and still answer greedily: the first request finds that out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import logging
+import sys
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from kft_tasks.engine.stop_strings import cut_at
+from kft_tasks.errors import UnavailableError
+
+logger = logging.getLogger(__name__)
+
+Settings = dict[str, Any]
+"""Generation settings of a request, as lm-eval's tasks write them."""
+
+Dialect = Callable[[Settings], Settings]
+"""Puts generation settings the way that a kind of server takes them."""
+
+WHOLE_VOCABULARY = 1_000_000  # a top-k from here on is no limit and is not sent
+_PROBE_SEEDS = (1, 2, 3, 4, 1)
+_dialects: weakref.WeakKeyDictionary[Any, Dialect] = weakref.WeakKeyDictionary()
+_sampling: weakref.WeakSet[Any] = weakref.WeakSet()  # models whose server was seen to sample
+_REJECTED = (400, 404, 405, 415, 422, 501)  # the request is wrong, not the moment
+
+
+def is_served(lm: Any) -> bool:
+    """Whether this is one of lm-eval's models that speak OpenAI's protocol."""
+    module = sys.modules.get("lm_eval.models.openai_completions")
+    if module is None or not isinstance(lm, module.LocalCompletionsAPI):
+        return False
+    return not type(lm).__module__.startswith(("lm_eval.models.anthropic", "lm_eval.models.sglang"))  # no seed there
+
+
+def generate(lm: Any, requests: Sequence[Any]) -> list[str]:
+    """Answer requests (lm-eval Instances); those with a ``seed`` are sent one by one, ``num_concurrent`` at a time."""
+    with quiet_bars():
+        return _generate(lm, requests)
+
+
+def _generate(lm: Any, requests: Sequence[Any]) -> list[str]:
+    if sampled := [request for request in requests if request.args[1]["do_sample"]]:
+        check_sampling(lm, sampled[0])
+    dialect = connect(lm, requests[0])
+    batches: list[list[int]] = [[]]
+    for index, request in enumerate(requests):
+        if "seed" in request.args[1]:
+            batches.append([index])  # lm-eval groups requests by their settings, one after the other
+        else:
+            batches[0].append(index)
+    translated = [_instance(request.args[0], dialect(request.args[1])) for request in requests]
+
+    def ask(batch: Sequence[int]) -> list[str]:
+        answers: list[str] = lm.generate_until([translated[index] for index in batch], disable_tqdm=True)
+        # servers may ignore stop strings, or leave them at the end
+        return [cut_at(text, requests[index].args[1]["until"]) for index, text in zip(batch, answers, strict=True)]
+
+    together, *alone = batches
+    found = dict(zip(together, ask(together), strict=True)) if together else {}
+    with ThreadPoolExecutor(max(1, getattr(lm, "_concurrent", 1))) as pool:
+        futures = [pool.submit(ask, batch) for batch in alone]
+        try:
+            for batch, future in zip(alone, futures, strict=True):
+                found |= dict(zip(batch, future.result(), strict=True))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [found[index] for index in range(len(requests))]
+
+
+def connect(lm: Any, request: Any) -> Dialect:
+    """The dialect of a model's server, found out once with the prompt of ``request``.
+
+    Raises:
+        UnavailableError: the server takes no top-k, and ``request`` has one.
+    """
+    if lm not in _dialects:
+        with _one_try(lm), quiet_bars():
+            _dialects[lm] = _find_dialect(lm, request)
+    return _dialects[lm]
+
+
+def _find_dialect(lm: Any, request: Any) -> Dialect:
+    reason = ""
+    no_limit = request.args[1].get("top_k", WHOLE_VOCABULARY) >= WHOLE_VOCABULARY
+    for dialect in (_extended, _transformers, *([_plain] if no_limit else [])):
+        try:
+            _probe(lm, dialect, request, 1)
+        except Exception as error:
+            if _status(error) not in _REJECTED:
+                raise
+            reason = str(error)
+        else:
+            return dialect
+    raise UnavailableError(
+        f"{_address(lm)} does not take completion requests with top_k ({reason}). Check base_url and the model's name; "
+        "for a server that cannot limit samples to the top k, ask for the whole vocabulary with "
+        f"--top-k {WHOLE_VOCABULARY}."
+    )
+
+
+def check_sampling(lm: Any, request: Any) -> None:
+    """Make sure, once, with a sampled request, that seeds give different samples.
+
+    Raises:
+        UnavailableError: one and the same answer, whatever the seed.
+    """
+    if lm in _sampling:
+        return
+    dialect = connect(lm, request)
+    with quiet_bars():
+        answers = [_probe(lm, dialect, request, seed) for seed in _PROBE_SEEDS]
+    if len(set(answers)) == 1:
+        raise UnavailableError(
+            f"{_address(lm)} gave the same answer for four seeds at temperature 2: it does not sample, and every "
+            "sample would be one and the same. Use a server that samples, or --samples 0."
+        )
+    if answers[0] != answers[-1]:
+        logger.warning("%s does not keep to seeds: a repeated detection will draw other samples.", _address(lm))
+    _sampling.add(lm)
+
+
+def _probe(lm: Any, dialect: Dialect, request: Any, seed: int) -> str:
+    prompt, settings = request.args
+    probe = {"top_k": 40, **settings, "until": ["\n\n\n\n"], "max_gen_toks": 16, "seed": seed}
+    probe |= {"do_sample": True, "temperature": 2.0}
+    answers: list[str] = lm.generate_until([_instance(prompt, dialect(probe))], disable_tqdm=True)
+    return answers[0]
+
+
+def _extended(settings: Settings) -> Settings:
+    """VLLM, SGLang and others: top_k and repetition_penalty are fields of the request."""
+    if settings.get("top_k", 0) >= WHOLE_VOCABULARY:
+        return {key: value for key, value in settings.items() if key != "top_k"}
+    return settings
+
+
+def _transformers(settings: Settings) -> Settings:
+    """``transformers serve``: generation_config is a field; without it a temperature alone does not make it sample."""
+    names = ("do_sample", "top_k", "top_p", "repetition_penalty")
+    own = {key: settings[key] for key in names if key in settings}
+    rest = {key: value for key, value in settings.items() if key not in names[1:]}
+    return {**rest, "generation_config": json.dumps(own)}
+
+
+def _plain(settings: Settings) -> Settings:
+    """OpenAI's own fields only.
+
+    Raises:
+        UnavailableError: the samples are to be limited to a top k.
+    """
+    if settings.get("top_k", WHOLE_VOCABULARY) < WHOLE_VOCABULARY:
+        raise UnavailableError(f"The server takes no top_k. Ask for the whole vocabulary: --top-k {WHOLE_VOCABULARY}.")
+    return {key: value for key, value in settings.items() if key not in ("top_k", "repetition_penalty")}
+
+
+def _instance(prompt: Any, settings: Settings) -> Any:
+    from lm_eval.api.instance import Instance
+
+    return Instance("generate_until", {}, (prompt, dict(settings)), 0, (None, 0, 1))
+
+
+def _status(error: BaseException) -> int | None:
+    """HTTP status in an exception of requests or aiohttp."""
+    status = getattr(getattr(error, "response", None), "status_code", None) or getattr(error, "status", None)
+    return status if isinstance(status, int) else None
+
+
+def _address(lm: Any) -> str:
+    return f"The server at {lm.base_url}"
+
+
+@contextlib.contextmanager
+def _one_try(lm: Any) -> Iterator[None]:
+    """No retries and no log of what a probe was told."""
+    logger, tries = logging.getLogger("lm_eval.models.api_models"), lm.max_retries
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    lm.max_retries = 1
+    try:
+        yield
+    finally:
+        lm.max_retries = tries
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def quiet_bars() -> Iterator[None]:
+    """Hide lm-eval's progress bars: it draws one per call, whatever ``disable_tqdm`` says."""
+    from tqdm import tqdm
+
+    original = tqdm.__init__
+    tqdm.__init__ = functools.partialmethod(original, disable=True)
+    try:
+        yield
+    finally:
+        tqdm.__init__ = original

@@ -1,0 +1,37 @@
+"""A seed for every sample on engines that take one: kft detect and lm-eval's command line send the same requests."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from kft_tasks.answering import completions_server as served
+from kft_tasks.engine.decoding import sample_keys
+
+
+def sample_seed(key: int, number: int) -> int:
+    """Seed of sample ``number`` of the request with this key; 31 bits, which every engine takes.
+
+    It depends only on the protocol's seed, the question, the exemplar set and the number.
+    """
+    return int(sample_keys(key, number + 1)[number]) >> 33
+
+
+def takes_seeds(lm: Any) -> bool:
+    """Whether this lm-eval model takes a seed in a request's settings: HFLM refuses it, sglang's class has none."""
+    return served.is_served(lm) or _is_vllm(lm)
+
+
+def _is_vllm(lm: Any) -> bool:
+    module = sys.modules.get("lm_eval.models.vllm_causallms")
+    return module is not None and isinstance(lm, module.VLLM)
+
+
+def generate(lm: Any, requests: Sequence[Any]) -> list[str]:
+    """Answer requests whose settings have seeds where they are sampled."""
+    if served.is_served(lm):
+        return served.generate(lm, requests)
+    with served.quiet_bars():
+        answers: list[str] = lm.generate_until(list(requests), disable_tqdm=True)
+    return answers

@@ -1,0 +1,255 @@
+"""Category files (``*.categories.jsonl``): written by detection, read by training, checked on every reading."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kft_tasks.categories.category import KnowledgeCategory, Tally, decide
+from kft_tasks.errors import DataError, UsageError
+from kft_tasks.files import atomic_write, json_line, read_jsonl
+from kft_tasks.protocol.identity import ModelIdentity, QuestionsIdentity
+from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.questions import Question, parse_question
+
+FORMAT = "kft-categories/1"
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """How a category file was made from another one, without the model (see :mod:`kft_tasks.categories.rescore`).
+
+    Attributes:
+        source: SHA-256 of the file that the answers come from.
+        scorer: rule for "right" there; the protocol names the one used here.
+        corrections: digest of the questions whose answers replaced others, or None.
+        corrected: questions whose accepted answers changed.
+        undecided: questions of the source that are not here: its answers do not decide their category any more.
+    """
+
+    source: str
+    scorer: str
+    corrections: str | None = None
+    corrected: int = 0
+    undecided: int = 0
+
+
+@dataclass(frozen=True)
+class Header:
+    """First line of a category file; ``rescored`` is None where the model itself was asked for it."""
+
+    kft_version: str
+    model: ModelIdentity
+    protocol: Protocol
+    questions: QuestionsIdentity
+    exhaustive: bool
+    counts: Mapping[str, int]
+    rescored: Rescored | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The header line."""
+        return {
+            "format": FORMAT,
+            "kft_version": self.kft_version,
+            "model": dataclasses.asdict(self.model),
+            "protocol": self.protocol.to_json(),
+            "protocol_digest": self.protocol.digest(),
+            "questions": dataclasses.asdict(self.questions),
+            "exhaustive": self.exhaustive,
+            "counts": {category.value: self.counts.get(category.value, 0) for category in KnowledgeCategory},
+            **({"rescored": dataclasses.asdict(self.rescored)} if self.rescored else {}),
+        }
+
+
+@dataclass(frozen=True)
+class CategorizedQuestion:
+    """A question with its category and the answers that decided it.
+
+    Attributes:
+        greedy_answers: one an exemplar set; None where lazy detection did not need it.
+        sampled_answers: a tuple of samples an exemplar set; None where none was needed.
+    """
+
+    question: Question
+    category: KnowledgeCategory
+    greedy: Tally
+    sampled: Tally
+    greedy_answers: tuple[str | None, ...]
+    sampled_answers: tuple[tuple[str, ...] | None, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A question line."""
+        question = self.question.to_json()
+        return {
+            **{key: question[key] for key in ("id", "type", "split", "subject", "question", "answers")},
+            "category": self.category.value,
+            "greedy": dataclasses.asdict(self.greedy),
+            "sampled": dataclasses.asdict(self.sampled),
+            "greedy_answers": list(self.greedy_answers),
+            "sampled_answers": [None if given is None else list(given) for given in self.sampled_answers],
+        }
+
+
+@dataclass(frozen=True)
+class SetAnswers:
+    """The answers to one question under one exemplar set, and their scores; None: not asked.
+
+    Attributes:
+        greedy: the greedy answer.
+        right: whether it is right.
+        samples: the sampled answers.
+        hits: how many of them are right.
+    """
+
+    greedy: str | None
+    right: bool | None
+    samples: tuple[str, ...] | None
+    hits: int | None
+
+
+def categorize(question: Question, protocol: Protocol, sets: Sequence[SetAnswers]) -> CategorizedQuestion | None:
+    """Build the record from scored answers, or None while the category is undecided.
+
+    Args:
+        sets: one entry per exemplar set.
+    """
+    greedy = Tally(sum(one.right is True for one in sets), sum(one.right is not None for one in sets))
+    sampled = Tally(sum(one.hits or 0 for one in sets), sum(len(one.samples or ()) for one in sets))
+    category = decide(greedy, sampled, greedy_total=protocol.exemplar_sets, sampled_total=protocol.sampled_total)
+    if category is None:
+        return None
+    given = tuple(one.greedy for one in sets), tuple(one.samples for one in sets)
+    return CategorizedQuestion(question, category, greedy, sampled, *given)
+
+
+def write_category_file(path: Path, header: Header, items: Iterable[CategorizedQuestion]) -> None:
+    """Write header and question lines, whole or not at all.
+
+    Raises:
+        DataError: the items do not add up to the header's counts.
+    """
+    counts: Counter[str] = Counter()
+    with atomic_write(path) as stream:
+        stream.write(json_line(header.to_json()))
+        for item in items:
+            counts[item.category.value] += 1
+            stream.write(json_line(item.to_json()))
+        _check_counts(path, header, counts)
+
+
+class CategoryFile:
+    """A category file, its header read and checked at once, its questions streamed.
+
+    Raises:
+        DataError: missing, foreign, broken, truncated or with a duplicate; file and line are named.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        number, row = next(read_jsonl(self.path), (0, {}))
+        if row.get("format") != FORMAT:
+            raise DataError(
+                f"{self.path}:{max(number, 1)}: not a category file of format {FORMAT}. Make one with `kft detect`."
+            )
+        try:
+            self.header = Header(
+                kft_version=row["kft_version"],
+                model=ModelIdentity(**row["model"]),
+                protocol=Protocol.from_mapping(row["protocol"]),
+                questions=QuestionsIdentity(**row["questions"]),
+                exhaustive=row["exhaustive"],
+                counts=dict(row["counts"]),
+                rescored=Rescored(**row["rescored"]) if "rescored" in row else None,
+            )
+            _check_header(self.header)
+        except (KeyError, TypeError, ValueError, UsageError) as error:
+            raise DataError(
+                f"{self.path}:1: broken header ({error}). Detect again, or use the kft that wrote it."
+            ) from error
+        if self.header.protocol.digest() != row.get("protocol_digest"):
+            raise DataError(f"{self.path}:1: the protocol was edited after detection. Detect again.")
+
+    def __iter__(self) -> Iterator[CategorizedQuestion]:
+        counts: Counter[str] = Counter()
+        seen: set[str] = set()
+        for number, row in read_jsonl(self.path):
+            if number == 1:
+                continue
+            item = self._parse(row, f"{self.path}:{number}")
+            if item.question.id in seen:
+                raise DataError(f"{self.path}:{number}: question {item.question.id!r} stands here twice. Detect again.")
+            seen.add(item.question.id)
+            counts[item.category.value] += 1
+            yield item
+        _check_counts(self.path, self.header, counts)
+
+    def _parse(self, row: Mapping[str, Any], where: str) -> CategorizedQuestion:
+        try:
+            item = CategorizedQuestion(
+                question=parse_question(row, where),
+                category=KnowledgeCategory(row["category"]),
+                greedy=Tally(**row["greedy"]),
+                sampled=Tally(**row["sampled"]),
+                greedy_answers=tuple(row["greedy_answers"]),
+                sampled_answers=tuple(None if given is None else tuple(given) for given in row["sampled_answers"]),
+            )
+            protocol = self.header.protocol
+            _check_answers(item, row, protocol)
+            decided = decide(
+                item.greedy, item.sampled, greedy_total=protocol.exemplar_sets, sampled_total=protocol.sampled_total
+            )
+        except (KeyError, TypeError, ValueError, UsageError) as error:
+            raise DataError(f"{where}: broken question line ({error!r}). Detect again.") from error
+        if decided is not item.category:
+            raise DataError(f"{where}: the counts say {decided}, the line says {item.category}. Detect again.")
+        return item
+
+
+def _check_header(header: Header) -> None:
+    """Types and sums, which nothing else would notice until much later."""
+    model, questions = header.model, header.questions
+    texts = [header.kft_version, model.id, model.weights, model.dtype, "" if model.adapter is None else model.adapter]
+    texts += [questions.set, questions.version, questions.split, questions.digest, questions.exemplars]
+    numbers = [questions.count, *header.counts.values()]
+    if rescored := header.rescored:
+        texts += [rescored.source, rescored.scorer, rescored.corrections or ""]
+        if type(rescored.corrected) is not int or type(rescored.undecided) is not int:
+            raise TypeError("a value of the wrong type")
+    shaped = type(header.exhaustive) is bool and isinstance(questions.options, dict)
+    if not shaped or not all(isinstance(text, str) for text in texts):
+        raise TypeError("a value of the wrong type")
+    if not all(type(number) is int for number in numbers) or sum(numbers) != 2 * questions.count:
+        raise ValueError("the counts do not add up")
+    for name in header.counts:
+        KnowledgeCategory(name)
+
+
+def _check_answers(item: CategorizedQuestion, row: Mapping[str, Any], protocol: Protocol) -> None:
+    """The answers must be those that the counts count: training and reports read both."""
+    counts = [item.greedy.right, item.greedy.asked, item.sampled.right, item.sampled.asked]
+    if not all(type(count) is int for count in counts):
+        raise TypeError("a count that is no number")
+    drawn = [given for given in row["sampled_answers"] if given is not None]
+    if not all(isinstance(given, list) for given in [row["greedy_answers"], row["sampled_answers"], *drawn]):
+        raise TypeError("answers that are no list")
+    greedy = [given for given in item.greedy_answers if given is not None]
+    if not all(isinstance(text, str) for text in [*greedy, *(text for given in drawn for text in given)]):
+        raise TypeError("an answer that is not text")
+    sets = {len(item.greedy_answers), len(item.sampled_answers)}
+    asked = (len(greedy), sum(map(len, drawn)))
+    if sets != {protocol.exemplar_sets} or asked != (item.greedy.asked, item.sampled.asked):
+        raise ValueError("the answers are not as many as the counts say")
+
+
+def _check_counts(path: Path, header: Header, counts: Mapping[str, int]) -> None:
+    for category in KnowledgeCategory:
+        expected, found = header.counts.get(category.value, 0), counts.get(category.value, 0)
+        if expected != found:
+            raise DataError(
+                f"{path}: truncated or edited: its header counts {expected} {category}, the file has {found}. "
+                "Detect again."
+            )

@@ -1,0 +1,334 @@
+"""Scoring the stored answers of a category file again, by another rule or with corrected answers, without the model.
+
+A lazy file does not hold all answers. Where those it holds do not decide a category under the new rule, the question
+is undecided, and nothing is guessed: it is refused, or left out, counted and named. Memory is flat but for the
+corrected answers and the ids of undecided questions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kft_tasks.categories.answer_scorer import AnswerScorer
+from kft_tasks.categories.category import KnowledgeCategory
+from kft_tasks.categories.category_file import (
+    CategorizedQuestion,
+    CategoryFile,
+    Header,
+    Rescored,
+    write_category_file,
+)
+from kft_tasks.errors import DataError, StateError, UsageError
+from kft_tasks.files import sha256_of_file
+from kft_tasks.progress import ProgressCallback, no_progress
+from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.questions import Question, QuestionDigest, digest_questions
+
+UNDECIDED = "undecided"
+_NAMED = 5  # undecided questions that an error message names
+_SUFFIX = ".categories.jsonl"
+
+Move = tuple[KnowledgeCategory, "KnowledgeCategory | None"]
+"""Category before and after; None: undecided."""
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """Accepted answers that replace those of a category file.
+
+    Attributes:
+        questions: by id.
+    """
+
+    questions: Mapping[str, Question]
+
+    def digest(self) -> str:
+        """Order-independent digest of all of them."""
+        return digest_questions(self.questions.values())
+
+
+@dataclass(frozen=True)
+class Example:
+    """A question that moved.
+
+    Attributes:
+        accepted: answers now; ``accepted_before`` those of the source.
+        given: a stored answer that is scored otherwise now, and whether it is right now; None where there is none,
+            because the source's own rule has changed since the file was written.
+    """
+
+    id: str
+    question: str
+    accepted_before: tuple[str, ...]
+    accepted: tuple[str, ...]
+    before: KnowledgeCategory
+    after: KnowledgeCategory | None
+    given: tuple[str, bool] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The example as JSON values."""
+        given = None if self.given is None else {"answer": self.given[0], "right_now": self.given[1]}
+        return {
+            "id": self.id,
+            "question": self.question,
+            "answers_before": list(self.accepted_before),
+            "answers": list(self.accepted),
+            "category_before": self.before.value,
+            "category": self.after.value if self.after else None,
+            "given": given,
+        }
+
+
+@dataclass
+class Rescoring:
+    """What was scored again, and what moved.
+
+    Attributes:
+        moves: questions by category before and after.
+        examples: some of those that moved, for each kind of move.
+        undecided: ids of questions that the stored answers do not decide.
+        used: corrections whose question is in the file.
+        corrected: questions whose accepted answers changed.
+    """
+
+    source: Path
+    output: Path
+    header: Header
+    moves: Counter[Move] = field(default_factory=Counter)
+    examples: dict[Move, list[Example]] = field(default_factory=dict)
+    undecided: list[str] = field(default_factory=list)
+    used: int = 0
+    corrected: int = 0
+
+    @property
+    def total(self) -> int:
+        """Questions of the source."""
+        return sum(self.moves.values())
+
+    @property
+    def moved(self) -> int:
+        """Questions with another category than before; the undecided are not among them."""
+        return sum(count for (before, after), count in self.moves.items() if after not in (before, None))
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        columns: list[KnowledgeCategory | None] = [*KnowledgeCategory, None]
+        return {
+            "source": str(self.source),
+            "file": str(self.output),
+            **{key: value for key, value in self.header.to_json().items() if key != "format"},
+            "moved": self.moved,
+            "moves": {
+                row.value: {column.value if column else UNDECIDED: self.moves[row, column] for column in columns}
+                for row in KnowledgeCategory
+            },
+            "corrections_used": self.used,
+            "undecided": self.undecided,
+            "examples": [example.to_json() for examples in self.examples.values() for example in examples],
+        }
+
+
+def read_corrections(path: Path) -> Corrections:
+    """Read a question file of any kind that kft reads (JSON Lines, CSV, TSV, JSON, Parquet).
+
+    Raises:
+        DataError: a broken file, an id used twice, or no question.
+    """
+    from kft_tasks.question_sets.loaders.own_files import open_questions
+
+    found: dict[str, Question] = {}
+    for question, _, _ in open_questions(path).rows():
+        if question.id in found:
+            raise DataError(f"{path}: id {question.id!r} stands there twice. Keep one of its rows.")
+        found[question.id] = question
+    if not found:
+        raise DataError(f"{path}: holds no questions. Write one row a corrected question.")
+    return Corrections(found)
+
+
+def default_output(source: Path, scorer: str) -> Path:
+    """``NAME.<scorer>.categories.jsonl`` beside ``NAME.categories.jsonl``."""
+    name = source.name
+    for suffix in (_SUFFIX, ".jsonl"):
+        if name.endswith(suffix) and name != suffix:
+            name = name.removesuffix(suffix)
+            break
+    return source.with_name(f"{name}.{scorer}{_SUFFIX}")
+
+
+def rescore(
+    source: Path,
+    output: Path | None = None,
+    *,
+    scorer: str | None = None,
+    corrections: Corrections | None = None,
+    allow_undecided: bool = False,
+    overwrite: bool = False,
+    examples: int = 3,
+    progress: ProgressCallback = no_progress,
+) -> Rescoring:
+    """Score the stored answers of ``source`` again and write a new category file.
+
+    The source is streamed twice: to count and decide, then to write.
+
+    Args:
+        output: the new file; by default :func:`default_output`.
+        scorer: rule for "right"; the source's own by default.
+        corrections: accepted answers to use for the questions of the same ids; others keep theirs.
+        allow_undecided: leave out questions that the stored answers do not decide, instead of refusing.
+        overwrite: replace an ``output`` that exists.
+        examples: kept of each kind of move.
+
+    Raises:
+        DataError: a broken source, corrections of other questions, or undecided questions.
+        StateError: the output exists.
+        UsageError: nothing to change, or an unknown scorer.
+    """
+    if scorer is None and corrections is None:
+        raise UsageError(
+            "Nothing to score anew. Name a rule with --scorer, corrected answers with --questions, or both."
+        )
+    file = CategoryFile(source)
+    protocol = dataclasses.replace(file.header.protocol, scorer=scorer or file.header.protocol.scorer)
+    output = output or default_output(source, protocol.scorer)
+    _check_output(source, output, overwrite)
+    marker = _Marker(file.header.protocol, protocol, corrections)
+    result = Rescoring(source, output, file.header)
+    digest = _survey(file, marker, result, examples, progress)
+    _check_result(result, corrections, allow_undecided)
+    result.header = _new_header(result, protocol, corrections, digest)
+    write_category_file(output, result.header, marker.all(file))
+    return result
+
+
+class _Marker:
+    """Marks stored answers anew."""
+
+    def __init__(self, old: Protocol, new: Protocol, corrections: Corrections | None) -> None:
+        self._protocol = new
+        self._old, self._new = AnswerScorer(old.scorer), AnswerScorer(new.scorer)
+        self._corrections = corrections.questions if corrections else {}
+
+    def known(self, id_: str) -> bool:
+        """Is there a correction for this question?"""
+        return id_ in self._corrections
+
+    def question(self, question: Question) -> Question:
+        """The question with the answers that count now.
+
+        Raises:
+            DataError: the correction has another question text.
+        """
+        correction = self._corrections.get(question.id)
+        if correction is None:
+            return question
+        if correction.question != question.question:
+            raise DataError(
+                f"question {question.id!r} is {question.question!r} in the category file and "
+                f"{correction.question!r} in the corrections. Correct answers only, or detect again."
+            )
+        return dataclasses.replace(question, answers=correction.answers)
+
+    def mark(self, item: CategorizedQuestion, question: Question) -> CategorizedQuestion | None:
+        """One question anew, or None where its stored answers do not decide it."""
+        return self._new.categorize(question, self._protocol, item.greedy_answers, item.sampled_answers)
+
+    def all(self, file: CategoryFile) -> Iterator[CategorizedQuestion]:
+        """Every question that is decided, anew."""
+        for item in file:
+            if (marked := self.mark(item, self.question(item.question))) is not None:
+                yield marked
+
+    def example(self, item: CategorizedQuestion, question: Question, after: KnowledgeCategory | None) -> Example:
+        """What moved, with a stored answer that shows why."""
+        before = item.question
+        texts = [given for given in item.greedy_answers if given is not None]
+        texts += [text for given in item.sampled_answers if given is not None for text in given]
+        given = None
+        for text in texts:
+            right = self._new.right(text, question)
+            if right is not self._old.right(text, before):
+                given = (text, right)
+                break
+        return Example(before.id, before.question, before.answers, question.answers, item.category, after, given)
+
+
+def _survey(
+    file: CategoryFile, marker: _Marker, result: Rescoring, examples: int, progress: ProgressCallback
+) -> QuestionDigest:
+    """First pass: what moves, what is undecided, and the digest of the questions that stay."""
+    digest = QuestionDigest()
+    for done, item in enumerate(file, start=1):
+        question = marker.question(item.question)
+        marked = marker.mark(item, question)
+        move = (item.category, marked.category if marked else None)
+        result.moves[move] += 1
+        result.used += marker.known(question.id)
+        result.corrected += question.answers != item.question.answers
+        if marked is None:
+            result.undecided.append(question.id)
+        else:
+            digest.add(question)
+        if move[0] is not move[1] and len(result.examples.setdefault(move, [])) < examples:
+            result.examples[move].append(marker.example(item, question, move[1]))
+        progress(done, file.header.questions.count, "")
+    return digest
+
+
+def _check_output(source: Path, output: Path, overwrite: bool) -> None:
+    if output.exists() and source.exists() and output.samefile(source):
+        raise UsageError(f"{output}: is the file to be scored anew. Choose another output.")
+    if output.exists() and not overwrite:
+        raise StateError(f"{output}: exists. Choose another output, or replace it with --overwrite.")
+
+
+def _check_result(result: Rescoring, corrections: Corrections | None, allow_undecided: bool) -> None:
+    source, undecided = result.source, len(result.undecided)
+    if corrections and not result.used:
+        known = next(iter(corrections.questions))
+        raise DataError(
+            f"{source}: no question has an id of the corrections (the first is {known!r}). "
+            'Take "id" and "question" from the category file.'
+        )
+    remedy = "Detect again with --exhaustive to keep all answers, or with the new --scorer (and answers)"
+    if undecided and undecided == result.total:
+        raise DataError(f"{source}: the stored answers decide no question any more. {remedy}.")
+    if undecided and not allow_undecided:
+        more = ", ..." if undecided > _NAMED else ""
+        raise DataError(
+            f"{source}: {undecided:,} of {result.total:,} questions are undecided: lazy detection did not ask what "
+            f"would decide them now ({', '.join(result.undecided[:_NAMED])}{more}). {remedy}; "
+            "or leave them out with --allow-undecided."
+        )
+
+
+def _new_header(
+    result: Rescoring, protocol: Protocol, corrections: Corrections | None, digest: QuestionDigest
+) -> Header:
+    from kft_tasks.version import __version__
+
+    old = result.header
+    counts = {new.value: sum(result.moves[before, new] for before in KnowledgeCategory) for new in KnowledgeCategory}
+    questions = old.questions
+    if result.corrected or result.undecided:
+        questions = dataclasses.replace(questions, count=digest.count, digest=digest.hexdigest())
+    return Header(
+        __version__,
+        old.model,
+        protocol,
+        questions,
+        old.exhaustive,
+        counts,
+        Rescored(
+            sha256_of_file(result.source),
+            old.protocol.scorer,
+            corrections.digest() if corrections else None,
+            result.corrected,
+            len(result.undecided),
+        ),
+    )

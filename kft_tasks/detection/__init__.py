@@ -1,0 +1,1 @@
+"""From questions and a model to a category file: lazy, exact, resumable."""

@@ -1,0 +1,48 @@
+"""What a detection did: for progress and for the report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kft_tasks.categories.category import KnowledgeCategory
+from kft_tasks.categories.category_file import CategorizedQuestion
+from kft_tasks.protocol.protocol import Protocol
+
+
+@dataclass
+class DetectionCount:
+    """Questions decided, generations made, generations saved.
+
+    Attributes:
+        categories: questions decided, by category.
+        made: generations made; greedy answers and samples both count.
+        exhaustive: generations that the exhaustive protocol would have made for the same questions.
+    """
+
+    categories: Counter[str] = field(default_factory=Counter)
+    made: int = 0
+    exhaustive: int = 0
+
+    @property
+    def questions(self) -> int:
+        """Questions decided."""
+        return sum(self.categories.values())
+
+    @property
+    def saved(self) -> int:
+        """Generations that laziness saved."""
+        return self.exhaustive - self.made
+
+    def add(self, items: Sequence[CategorizedQuestion], protocol: Protocol) -> None:
+        """Count decided questions in."""
+        for item in items:
+            self.categories[item.category.value] += 1
+            self.made += item.greedy.asked + item.sampled.asked
+            self.exhaustive += protocol.exemplar_sets + protocol.sampled_total
+
+    def line(self) -> str:
+        """A short note for a progress bar."""
+        shares = " ".join(f"{category} {self.categories.get(category.value, 0)}" for category in KnowledgeCategory)
+        return f"{shares} | {self.made:,} generations, {self.saved:,} saved"

@@ -1,0 +1,267 @@
+"""A whole detection: questions, a model, a journal, and at the end a category file."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kft_tasks.answering.answerer import Answerer
+from kft_tasks.categories.answer_scorer import AnswerScorer
+from kft_tasks.categories.category_file import CategorizedQuestion, CategoryFile, Header, write_category_file
+from kft_tasks.detection.count import DetectionCount
+from kft_tasks.detection.journal import Journal, last_change
+from kft_tasks.detection.lazy import decided, detect_chunk, finish
+from kft_tasks.detection.schedule import CHUNK_QUESTIONS, Chunk, make_chunks
+from kft_tasks.detection.target import QuestionStream, Target, identify_questions
+from kft_tasks.detection.waiting import wait_for
+from kft_tasks.errors import StateError, UsageError
+from kft_tasks.launcher import Process, this_process
+from kft_tasks.progress import ProgressCallback, no_progress
+from kft_tasks.protocol.exemplars import ExemplarPool
+from kft_tasks.protocol.identity import ModelIdentity
+from kft_tasks.protocol.prompt_maker import PromptMaker
+from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.version import __version__
+
+COST_KEYS = ("seconds", "cpu_seconds", "prefilled", "decoded", "prompt_tokens", "answer_tokens")
+
+
+@dataclass
+class DetectionResult:
+    """What a detection gave: the file, the counts, and the cost of making it (all zero for a file that was there).
+
+    ``memory``: bytes of keys and values, the budget and the most that this process used; None without the engine.
+    """
+
+    path: Path
+    header: Header
+    count: DetectionCount
+    cost: dict[str, float] = field(default_factory=lambda: dict.fromkeys(COST_KEYS, 0.0))
+    reused: bool = False
+    memory: dict[str, int] | None = None
+
+
+def detect(
+    target: Target,
+    protocol: Protocol,
+    model: ModelIdentity,
+    answerer: Callable[[], tuple[Answerer, PromptMaker]] | None,
+    output: Path,
+    *,
+    exemplars: ExemplarPool | None = None,
+    lazy: bool = True,
+    overwrite: bool = False,
+    progress: ProgressCallback = no_progress,
+    chunk_questions: int = CHUNK_QUESTIONS,
+) -> DetectionResult:
+    """Detect the category of every question and write the category file ``output``.
+
+    Goes on where a killed detection stopped (its journal lies beside the output); a finished category file of the
+    same model, protocol and questions is left as it is. Several processes (RANK and WORLD_SIZE) share the chunks;
+    the first writes the file.
+
+    Args:
+        answerer: loads the model; called only when there is something to ask. It returns the answerer and the maker
+            of prompts.
+
+    Raises:
+        StateError: ``output`` or its journal belongs to another detection, or another process is at work on it, or
+            one of several processes stopped.
+    """
+    pool = exemplars or ExemplarPool(target.source.split("exemplars"), protocol, target.source.name)
+    stream = target.stream()
+    questions = identify_questions(target, stream, pool)
+    header = Header(__version__, model, protocol, questions, not lazy, {})
+    if output.exists() and not overwrite:
+        return _reuse(output, header)
+    process = this_process()
+    if overwrite and process.world > 1:  # no process could tell the old file from the new
+        raise UsageError(f"--overwrite with several processes: remove {output} instead.")
+    run = _Run(header, output, chunk_questions, AnswerScorer(protocol.scorer), lazy, process)
+    journal = run.journal(process.rank)
+    since = last_change(journal.path)
+    try:
+        if process.world > 1 and output.exists():  # the others finished what was left while this one began
+            journal.path.unlink()
+            return _reuse(output, header)
+        todo = {number for number in run.missing(stream, [journal]) if process.owns(number)}
+        if todo and answerer is not None:
+            run.ask(stream, todo, journal, *answerer(), progress)
+        if process.first:
+            for rank in range(1, process.world):
+                run.await_share(stream, dataclasses.replace(process, rank=rank), since)
+            return run.assemble(stream, journal)
+    finally:
+        journal.close()
+    wait_for(Process(0, process.world), run.path(0), output.exists, since)
+    return DetectionResult(output, CategoryFile(output).header, DetectionCount())
+
+
+def _reuse(output: Path, header: Header) -> DetectionResult:
+    found = CategoryFile(output)
+    wanted, given = header.to_json(), found.header.to_json()
+    different = [key for key in ("model", "protocol", "questions", "exhaustive") if wanted[key] != given[key]]
+    if different:
+        raise StateError(
+            f"{output}: exists and was made with another {' and '.join(different)}. "
+            "Choose another output, or overwrite it with --overwrite."
+        )
+    count = DetectionCount()
+    for item in found:
+        count.add([item], header.protocol)
+    return DetectionResult(output, found.header, count, reused=True)
+
+
+@dataclass
+class _Run:
+    header: Header
+    output: Path
+    chunk_questions: int
+    scorer: AnswerScorer
+    lazy: bool
+    process: Process
+    memory: dict[str, int] | None = None
+
+    @property
+    def folder(self) -> Path:
+        return journal_folder(self.output)
+
+    def path(self, rank: int) -> Path:
+        return self.folder / f"{rank}.jsonl"
+
+    def journal(self, rank: int) -> Journal:
+        return Journal(self.path(rank), self._about(), keep_unfinished=True)
+
+    def _about(self) -> dict[str, Any]:
+        about = self.header.to_json()
+        for key in ("counts", "protocol_digest", "kft_version"):
+            del about[key]
+        return {**about, "chunk_questions": self.chunk_questions}
+
+    @contextlib.contextmanager
+    def all_journals(self, own: Sequence[Journal] = ()) -> Iterator[list[Journal]]:
+        """The journals of all processes of this detection, now and before: ``own``, and the others to read."""
+        held = {journal.path for journal in own}
+        paths = [path for path in sorted(self.folder.glob("*.jsonl")) if path not in held]
+        with contextlib.ExitStack() as stack:
+            journals = list(own)
+            for path in paths:
+                journals.append(Journal(path, self._about(), read_only=True))
+                stack.callback(journals[-1].close)
+            yield sorted(journals, key=lambda journal: int(journal.path.stem))
+
+    def chunks(self, stream: QuestionStream) -> Iterator[Chunk]:
+        return make_chunks(stream(), self.chunk_questions)
+
+    def missing(self, stream: QuestionStream, own: Sequence[Journal] = ()) -> set[int]:
+        with self.all_journals(own) as journals:
+            finished = frozenset[int]().union(*(journal.finished for journal in journals))
+        return {chunk.number for chunk in self.chunks(stream)} - finished
+
+    def await_share(self, stream: QuestionStream, process: Process, since: float) -> None:
+        def done() -> bool:
+            return not any(process.owns(number) for number in self.missing(stream))
+
+        wait_for(process, self.path(process.rank), done, since)
+
+    def ask(
+        self,
+        stream: QuestionStream,
+        todo: set[int],
+        journal: Journal,
+        answerer: Answerer,
+        prompts: PromptMaker,
+        progress: ProgressCallback,
+    ) -> None:
+        protocol = self.header.protocol
+        total = sum(len(chunk.questions) for chunk in self.chunks(stream) if self.process.owns(chunk.number))
+        count = DetectionCount()
+        done = 0
+        begin, first = time.perf_counter(), answerer.tokens.computed
+        resumes = getattr(answerer, "resumes_mid_chunk", False)
+        if not resumes:
+            journal.drop_unfinished()
+        with self.all_journals([journal]) as journals:
+            for chunk in self.chunks(stream):
+                if chunk.number not in todo:
+                    done += len(chunk.questions) if self.process.owns(chunk.number) else 0
+                    continue
+                chunk.clear(protocol.exemplar_sets)
+                if resumes:
+                    _replay(chunk, journals, journal, protocol)
+                before, wall, cpu = dataclasses.asdict(answerer.tokens), time.perf_counter(), time.process_time()
+                for kind, pairs in detect_chunk(chunk, prompts, answerer, protocol, self.scorer, lazy=self.lazy):
+                    journal.append(chunk, kind, pairs)
+                    records = decided(chunk, self.scorer, protocol)
+                    so_far = copy.deepcopy(count)
+                    so_far.add([item for item in records if item is not None], protocol)
+                    rate = (answerer.tokens.computed - first) / (time.perf_counter() - begin)
+                    progress(
+                        done + len(records) - records.count(None), total, f"{so_far.line()} | {rate:,.0f} tokens/s"
+                    )
+                cost = {key: value - before[key] for key, value in dataclasses.asdict(answerer.tokens).items()}
+                cost |= {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+                journal.finish(chunk, cost)
+                count.add(finish(chunk, self.scorer, self.header.protocol), protocol)
+                done += len(chunk.questions)
+                progress(done, total, count.line())
+        self.memory = getattr(answerer, "memory", None)
+
+    def assemble(self, stream: QuestionStream, own: Journal) -> DetectionResult:
+        with self.all_journals([own]) as journals:
+            count = DetectionCount()
+            for item in self._items(stream, journals):
+                count.add([item], self.header.protocol)
+            header = dataclasses.replace(self.header, counts=dict(count.categories))
+            write_category_file(self.output, header, self._items(stream, journals))
+            cost = dict.fromkeys(COST_KEYS, 0.0)
+            for journal in journals:
+                for spent in journal.costs():
+                    for key, value in spent.items():
+                        cost[key] += value
+        with contextlib.suppress(OSError):  # another process looks into the folder, or was about to begin in it
+            shutil.rmtree(self.folder)
+        return DetectionResult(self.output, header, count, cost, memory=self.memory)
+
+    def _items(self, stream: QuestionStream, journals: list[Journal]) -> Iterator[CategorizedQuestion]:
+        for chunk in self.chunks(stream):
+            journal = next((one for one in journals if chunk.number in one.finished), None)
+            if journal is None:
+                raise StateError(f"{self.folder}: chunk {chunk.number} was not detected. Run the same command again.")
+            journal.fill(chunk, self.header.protocol.exemplar_sets)
+            yield from finish(chunk, self.scorer, self.header.protocol)
+
+
+def _replay(chunk: Chunk, journals: Sequence[Journal], own: Journal, protocol: Protocol) -> None:
+    """Take up answers of a chunk that was not finished, and record them anew, so that the chunk stands there whole."""
+    for journal in journals:
+        journal.replay(chunk, protocol.exemplar_sets)
+    places = [(index, number) for index in range(len(chunk.questions)) for number in range(protocol.exemplar_sets)]
+    if greedy := [(index, number) for index, number in places if chunk.greedy[index][number] is not None]:
+        own.append(chunk, "greedy", greedy)
+    if sampled := [(index, number) for index, number in places if chunk.sampled[index][number] is not None]:
+        own.append(chunk, "sampled", sampled)
+
+
+def journal_folder(output: Path) -> Path:
+    """Where the journals of a detection lie until its category file is written."""
+    return output.with_name(output.name + ".journal")
+
+
+def summary(result: DetectionResult) -> dict[str, Any]:
+    """The result as JSON values."""
+    return {
+        "file": str(result.path),
+        "reused": result.reused,
+        **{key: value for key, value in result.header.to_json().items() if key != "format"},
+        "generations": {"made": result.count.made, "saved": result.count.saved},
+        "cost": result.cost,
+        "memory": result.memory,
+    }

@@ -1,0 +1,1 @@
+"""Generation over a trie of prompts: exact, shared, batch-independent."""

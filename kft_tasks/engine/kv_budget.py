@@ -1,0 +1,126 @@
+"""How much memory generation may take: a budget for the key-value cache, and a limit on the tokens of one forward call.
+
+The budget is :data:`SHARE` of the memory that is free on the device when the engine is made, or ``KFT_KV_GB``. It is
+kept by recomputation: tries that do not fit beside the one at work lose their cache and prefill again when they are
+asked. The number of tokens in one call is found by trying: it is halved after each out-of-memory error.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kft_tasks.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+SHARE = 0.5
+MAX_ROWS = 4096  # tokens of one forward call: more gain nothing
+MIN_ROWS = 32
+VARIABLE = "KFT_KV_GB"
+_GROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_GROUP_USED = Path("/sys/fs/cgroup/memory.current")
+
+
+class CacheHolder(Protocol):
+    """Something that keeps keys and values and can give them up. Its ``slots`` are tokens in its cache."""
+
+    slots: int
+
+    def release(self) -> None:
+        """Give up the cache; it is computed again when it is needed."""
+        ...
+
+
+@dataclass
+class KvBudget:
+    """What an engine may use for keys and values, and what it has used.
+
+    Attributes:
+        budget: bytes for the keys and values of all tries.
+        slot_bytes: bytes of one token in all layers; 0 until a cache was seen.
+        rows: largest number of tokens in one forward call.
+        peak: largest number of slots in use so far.
+    """
+
+    budget: int
+    slot_bytes: int = 0
+    rows: int = MAX_ROWS
+    peak: int = 0
+    _last_use: weakref.WeakKeyDictionary[Any, int] = field(default_factory=weakref.WeakKeyDictionary)
+    _uses: int = 0
+
+    @property
+    def slots(self) -> int:
+        """Tokens that fit in the budget; at least one, so that there is progress."""
+        return max(self.budget // self.slot_bytes, 1) if self.slot_bytes else 1 << 40
+
+    @property
+    def peak_bytes(self) -> int:
+        """Largest number of bytes of keys and values so far."""
+        return self.peak * self.slot_bytes
+
+    def measure(self, cache: Any) -> None:
+        """Learn the size of a token from a cache that holds some."""
+        if not self.slot_bytes:
+            tensors = [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
+            self.slot_bytes = sum(t.numel() * t.element_size() for t in tensors) // cache.get_seq_length()
+
+    def make_room(self, holder: CacheHolder, slots: int) -> None:
+        """Release the least recently used other caches until ``slots`` more fit for ``holder``."""
+        self._uses += 1
+        self._last_use[holder] = self._uses
+        others = sorted((other for other in self._last_use if other is not holder), key=self._last_use.__getitem__)
+        held = sum(other.slots for other in others)
+        for other in others:
+            if held + holder.slots + slots <= self.slots:
+                break
+            held -= other.slots
+            other.release()
+        self.peak = max(self.peak, held + holder.slots + slots)
+
+    def halve_rows(self) -> bool:
+        """Make forward calls smaller after one did not fit; False where they are as small as they get."""
+        if self.rows <= MIN_ROWS:
+            return False
+        self.rows = max(MIN_ROWS, self.rows // 2)
+        return True
+
+
+def find_kv_budget(device: torch.device) -> KvBudget:
+    """The budget for a device.
+
+    Raises:
+        UsageError: ``KFT_KV_GB`` is not a positive number.
+    """
+    given = os.environ.get(VARIABLE)
+    if given is None:
+        return KvBudget(int(free_bytes(device) * SHARE))
+    try:
+        gigabytes = float(given)
+    except ValueError:
+        gigabytes = 0.0
+    if not 0 < gigabytes < 1e6:
+        raise UsageError(f"{VARIABLE}={given!r} is not a positive number of gigabytes. Correct or unset it.")
+    return KvBudget(int(gigabytes * 1e9))
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free on a device; on a CPU within the limits of the control group."""
+    import psutil
+    import torch
+
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
+    free = int(psutil.virtual_memory().available)
+    try:
+        return max(0, min(free, int(_GROUP_LIMIT.read_text()) - int(_GROUP_USED.read_text())))
+    except (OSError, ValueError):  # no control groups, or "max"
+        return free

@@ -1,0 +1,1 @@
+"""Plain greedy accuracy on test questions, and its answers files."""

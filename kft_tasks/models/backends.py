@@ -1,0 +1,151 @@
+"""Which engines can be asked besides kft's own, and how lm-eval's classes for them are built."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from kft_tasks.errors import KftError, UnavailableError, UsageError
+from kft_tasks.files import read_json
+from kft_tasks.launcher import launcher_hidden
+from kft_tasks.models.choice import ModelChoice
+from kft_tasks.models.locate import model_folder
+from kft_tasks.models.weights import identify, resolve_dtype
+from kft_tasks.protocol.identity import SERVED, ModelIdentity
+
+_VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of LoRA adapters
+_TELLING = ("quantization", "kv_cache_dtype", "tokenizer", "add_bos_token", "enable_thinking", "think_end_token")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An engine that lm-eval has a class for.
+
+    Attributes:
+        packages: modules that must be installed.
+        install: how to install them.
+        own: arguments of lm-eval's class that have an option of their own here.
+    """
+
+    name: str
+    packages: tuple[str, ...] = ()
+    install: str = ""
+    own: tuple[str, ...] = ("pretrained", "model", "dtype", "revision")
+
+
+BACKENDS = {
+    "hf": Backend("hf", own=("pretrained", "peft", "dtype", "device", "revision", "tp_plan")),
+    "vllm": Backend(
+        "vllm", ("vllm",), 'pip install "lm-eval[vllm]"', ("pretrained", "lora_local_path", "dtype", "revision")
+    ),
+    "sglang": Backend("sglang", ("sglang",), 'pip install "sglang[all]"'),
+    "local-completions": Backend(
+        "local-completions", ("requests", "aiohttp", "tenacity", "tqdm"), 'pip install "lm-eval[api]"'
+    ),
+}
+
+
+def check_choice(choice: ModelChoice) -> None:
+    """Refuse arguments that do not go together, before anything is loaded.
+
+    Raises:
+        UsageError: the remedy is in the message.
+    """
+    backend = BACKENDS[choice.backend]
+    for key in choice.backend_args:
+        if key == "tp_plan":
+            raise UsageError("--backend-args tp_plan: kft divides questions among processes. Use parallelize=true.")
+        if key in backend.own:
+            raise UsageError(f"--backend-args {key}: use --model, --adapter, --dtype, --device or --revision.")
+    if choice.adapter and backend.name == "sglang":
+        raise UsageError("--backend sglang: lm-eval's class takes no adapter. Merge it, or use --backend vllm.")
+    if backend.name == "local-completions":
+        _check_server(choice)
+
+
+def _check_server(choice: ModelChoice) -> None:
+    if choice.adapter:
+        raise UsageError(
+            "--adapter: the server decides what it serves. Give the name that it serves the adapter under as --model."
+        )
+    address = choice.backend_args.get("base_url")
+    if not isinstance(address, str) or not urlsplit(address).path.endswith("/completions"):
+        raise UsageError(
+            f"--backend local-completions: base_url is {address!r}. "
+            "Add --backend-args base_url=http://HOST:PORT/v1/completions."
+        )
+
+
+def identify_choice(choice: ModelChoice) -> ModelIdentity:
+    """The identity that category files record, without loading the model; a served model's weights are unknown.
+
+    Raises:
+        UsageError: values that do not go together.
+        UnavailableError: the model is not here and cannot be fetched.
+    """
+    check_choice(choice)
+    telling = "".join(f" {key}={choice.backend_args[key]}" for key in _TELLING if key in choice.backend_args)
+    if choice.backend == "local-completions":
+        path = urlsplit(choice.backend_args["base_url"]).path  # hosts and ports come and go
+        return ModelIdentity(choice.id, f"{SERVED}{choice.id} at {path}", None, f"{choice.backend}:unknown{telling}")
+    own = choice.backend == "hf"
+    precision = resolve_dtype(choice.dtype, choice.place()) if own else f"{choice.backend}:{choice.dtype}"
+    return identify(choice.id, model_folder(choice.id, choice.revision), precision + telling, choice.adapter)
+
+
+def build(choice: ModelChoice) -> Any:
+    """Build lm-eval's model for an engine other than transformers.
+
+    Raises:
+        UnavailableError: a package is missing, or the engine does not start.
+    """
+    backend = BACKENDS[choice.backend]
+    missing = [name for name in backend.packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UnavailableError(f"--backend {backend.name} needs {', '.join(missing)}: {backend.install}")
+    from lm_eval.api.registry import get_model
+
+    arguments = _arguments(choice)
+    try:
+        with launcher_hidden():
+            lm = get_model(backend.name)(**arguments)
+    except KftError:
+        raise
+    except Exception as error:  # engines raise many kinds
+        reason = " ".join(str(error).split())[:300]
+        raise UnavailableError(
+            f"{choice.id}: {backend.name} does not start ({type(error).__name__}: {reason})."
+        ) from error
+    if backend.name == "local-completions" and lm.tokenizer is None and not lm._eos_string:
+        lm.eos_string = None  # the server stops at its own; lm-eval would warn that it does not know it
+    return lm
+
+
+def _arguments(choice: ModelChoice) -> dict[str, Any]:
+    """Arguments of lm-eval's class; those of the user go through as they are."""
+    given: Mapping[str, Any] = choice.backend_args
+    if choice.backend == "local-completions":
+        # text, so that the server adds the special tokens that its tokenizer adds, as HFLM does
+        plain = {} if "tokenizer" in given else {"tokenizer_backend": "none", "tokenized_requests": False}
+        own: dict[str, Any] = {"model": choice.id, **plain}
+        if "tokenizer" in given:
+            own |= {"tokenizer_backend": "huggingface", "tokenized_requests": True}
+        return own | dict(given)
+    own = {"pretrained": str(model_folder(choice.id, choice.revision)), "dtype": choice.dtype}
+    if choice.backend == "sglang":
+        return own | {"trust_remote_code": False, "batch_size": "auto"} | dict(given)
+    own |= {"enable_prefix_caching": True, "batch_size": "auto"}
+    if choice.adapter:
+        own |= {"lora_local_path": str(choice.adapter.absolute()), "max_lora_rank": _lora_rank(choice.adapter)}
+    return own | dict(given)
+
+
+def _lora_rank(adapter: Path) -> int:
+    """The least rank that vLLM can be set to for this adapter; its default is 16."""
+    config = read_json(adapter / "adapter_config.json")
+    rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])
+    return next((allowed for allowed in _VLLM_RANKS if allowed >= rank), rank)

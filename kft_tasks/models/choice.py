@@ -1,0 +1,48 @@
+"""Which model, as a user names it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which model, as a user names it.
+
+    Attributes:
+        id: alias, local folder or hub id; the served name with a server.
+        adapter: a PEFT folder, or None.
+        dtype: "auto", "float32", "bfloat16" or "float16".
+        device: as lm-eval takes it; None chooses CUDA where there is one.
+        batch_size: for lm-eval's own generation, where the engine cannot be used.
+        backend: one of :data:`kft_tasks.models.backends.BACKENDS`.
+        backend_args: arguments of lm-eval's class for it.
+    """
+
+    id: str
+    adapter: Path | None = None
+    dtype: str = "auto"
+    device: str | None = None
+    revision: str | None = None
+    batch_size: int = 16
+    backend: str = "hf"
+    backend_args: Mapping[str, Any] = field(default_factory=dict)
+
+    def place(self) -> str:
+        """The device; under a launcher each process has its own GPU."""
+        if self.device == "cuda" and "LOCAL_RANK" in os.environ:
+            return f"cuda:{os.environ['LOCAL_RANK']}"
+        return self.device or default_device()
+
+
+def default_device() -> str:
+    """Return "cuda", "mps" or "cpu", whichever lm-eval would use; under a launcher each process has its own GPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,0 +1,95 @@
+"""Loading a model through lm-eval, and the answerer that suits it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from kft_tasks.answering.answerer import Answerer
+from kft_tasks.answering.engine_answerer import EngineAnswerer
+from kft_tasks.answering.lm_eval_answerer import LmEvalAnswerer
+from kft_tasks.errors import DataError, KftError, UnavailableError
+from kft_tasks.launcher import launcher_hidden
+from kft_tasks.models.backends import build, identify_choice
+from kft_tasks.models.choice import ModelChoice
+from kft_tasks.models.locate import model_folder
+from kft_tasks.models.weights import quiet_transformers, resolve_dtype
+from kft_tasks.protocol.identity import ModelIdentity
+from kft_tasks.protocol.protocol import Protocol
+
+
+@dataclass
+class LoadedModel:
+    """A model ready to be asked: the lm-eval object, its identity, and what it costs."""
+
+    lm: Any
+    identity: ModelIdentity
+    answerers: dict[str, Answerer] = field(default_factory=dict)
+
+    def answerer(self, protocol: Protocol) -> Answerer:
+        """The answerer under a protocol: the engine where it can be used, else lm-eval's own generation."""
+        key = protocol.digest()
+        if key not in self.answerers:
+            self.answerers[key] = self._make_answerer(protocol)
+        return self.answerers[key]
+
+    def _make_answerer(self, protocol: Protocol) -> Answerer:
+        from lm_eval.models.huggingface import HFLM
+
+        if isinstance(self.lm, HFLM):
+            from kft_tasks.answering.hf_engine import encode, engine_for
+
+            if (engine := engine_for(self.lm)) is not None:
+                return EngineAnswerer(
+                    engine, protocol, lambda prompts: _fitting(self.lm, encode(self.lm, prompts), protocol)
+                )
+        return LmEvalAnswerer(self.lm, protocol)
+
+
+def _fitting(lm: Any, prompts: list[list[int]], protocol: Protocol) -> list[list[int]]:
+    """Pass prompts on that leave room for an answer; lm-eval would cut their exemplars off without a word.
+
+    Raises:
+        DataError: one does not.
+    """
+    longest = max(map(len, prompts), default=0)
+    if longest + protocol.max_tokens > lm.max_length:
+        raise DataError(
+            f"a prompt of {longest} tokens and an answer of {protocol.max_tokens} exceed the model's context of "
+            f"{lm.max_length}. Lower shots, or leave long questions out."
+        )
+    return prompts
+
+
+def load_model(choice: ModelChoice) -> LoadedModel:
+    """Load a model with lm-eval's class for its engine.
+
+    Raises:
+        UsageError: values that do not go together.
+        UnavailableError: it is not here and cannot be fetched, or does not load.
+    """
+    identity = identify_choice(choice)
+    if choice.backend != "hf":
+        return LoadedModel(build(choice), identity)
+    folder, device = model_folder(choice.id, choice.revision), choice.place()
+    arguments: dict[str, Any] = {
+        "pretrained": str(folder),
+        "peft": str(choice.adapter.absolute()) if choice.adapter else None,
+        "dtype": resolve_dtype(choice.dtype, device),
+        "device": device,
+        "batch_size": choice.batch_size,
+        "trust_remote_code": False,
+        "use_safetensors": True,
+    }
+    from lm_eval.models.huggingface import HFLM
+
+    try:
+        with quiet_transformers(), launcher_hidden():
+            lm = HFLM(**{**arguments, **choice.backend_args})
+    except KftError:
+        raise
+    except Exception as error:  # transformers, peft and safetensors raise many kinds for a folder that does not load
+        reason = " ".join(str(error).split())[:300]
+        raise UnavailableError(f"{choice.id}: the model does not load ({type(error).__name__}: {reason}).") from error
+    lm.model.eval()
+    return LoadedModel(lm, identity)

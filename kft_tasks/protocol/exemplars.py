@@ -1,0 +1,74 @@
+"""Fixed exemplar sets per type (Gekhman et al. 2024, section 3: ten 4-shot prompts a relation, held out)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+
+from kft_tasks.errors import DataError
+from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.questions import Question, QuestionDigest
+
+ExemplarSet = tuple[Question, ...]
+
+
+class ExemplarPool:
+    """The exemplars split of a question set, by type, with the sets drawn from it.
+
+    A draw depends on the seed, the type and the ids of the pool, never on their order. Sets are disjoint as long as
+    the pool of a type lasts; then it is shuffled anew.
+    """
+
+    def __init__(self, questions: Iterable[Question], protocol: Protocol, name: str = "the question set") -> None:
+        self._protocol = protocol
+        self._name = name
+        self._pools: dict[str, list[Question]] = {}
+        self._sets: dict[str, tuple[ExemplarSet, ...]] = {}
+        digest = QuestionDigest()
+        if protocol.shots:
+            for question in questions:
+                digest.add(question)
+                self._pools.setdefault(question.type, []).append(question)
+        self.digest = digest.hexdigest()
+
+    def sets(self, type_: str) -> tuple[ExemplarSet, ...]:
+        """The exemplar sets of a type: ``protocol.exemplar_sets`` tuples of ``protocol.shots`` questions.
+
+        Raises:
+            DataError: the type has too few exemplars.
+        """
+        if type_ not in self._sets:
+            self._sets[type_] = tuple(self._draw(type_))
+        return self._sets[type_]
+
+    def ids(self) -> frozenset[str]:
+        """Ids of all exemplars: none of them may be a question under test."""
+        return frozenset(question.id for pool in self._pools.values() for question in pool)
+
+    def _draw(self, type_: str) -> Iterator[ExemplarSet]:
+        wanted, shots = self._protocol.exemplar_sets, self._protocol.shots
+        if shots == 0:
+            yield ()
+            return
+        pool = self._pools.get(type_, [])
+        seen: set[frozenset[str]] = set()
+        round_ = 0
+        while len(seen) < wanted:
+            if len(pool) < shots or round_ > 100 * wanted:
+                raise DataError(
+                    f"{self._name}: type {type_!r} has {len(pool)} exemplars, too few for {wanted} different sets of "
+                    f"{shots}. Add exemplars of this type, or lower shots or exemplar_sets."
+                )
+            order = _shuffled(pool, f"{self._protocol.seed}|{type_}|{round_}")
+            for start in range(0, len(order) - shots + 1, shots):
+                chosen = tuple(order[start : start + shots])
+                key = frozenset(question.id for question in chosen)
+                if key not in seen and len(seen) < wanted:
+                    seen.add(key)
+                    yield chosen
+            round_ += 1
+
+
+def _shuffled(pool: Sequence[Question], salt: str) -> list[Question]:
+    """Order by a keyed hash of the id: the same on every Python version, whatever the order of the pool."""
+    return sorted(pool, key=lambda question: hashlib.blake2b(f"{salt}|{question.id}".encode(), digest_size=16).digest())

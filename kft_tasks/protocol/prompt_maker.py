@@ -1,0 +1,83 @@
+"""From a question to the text that asks it: one question under one exemplar set is a :class:`PromptRequest`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kft_tasks.engine.decoding import context_key
+from kft_tasks.errors import UsageError
+from kft_tasks.protocol.exemplars import ExemplarPool
+from kft_tasks.protocol.prompts import chat_messages, get_template, prompt_text
+from kft_tasks.protocol.protocol import Protocol as DetectionProtocol
+from kft_tasks.questions import Question
+
+
+@dataclass(frozen=True)
+class PromptRequest:
+    """One question under one exemplar set, as the text that goes to the model.
+
+    Attributes:
+        key: 64-bit key of its samples, see :func:`kft_tasks.engine.decoding.context_key`.
+        group: requests of a group begin with the same exemplars.
+    """
+
+    question_id: str
+    exemplar_set: int
+    prompt: str
+    key: int
+    group: str = ""
+
+
+ChatRenderer = Callable[[list[dict[str, str]]], str]
+"""Turns chat messages into a prompt, as ``lm.apply_chat_template`` does."""
+
+
+class PromptMaker:
+    """Makes the prompts of a protocol: the same ones for ``kft detect``, the lm-eval tasks and evaluation.
+
+    Args:
+        render: the model's chat template; None writes base-model prompts.
+        multiturn: with a chat template, every exemplar is a turn of its own.
+    """
+
+    def __init__(
+        self,
+        protocol: DetectionProtocol,
+        exemplars: ExemplarPool,
+        render: ChatRenderer | None = None,
+        *,
+        multiturn: bool = True,
+    ) -> None:
+        self._protocol = protocol
+        self._exemplars = exemplars
+        self._render = render
+        self._multiturn = multiturn
+        self._template = get_template(protocol.template)
+
+    def prompt(self, question: Question, exemplar_set: int, *, shots: int | None = None) -> str:
+        """The text that asks ``question`` with exemplar set number ``exemplar_set`` (its first ``shots``, if given).
+
+        Raises:
+            UsageError: more shots than the protocol's sets have.
+        """
+        if shots is not None and shots > self._protocol.shots:
+            raise UsageError(f"{shots} shots are more than the protocol's {self._protocol.shots}. Raise its shots.")
+        exemplars = () if shots == 0 else self._exemplars.sets(question.type)[exemplar_set][:shots]
+        if self._render is not None:
+            return self._render(
+                chat_messages(
+                    question.question,
+                    exemplars,
+                    self._protocol.system,
+                    multiturn=self._multiturn,
+                    template=self._template,
+                )
+            )
+        return prompt_text(self._template, question.question, exemplars, self._protocol.system)
+
+    def request(self, question: Question, exemplar_set: int) -> PromptRequest:
+        """The :class:`PromptRequest` for one question and exemplar set."""
+        key = context_key(self._protocol.seed, question.id, exemplar_set)
+        group = f"{exemplar_set}|{question.type}"
+        return PromptRequest(question.id, exemplar_set, self.prompt(question, exemplar_set), key, group)

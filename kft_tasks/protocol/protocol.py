@@ -1,0 +1,103 @@
+"""Everything that a category depends on besides the model and the questions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kft_tasks.errors import UsageError, suggest
+from kft_tasks.files import sha256_of_json
+from kft_tasks.protocol.prompts import get_template
+from kft_tasks.scoring.scorers import get_scorer
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How mastery is detected. The defaults are SliCK's (Gekhman et al. 2024, section 3).
+
+    Attributes:
+        exemplar_sets: few-shot prompts a question is asked with; each gives one greedy answer.
+        shots: exemplars in one set.
+        samples: sampled answers an exemplar set.
+        temperature: of the sampled answers.
+        top_k: tokens that a sampled answer chooses among.
+        max_tokens: tokens of one answer at most.
+        scorer: rule for "right", see :mod:`kft_tasks.scoring.scorers`.
+        seed: of the exemplar draw and of sampling.
+        template: prompt text, see :mod:`kft_tasks.protocol.prompts`.
+        chat: put the prompt through the model's own chat template.
+        system: system prompt, or "".
+    """
+
+    exemplar_sets: int = 10
+    shots: int = 4
+    samples: int = 16
+    temperature: float = 0.5
+    top_k: int = 40
+    max_tokens: int = 16
+    scorer: str = "answer_stated"  # chosen by measurement, see results/scoring
+    seed: int = 0
+    template: str = "qa"
+    chat: bool = False
+    system: str = ""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_type(field.name, getattr(self, field.name), field.default)
+        object.__setattr__(self, "temperature", float(self.temperature))
+        for name, least in (("exemplar_sets", 1), ("shots", 0), ("samples", 0), ("top_k", 1), ("max_tokens", 1)):
+            if getattr(self, name) < least:
+                raise UsageError(f"Protocol: {name} is {getattr(self, name)}. Use {least} or more.")
+        if not 0 <= self.seed < 1 << 63:
+            raise UsageError(f"Protocol: seed {self.seed} is out of range. Use 0 to 2^63 - 1.")
+        if not 0 < self.temperature < float("inf"):
+            raise UsageError(
+                f"Protocol: temperature is {self.temperature}. Use a number above 0; greedy answers are at 0."
+            )
+        if self.shots == 0 and self.exemplar_sets > 1:
+            raise UsageError("Protocol: with 0 shots all exemplar sets are the same. Set exemplar_sets to 1.")
+        get_scorer(self.scorer)
+        get_template(self.template)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any], where: str = "protocol") -> Protocol:
+        """Build from recipe or command-line values.
+
+        Raises:
+            UsageError: an unknown key or a value out of range.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        for key in values:
+            if key not in known:
+                raise UsageError(f"{where}: unknown key {key!r}. {suggest(key, known)}")
+        return cls(**values)
+
+    def with_system(self, system: str | None) -> Protocol:
+        """The same protocol with another system prompt; None keeps this one."""
+        return self if system is None else dataclasses.replace(self, system=system)
+
+    @property
+    def sampled_total(self) -> int:
+        """Sampled answers a question under the exhaustive protocol."""
+        return self.exemplar_sets * self.samples
+
+    def to_json(self) -> dict[str, Any]:
+        """Field names and values, in the order of definition."""
+        return dataclasses.asdict(self)
+
+    def digest(self) -> str:
+        """SHA-256 over all fields: two protocols with the same digest ask the same."""
+        return sha256_of_json(self.to_json())
+
+
+def _check_type(name: str, value: object, default: object) -> None:
+    if isinstance(default, bool) or isinstance(value, bool):
+        right = isinstance(value, bool) and isinstance(default, bool)
+    elif isinstance(default, float):
+        right = isinstance(value, (int, float))
+    else:
+        right = isinstance(value, type(default))
+    if not right:
+        raise UsageError(f"Protocol: {name} is {value!r}. Use a value like {default!r}.")

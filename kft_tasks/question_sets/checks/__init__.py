@@ -1,0 +1,1 @@
+"""Looking at a question set: surveys, checks, excerpts, local copies."""

@@ -1,0 +1,1 @@
+"""One module per question set: from its source to typed questions."""

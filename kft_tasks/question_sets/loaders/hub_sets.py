@@ -1,0 +1,80 @@
+"""Shared by the sets whose rows come from one hub data set: find the files, name their splits, make a RowSet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kft_tasks.errors import DataError
+from kft_tasks.question_sets.info import SetInfo
+from kft_tasks.question_sets.splits.row_set import Parse, RowSet, Source
+from kft_tasks.question_sets.splits.splitting import FOUR_WAY, Shares
+from kft_tasks.question_sets.storage.hub import cache_root, fetch_hub_files
+from kft_tasks.question_sets.storage.locate import locate, split_files
+
+TRAIN_WAY: Shares = (("exemplars", 0.05), ("validation", 0.05), ("train", 0.90))
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """Where on the hub a set lies, and what becomes of its splits.
+
+    Attributes:
+        repository: hub id.
+        patterns: files wanted.
+        config: folder on the hub's converted branch.
+        splits: the source's splits that are read -> split here, "" for "divided by ``shares``".
+        shares: how those are divided.
+        repeated: see :class:`RowSet`.
+    """
+
+    repository: str
+    patterns: Sequence[str]
+    config: str
+    splits: Mapping[str, str]
+    shares: Shares = FOUR_WAY
+    repeated: Literal["keep", "first"] = "first"
+
+
+def open_hub_set(
+    info: SetInfo,
+    source: HubSource,
+    parse: Parse,
+    path: str | Path | None,
+    *,
+    one_file_as: str = "",
+    carve: bool = True,
+) -> RowSet:
+    """Open a local copy, or fetch the hub's files.
+
+    Args:
+        info: the set.
+        source: its place on the hub.
+        parse: makes a row a question.
+        path: a folder with files of the source's splits in their names, or one file.
+        one_file_as: the source's split that one file is; "" where it is none and is divided into all four.
+        carve: see :class:`RowSet`.
+
+    Raises:
+        UnavailableError: the data are neither here nor to be had.
+        DataError: the folder has none of the source's splits.
+    """
+    fetched: list[Path] = []
+
+    def fetch() -> Path:
+        fetched.append(fetch_hub_files(source.repository, source.patterns, source.config))
+        return fetched[0]
+
+    place = locate(info, path, fetch)
+    files = split_files(place, root=cache_root(fetched[0]) if fetched else None, prefer=source.patterns)
+    if set(files) == {""}:
+        if not one_file_as:
+            return RowSet(info, (Source(tuple(files[""])),), parse, repeated=source.repeated)
+        files = {one_file_as: files[""]}
+    sources = tuple(Source(tuple(files[name]), split) for name, split in source.splits.items() if name in files)
+    if not sources:
+        names = " or ".join(f"{name}.parquet" for name in source.splits)
+        raise DataError(f"{place}: no files of {info.title}. Put copies of {source.repository} there, such as {names}.")
+    return RowSet(info, sources, parse, shares=source.shares, repeated=source.repeated, carve=carve)

@@ -1,0 +1,63 @@
+"""`popqa`: PopQA (Mallen et al., 2023): questions about entities, with how often their pages are viewed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kft_tasks.errors import DataError
+from kft_tasks.question_sets.info import SetInfo, check_options
+from kft_tasks.question_sets.loaders.hub_sets import HubSource, open_hub_set
+from kft_tasks.question_sets.splits.row_set import RowSet
+from kft_tasks.question_sets.storage.rows import answers_of, need_columns, text_of
+from kft_tasks.questions import Question, content_id
+
+SOURCE = HubSource("akariasai/PopQA", ["*.tsv", "data/*.parquet"], "default", {"test": ""}, repeated="keep")
+
+INFO = SetInfo(
+    name="popqa",
+    title="PopQA",
+    description="14,267 questions of 16 Wikidata relations, with the popularity of every subject.",
+    source="hub data set akariasai/PopQA",
+    paper="Mallen et al., 2023, When Not to Trust Language Models, arXiv 2212.10511",
+    licence="MIT (the authors' repository); the hub's card names none",
+    types="the relation (prop), such as place_of_birth",
+    published="14,267 in one split",
+)
+
+
+def parse(where: str, row: Mapping[str, Any]) -> Question:
+    """One row of PopQA; its ``possible_answers`` is a list written as JSON text.
+
+    Raises:
+        DataError: another schema, or a row without answers.
+    """
+    need_columns(where, row, ("subj", "prop", "question", "possible_answers"), SOURCE.repository)
+    answers = row["possible_answers"]
+    if isinstance(answers, str):
+        try:
+            answers = json.loads(answers)
+        except ValueError as error:
+            raise DataError(
+                f'{where}: "possible_answers" is not a JSON list ({error}). Fix or remove the row.'
+            ) from error
+    checked = answers_of(where, answers, "possible_answers")
+    object_ = row.get("obj")
+    if isinstance(object_, str) and object_.strip() in checked:  # the relation's own object is the canonical answer
+        checked = tuple(dict.fromkeys((object_.strip(), *checked)))
+    text, type_ = text_of(where, row, "question"), text_of(where, row, "prop").replace(" ", "_")
+    return Question(content_id("popqa", type_, text), text, checked, type_, "", text_of(where, row, "subj"))
+
+
+def popularity(questions: RowSet) -> Iterator[tuple[str, str, int]]:
+    """``(subject, type, page views a month)`` of every row of an opened ``popqa`` (the source's ``s_pop``)."""
+    for question, _, row in questions.rows():
+        yield question.subject, question.type, int(row.get("s_pop") or 0)
+
+
+def open_popqa(path: str | Path | None, options: Mapping[str, object] | None = None) -> RowSet:
+    """Open a local copy or the hub's. The source has one split; it is divided 70/10/15/5 by subject."""
+    check_options(INFO, options)
+    return open_hub_set(INFO, SOURCE, parse, path)

@@ -1,0 +1,112 @@
+"""`simpleqa`: SimpleQA (Wei et al., 2024): short questions that are hard for large models."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from kft_tasks.errors import DataError
+from kft_tasks.question_sets.info import OptionInfo, SetInfo, check_options
+from kft_tasks.question_sets.loaders.hub_sets import HubSource, open_hub_set
+from kft_tasks.question_sets.splits.row_set import RowSet
+from kft_tasks.question_sets.storage.rows import need_columns, text_of
+from kft_tasks.questions import Question, QuestionSet, content_id
+
+TYPES = ("Person", "Date", "Number", "Place", "Other")
+SOURCE = HubSource(
+    "basicv8vc/SimpleQA",
+    ["*.csv", "data/*.parquet"],
+    "default",
+    {"test": ""},
+    (("exemplars", 0.05), ("test", 0.95)),
+)
+
+INFO = SetInfo(
+    name="simpleqa",
+    title="SimpleQA",
+    description="4,326 short factual questions with one answer each, for evaluation only.",
+    source="hub data set basicv8vc/SimpleQA",
+    paper="Wei et al., 2024, Measuring Short-Form Factuality in Large Language Models, arXiv 2411.04368",
+    licence="MIT",
+    types=f"the kind of answer: {', '.join(TYPES)}",
+    published="4,326 in one split",
+    sizes={"test": None, "exemplars": None},
+    options=(
+        OptionInfo(
+            "exemplars_from",
+            "own: 5 % of each kind of answer are held out as exemplars; the name of another set, such as worldfacts: "
+            "its exemplars demonstrate, and all 4,326 questions are test.",
+            "own",
+            "text",
+        ),
+    ),
+)
+
+
+def parse(where: str, row: Mapping[str, Any]) -> Question:
+    """One row of SimpleQA; its ``metadata`` is a Python dictionary written as text, read without running it.
+
+    Raises:
+        DataError: another schema, or a row without an answer.
+    """
+    need_columns(where, row, ("metadata", "problem", "answer"), SOURCE.repository)
+    text, answer = text_of(where, row, "problem"), text_of(where, row, "answer")
+    kind = str(_metadata(where, row["metadata"]).get("answer_type") or "Other")
+    type_ = kind if kind in TYPES else "Other"
+    return Question(content_id("simpleqa", type_, text), text, (answer,), type_, "")
+
+
+def _metadata(where: str, value: object) -> Mapping[str, Any]:
+    if isinstance(value, str):
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            value = None
+    if not isinstance(value, Mapping):
+        raise DataError(f'{where}: "metadata" is not a dictionary with answer_type. Fix or remove the row.')
+    return value
+
+
+class BorrowedExemplars:
+    """A set whose exemplars are another's, each repeated for every type."""
+
+    def __init__(self, questions: RowSet, lender: QuestionSet) -> None:
+        self.name = questions.name
+        self.version = questions.version
+        self._questions = questions
+        self._lender = lender
+
+    def splits(self) -> tuple[str, ...]:
+        """``test`` and the borrowed ``exemplars``."""
+        return (*self._questions.splits(), "exemplars")
+
+    def split(self, name: str) -> Iterator[Question]:
+        """Questions of one split; ``test`` is everything.
+
+        Raises:
+            DataError: no such split, or a broken row.
+        """
+        return self._borrowed() if name == "exemplars" else self._questions.split(name)
+
+    def _borrowed(self) -> Iterator[Question]:
+        for question in self._lender.split("exemplars"):
+            for type_ in TYPES:
+                yield replace(question, id=f"{question.id}-{type_}", type=type_, split="exemplars")
+
+
+def open_simpleqa(
+    path: str | Path | None,
+    options: Mapping[str, object] | None = None,
+    *,
+    open_other: Callable[[str], QuestionSet],
+) -> QuestionSet:
+    """Open a local copy or the hub's; ``open_other`` opens the set that lends its exemplars."""
+    lender = str(check_options(INFO, options)["exemplars_from"])
+    if lender == "own":
+        return open_hub_set(INFO, SOURCE, parse, path, one_file_as="test")
+    exemplars = open_other(lender)
+    source = replace(SOURCE, splits={"test": "test"})
+    return BorrowedExemplars(open_hub_set(INFO, source, parse, path, one_file_as="test", carve=False), exemplars)

@@ -1,0 +1,1 @@
+"""From rows to splits: dividing, keeping subjects apart, removing repeats and overlap."""

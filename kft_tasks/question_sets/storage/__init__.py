@@ -1,0 +1,1 @@
+"""Finding, fetching, unpacking and reading the files of a question set."""

@@ -1,0 +1,134 @@
+"""A zip from the web: resumed, bounded, tested, and only the expected members taken out of it."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from kft_tasks.errors import FetchError
+
+MAX_DOWNLOAD = 512 * 1024 * 1024
+MAX_UNPACKED = 1024 * 1024 * 1024
+_BLOCK = 1 << 20
+_TIMEOUT = 30.0
+
+
+def download(url: str, target: Path, max_bytes: int = MAX_DOWNLOAD) -> Path:
+    """Fetch ``url`` into ``target``; an interrupted download goes on where it stopped.
+
+    Raises:
+        FetchError: no connection, a wrong answer, too large, or cut off (the part stays for the next attempt).
+    """
+    part = target.with_name(target.name + ".part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _append_rest(url, part, max_bytes)
+        part.replace(target)
+    except (OSError, ValueError) as error:  # urllib's errors are OSErrors, http.client's are below
+        reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
+        raise FetchError(f"{url}: {reason}") from error
+    return target
+
+
+def _append_rest(url: str, part: Path, max_bytes: int) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    with _open(url, have) as answer:
+        resumed = have > 0 and answer.status == 206
+        have = have if resumed else 0
+        length = answer.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        if total is not None and total > max_bytes:
+            raise FetchError(f"{url}: {total:,} bytes, over the limit of {max_bytes:,}")
+        with part.open("ab" if resumed else "wb") as stream:
+            have += _copy(answer, stream, max_bytes - have, url)
+    if total is not None and have < total:
+        raise FetchError(f"{url}: cut off after {have:,} of {total:,} bytes; the next attempt goes on from there")
+
+
+def _open(url: str, have: int) -> Any:
+    import http.client
+    import urllib.error
+    import urllib.request
+
+    headers = {"User-Agent": "kft", **({"Range": f"bytes={have}-"} if have else {})}
+    try:
+        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:  # the part is whole, or of another file: begin again
+            error.close()
+            return _open(url, 0)
+        with error:
+            raise FetchError(f"{url}: HTTP {error.code} {error.reason}") from error
+    except http.client.HTTPException as error:
+        raise FetchError(f"{url}: {error!r}") from error
+
+
+def _copy(source: Any, target: IO[bytes], limit: int, name: str) -> int:
+    import http.client
+
+    count = 0
+    try:
+        while block := source.read(_BLOCK):
+            count += len(block)
+            if count > limit:
+                raise FetchError(f"{name}: more than {limit:,} bytes")
+            target.write(block)
+    except http.client.IncompleteRead as error:
+        target.write(error.partial)
+        count += len(error.partial)
+    return count
+
+
+def unpack(archive: Path, folder: Path, wanted: Callable[[PurePosixPath], PurePosixPath | None]) -> None:
+    """Unpack the wanted members beside ``folder``, then rename into place.
+
+    Args:
+        archive: the zip.
+        folder: must not exist yet.
+        wanted: place below ``folder`` for a member's name, or None for members that are not wanted.
+
+    Raises:
+        FetchError: not a zip, damaged, too large, or with a name or link that leads elsewhere.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        with zipfile.ZipFile(archive) as bundle:
+            _unpack_members(bundle, temporary, wanted)
+        temporary.chmod(0o755)
+        temporary.replace(folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+        raise FetchError(f"{archive}: not a usable zip ({error})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _unpack_members(
+    bundle: zipfile.ZipFile, folder: Path, wanted: Callable[[PurePosixPath], PurePosixPath | None]
+) -> None:
+    members = bundle.infolist()
+    for member in members:
+        _refuse_unsafe(member, str(bundle.filename))
+    left = MAX_UNPACKED
+    for member in members:
+        place = None if member.is_dir() else wanted(PurePosixPath(member.filename))
+        if place is None:
+            continue
+        target = folder / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with bundle.open(member) as source, target.open("xb") as stream:
+            left -= _copy(source, stream, left, member.filename)  # counted here: declared sizes can lie
+
+
+def _refuse_unsafe(member: zipfile.ZipInfo, archive: str) -> None:
+    name = member.filename
+    path = PurePosixPath(name.replace("\\", "/"))
+    mode = member.external_attr >> 16
+    if path.is_absolute() or ".." in path.parts or ":" in name or "\\" in name or (mode and stat.S_ISLNK(mode)):
+        raise FetchError(f"{archive}: member {name!r} leads out of the folder or is a link; nothing was unpacked")

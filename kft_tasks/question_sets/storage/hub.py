@@ -1,0 +1,63 @@
+"""Files of a hub data set: fetched with the hub's own client and cache, never any code from a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from kft_tasks.errors import FetchError
+
+CONVERTED = "refs/convert/parquet"  # the hub's own conversion, there for every public data set
+
+
+def fetch_hub_files(
+    repository: str, patterns: Sequence[str], config: str = "default", *, local_only: bool = False
+) -> Path:
+    """Return the folder in the hub's cache that holds a data set's files, fetching them where needed.
+
+    Args:
+        repository: hub id of the data set.
+        patterns: files wanted on the main branch.
+        config: folder on the hub's converted branch, tried when the main branch holds none of ``patterns``.
+        local_only: look into the cache, fetch nothing.
+
+    Raises:
+        FetchError: the hub cannot be reached and the cache has nothing, or the layout changed.
+    """
+    folder = _snapshot(repository, patterns, None, local_only)
+    if _holds(folder, patterns):
+        return folder
+    converted = [f"{config}/*.parquet"]  # a star matches folders too
+    folder = _snapshot(repository, converted, CONVERTED, local_only) / config
+    if folder.is_dir():
+        return folder
+    raise FetchError(f"hub data set {repository}: holds no {', '.join(patterns)} any more")
+
+
+def cache_root(folder: Path) -> Path:
+    """The part of the hub's cache that belongs to one data set: ``<root>/snapshots/<revision>`` and its blobs."""
+    for parent in folder.parents:
+        if parent.name == "snapshots":
+            return parent.parent
+    return folder
+
+
+def _holds(folder: Path, patterns: Sequence[str]) -> bool:
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return any(fnmatchcase(name, pattern) for name in files for pattern in patterns)
+
+
+def _snapshot(repository: str, patterns: Sequence[str], revision: str | None, local_only: bool) -> Path:
+    local = {"local_files_only": True} if local_only else {}
+    try:
+        from huggingface_hub import snapshot_download
+
+        return Path(
+            snapshot_download(
+                repository, repo_type="dataset", revision=revision, allow_patterns=list(patterns), **local
+            )
+        )
+    except Exception as error:  # whatever the client raises (its own, httpx's, OSError), the data cannot be had
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise FetchError(f"hub data set {repository}: {reason}") from error

@@ -1,0 +1,267 @@
+"""Rules that know what else an answer says: they tell "Paris, France" from "Paris, London" and "not Paris".
+
+An accepted answer is looked for in the answer given, both in one spelling. What is left over decides: words that
+repeat the question or only lead up to an answer are nothing; a denial or an alternative makes it wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+from kft_tasks.scoring.normalization import ARTICLES, Words, canonical_words, find_words, singular
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+# Whoever says one of these beside the answer does not give it: denials, alternatives, doubts.
+_DENIALS = _set(
+    "not no never nor neither none nobody nothing without except unlike instead rather than or either whether "
+    "isnt arent wasnt werent doesnt dont didnt hasnt havent hadnt cant cannot couldnt wont wouldnt shouldnt aint "
+    "near outside unknown unsure uncertain unclear unlikely incorrect wrong false hardly formerly previously "
+    "maybe perhaps possibly might may could should if but although fake fictional such including"
+)
+_LINKS = _set("is was are were be been being has had does did do in by as called named known")
+# Say nothing by themselves. "i think" leads up to an answer, "maybe" leaves it open.
+_FILLERS = _LINKS | _set(
+    "of on at to for from with and it its this that these those there he him his she her they them their who which "
+    "what where i im we you think believe guess sure probably yes answer correct would be question definitely "
+    "certainly located situated found born died also"
+)
+_STOP_WORDS = _FILLERS | _DENIALS | ARTICLES | _set("about into over under after before between during than then so")
+_TITLES = _set("sir dr doctor mr mrs ms miss prof professor dame lord lady")
+_RANKS = _set("king queen prince princess president emperor empress pope saint general captain senator")
+_COMPANY_FORMS = _set("inc incorporated corp corporation company co ltd limited llc plc gmbh")
+_KINDS = _set("records music film language")  # "Capitol" for "Capitol Records", "rock" for "rock music"
+_APPROXIMATE = _set("about approximately around roughly circa nearly almost exactly")
+_NUMBER = re.compile(r"-?\d")
+_YEAR = re.compile(r"\d{3,4}$")
+_PART_OF_DATE = re.compile(r"[md]\d{1,2}$")
+
+_PARENTHESIS = re.compile(r"\s*[(\[][^()\[\]]*(?:[)\]]|$)")
+_SENTENCE_END = re.compile(r"(?<=[a-z\d)]{3})[.!?]+(?:\s+(?=[A-Z\"'])|\s*$)")
+_SIDE_CLAUSE = re.compile(r",\s*(?:in\s+)?(?:which|who|whose|where|specifically|namely|also|a|an|the)\b.*$", re.S)
+_ASIDE = re.compile(r",\s*(?:also|which|who|whose|where|a|an|the)\b[^,]*,")
+_WHERE = re.compile(r"\b(?:where|which (?:city|town|place|village)|what (?:city|town|place|village))\b", re.I)
+_PLACE_TAIL = re.compile(r"^(?P<head>[^,]+),\s*(?P<larger>[A-Z][\w.'’-]*(?:\s[\w.'’-]+){0,2}(?P<more>,[^,]+)?)[\s.]*$")
+_VERB = r"(?:is|are|was|were|do|does|did|has|have|had|can|could)\b"
+_KIND_ASKED = re.compile(rf"\b(?:which|what)\s+((?!{_VERB})[\w.-]+(?:\s[\w.-]+){{0,3}}?)(?:\s+{_VERB}|\s*\?)", re.I)
+_KIND_COUNTED = re.compile(r"\bhow many\s+(\w+)", re.I)
+_WHOLES = _set("city town village state province county country republic kingdom island municipality")
+_PARTS = _set("part region area half side centre center heart middle")
+_QUARTERS = _set(
+    "north south east west northern southern eastern western central northeast northwest southeast southwest "
+    "northeastern northwestern southeastern southwestern sub saharan"
+)
+_BETWEEN_ITEMS = re.compile(r",\s*and\s|\s+and\s|[,;/]")
+_LISTED = re.compile(r",.*\band\b|\band/or\b")
+_SEGMENT_END = re.compile(r"[,;:\"“”]|\s[-–—]\s")
+_RELATIVE_CLAUSE = re.compile(r",\s*(?:in\s+)?(?:which|who|whose|where)\b.*$", re.S)
+_LOWER_CASE = re.compile(r"\b[a-z]{3,}\b")
+
+
+def answer_match(given: str, answers: Sequence[str], question: str = "") -> bool:
+    """Does the answer given amount to one accepted answer, whatever its spelling, with nothing of substance added?
+
+    Added may be words of the question in a sentence ("The capital of France is Paris."), fillers, a remark in
+    parentheses, further sentences, and the larger place where a place is asked for ("Paris, France").
+    """
+    if any(_amounts_to(claim, answers, question) for claim in _claims(given, question)):
+        return True
+    items = _BETWEEN_ITEMS.split(given)  # "Greek and Turkish" where both are accepted
+    return len(items) > 1 and all(_amounts_to(item, answers, question) for item in items)
+
+
+def answer_stated(given: str, answers: Sequence[str], question: str = "") -> bool:
+    """As :func:`answer_match`, or does a sentence state one accepted answer among more, undenied and not in a list?
+
+    The answer must come after a verb, must not be part of a longer name ("West Virginia", "United States Army"), and
+    must not be one that the question has already.
+    """
+    if answer_match(given, answers, question):
+        return True
+    sentence = _SENTENCE_END.split(_PARENTHESIS.sub("", given))[0]
+    sentence = _RELATIVE_CLAUSE.sub("", sentence)
+    asked = canonical_words(question)
+    if not asked or _LISTED.search(sentence) or _denies(canonical_words(sentence)):
+        return False
+    segments = _after_verb([canonical_words(segment) for segment in _SEGMENT_END.split(sentence)])
+    return any(
+        find_words(asked, sought) < 0 and any(_stands_by_itself(words, sought, answer, asked) for words in segments)
+        for answer in answers
+        for sought in _forms(answer, question)
+    )
+
+
+def _after_verb(segments: list[Words]) -> list[Words]:
+    """What comes after the first verb or preposition, with that word."""
+    for number, words in enumerate(segments):
+        if (start := next((place for place, word in enumerate(words) if word in _LINKS), None)) is not None:
+            return [words[start:], *segments[number + 1 :]]
+    return []
+
+
+def _stands_by_itself(words: Words, sought: Words, answer: str, asked: Words) -> bool:
+    """Not "the sister of Ivanka Trump" for "Ivanka Trump"; "in the state of Texas" is still Texas."""
+    place = find_words(words, sought)
+    if place < 0:
+        return False
+    before, after = words[:place], words[place + len(sought) :]
+    if after and after[0] not in _STOP_WORDS | _COMPANY_FORMS | _KINDS:
+        return False
+    if not before or answer[0].islower():  # "an American actor"
+        return True
+    if before[-1] == "of":
+        return len(before) > 1 and before[-2] in _WHOLES | _PARTS | set(asked)
+    return before[-1] in _STOP_WORDS | _WHOLES
+
+
+def answer_in_sentence(given: str, answers: Sequence[str], question: str = "") -> bool:
+    """Where whole sentences are the gold: does the answer stand in one, and does it say more than the question did?
+
+    Stop words and words of the question around the answer are taken off. What is left must stand in the sentence in
+    one piece, so that neither a stop word of the sentence nor the question itself is an answer.
+    """
+    words = canonical_words(_SENTENCE_END.split(given)[0])
+    core = () if _denies(words) else telling_part(words, question)
+    return bool(core) and any(find_words(canonical_words(answer), core) >= 0 for answer in answers)
+
+
+def telling_part(words: Words, question: str) -> Words:
+    """From the first to the last word that is neither a stop word nor in the question; empty if there is none."""
+    asked = _singulars(canonical_words(question))
+    telling = [place for place, word in enumerate(words) if word not in _STOP_WORDS and singular(word) not in asked]
+    return words[telling[0] : telling[-1] + 1] if telling else ()
+
+
+def _claims(given: str, question: str) -> Iterator[str]:
+    """The answer given, and what it is without remarks, further sentences, side clauses and the larger place."""
+    yield given
+    plain = _PARENTHESIS.sub("", given).strip()
+    sentence = _SENTENCE_END.split(plain)[0]
+    if _DENIALS & set(canonical_words(given)) - set(canonical_words(sentence)):
+        return  # a remark or a later sentence takes the answer back
+    if sentence != given:
+        yield sentence
+    if (clause := _SIDE_CLAUSE.sub("", _ASIDE.sub(" ", sentence))) != sentence:
+        yield clause
+    if (tail := _PLACE_TAIL.match(sentence)) and (
+        (_WHERE.search(question) and _one_place(tail["more"])) or _repeats(tail["larger"], question)
+    ):
+        yield tail["head"]
+
+
+def _one_place(more: str | None) -> bool:
+    """Is "A, B, C" still one place? Only if C is a country that is often added; else it may be a list."""
+    return not more or canonical_words(more) in {("usa",), ("uk",), ("england",), ("canada",)}
+
+
+def _repeats(words: str, question: str) -> bool:
+    return find_words(canonical_words(question), canonical_words(words)) >= 0
+
+
+def _amounts_to(claim: str, answers: Sequence[str], question: str) -> bool:
+    words = canonical_words(claim)
+    for answer in answers:
+        common = _common(answer)
+        said = tuple(single if (single := singular(word)) in common else word for word in words) if common else words
+        for sought in _forms(answer, question):
+            place = find_words(said, sought)
+            while place >= 0:
+                if _nothing_else(said[:place], said[place + len(sought) :], sought, question):
+                    return True
+                place = find_words(said, sought, place + 1)
+    return False
+
+
+def _nothing_else(before: Words, after: Words, sought: Words, question: str) -> bool:
+    """Is what stands around the answer of no substance?"""
+    if not before and not after:
+        return True
+    if _denies(before) or _denies(after):
+        return False
+    concluding = not after and before[-1] in _LINKS
+    if _STOP_WORDS.issuperset(sought):
+        return concluding  # "Its symbol is I", while "I am sure" does not give iodine's
+    asked = canonical_words(question)
+    kind = _kind_asked(question)
+    fillers = _FILLERS | kind
+    ahead, behind = set(_without_title(before, sought, asked, kind)) - fillers, set(after) - fillers
+    behind -= _COMPANY_FORMS | _KINDS
+    if _YEAR.match(sought[0]):
+        behind = {word for word in behind if not _PART_OF_DATE.match(word)}  # "14 July 1789" for 1789
+    if not ahead and not behind:
+        return True
+    if _LINKS.isdisjoint(before + after) or not {singular(word) for word in ahead | behind} <= _singulars(asked):
+        return False
+    # A sentence in the words of the question. If these have the answer, "The capital of Katsina State is Katsina".
+    return concluding or find_words(asked, sought) < 0
+
+
+def _denies(words: Words) -> bool:
+    return not _DENIALS.isdisjoint(words) or find_words(words, ("used", "to")) >= 0
+
+
+@lru_cache(maxsize=1 << 14)
+def _singulars(words: Words) -> frozenset[str]:
+    return frozenset(map(singular, words))
+
+
+def _without_title(before: Words, sought: Words, asked: Words, kind: frozenset[str]) -> Words:
+    """What stands before the answer, less what belongs to it: "President", "the city of", "about"."""
+    if not before:
+        return before
+    if before[-1] in _TITLES | _RANKS or (before[-1] in _APPROXIMATE and _NUMBER.match(sought[0])):
+        return before[:-1]
+    if "continent" in kind:
+        return _drop_last(before, _QUARTERS)  # "North Africa" is in Africa
+    if before[-1] == "of" and len(before) > 1:
+        if before[-2] in _PARTS:
+            return _drop_last(before[:-2], _QUARTERS)
+        if before[-2] in _WHOLES and before[-2] not in asked:
+            return before[:-2]
+    return before
+
+
+def _drop_last(words: Words, which: frozenset[str]) -> Words:
+    while words and words[-1] in which:
+        words = words[:-1]
+    return words
+
+
+@lru_cache(maxsize=1 << 14)
+def _kind_asked(question: str) -> frozenset[str]:
+    """The "music label" of "Which music label is ...?": these words may stand beside the answer."""
+    match = _KIND_COUNTED.search(question) or _KIND_ASKED.search(question)
+    words = canonical_words(match[1]) if match else ()
+    return frozenset(words) | {singular(word) for word in words}
+
+
+@lru_cache(maxsize=1 << 14)
+def _common(answer: str) -> frozenset[str]:
+    """Its common nouns in the singular: "politicians" is "politician", while "Adams" is not "Adam"."""
+    return frozenset(singular(word) for word in _LOWER_CASE.findall(answer))
+
+
+@lru_cache(maxsize=1 << 16)
+def _forms(answer: str, question: str) -> tuple[Words, ...]:
+    """An accepted answer in one spelling, and without what people leave out: title, company form, kind asked for."""
+    common = _common(answer)
+    forms: dict[Words, None] = {}
+    for text in (answer, _PARENTHESIS.sub("", answer)):
+        words = tuple(single if (single := singular(word)) in common else word for word in canonical_words(text))
+        if len(words) > 1 and words[0] in _APPROXIMATE and _NUMBER.match(words[1]):
+            words = words[1:]
+        for form in (words, *_shortened(words, _kind_asked(question))):
+            forms[form] = None
+    return tuple(form for form in forms if form)
+
+
+def _shortened(words: Words, kind: frozenset[str]) -> Iterator[Words]:
+    if (len(words) > 1 and words[0] in _TITLES) or (len(words) > 2 and words[0] in _RANKS):
+        yield words[1:]
+    if len(words) > 1 and (words[-1] in _COMPANY_FORMS | _KINDS or words[-1] in kind):
+        yield words[:-1]

@@ -1,0 +1,1 @@
+"""From category files to training rows: mixtures and their reasons."""

@@ -1,0 +1,259 @@
+"""What a stage trains on: questions chosen by category, each with its reason."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kft_tasks.categories.category import KnowledgeCategory
+from kft_tasks.categories.category_file import CategorizedQuestion, Header
+from kft_tasks.errors import DataError
+from kft_tasks.files import atomic_write, json_line, read_jsonl
+from kft_tasks.protocol.identity import SERVED, ModelIdentity
+from kft_tasks.questions import Question, parse_question
+from kft_train.recipes.recipe import MixturePart, Selection
+
+FORMAT = "kft-mixture/1"
+
+
+@dataclass(frozen=True)
+class MixtureItem:
+    """A question to train on.
+
+    Attributes:
+        part: name of the mixture's part that chose it.
+        reason: why, in words: "MaybeKnown before and now".
+        now: its category in the last detection.
+        before: its category in the detection before that, or None where there was none.
+    """
+
+    question: Question
+    part: str
+    reason: str
+    now: KnowledgeCategory
+    before: KnowledgeCategory | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A line of ``mixture.jsonl``."""
+        question = self.question.to_json()
+        before = self.before.value if self.before else None
+        categories = {"category_before": before, "category_now": self.now.value}
+        return {**question, "part": self.part, "reason": self.reason, **categories}
+
+
+@dataclass(frozen=True)
+class PartCount:
+    """How many questions answered a part's selection, and how many of them were taken."""
+
+    name: str
+    available: int
+    taken: int
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The questions of one stage, in an order that depends on seed and ids only."""
+
+    items: tuple[MixtureItem, ...]
+    parts: tuple[PartCount, ...]
+    seed: int
+
+
+def build_mixture(
+    parts: Sequence[MixturePart],
+    now: Sequence[CategorizedQuestion],
+    before: Mapping[str, KnowledgeCategory] | None,
+    seed: int,
+) -> Mixture:
+    """Choose a stage's questions.
+
+    A question belongs to one part at most: the first that takes it; parts with a ratio choose after all the others.
+    Which questions a limited part takes is decided by a keyed hash of the id: the same whatever the order of ``now``.
+
+    Args:
+        parts: of the recipe.
+        now: the last detection, train split.
+        before: categories of the detection before that, by question id; None in the first stage.
+        seed: of the choice.
+
+    Raises:
+        DataError: nothing to train on, a question that must not be trained on, a category that is missing in
+            ``before`` or an id that stands twice.
+    """
+    _check_questions(parts, now, before)
+    taken: dict[str, MixtureItem] = {}
+    counts: dict[str, PartCount] = {}
+    for part in sorted(parts, key=lambda part: part.ratio is not None):  # stable: parts without ratio first
+        pool = [item for item in now if item.question.id not in taken and _matches(part, item, before)]
+        pool.sort(key=lambda item: _rank(seed, part.name, item.question.id))
+        chosen = pool[: _size(part, now, before, len(pool), _without_ratio(parts, counts))]
+        for item in chosen:
+            taken[item.question.id] = _item(item, part, before)
+        counts[part.name] = PartCount(part.name, len(pool), len(chosen))
+    if not taken:
+        raise DataError(_nothing(parts, now))
+    order = [part.name for part in parts]
+    items = sorted(taken.values(), key=lambda item: order.index(item.part))  # stable: ranked within a part
+    return Mixture(tuple(items), tuple(counts[name] for name in order), seed)
+
+
+def _check_questions(
+    parts: Sequence[MixturePart], now: Sequence[CategorizedQuestion], before: Mapping[str, KnowledgeCategory] | None
+) -> None:
+    uses_before = any(part.before or (part.same_size_as and part.same_size_as.before) for part in parts)
+    if uses_before and before is None:
+        raise DataError("The mixture asks for categories before, and there was no detection before. Remove `before`.")
+    seen: set[str] = set()
+    for item in now:
+        question = item.question
+        if question.split not in ("train", ""):
+            raise DataError(
+                f"Question {question.id!r} is of the {question.split} split and must not be trained on. "
+                "Detect on the train split and use that category file."
+            )
+        if question.id in seen:
+            raise DataError(f"Question {question.id!r} stands twice in the detection. Detect again.")
+        seen.add(question.id)
+        if before is not None and question.id not in before:
+            raise DataError(
+                f"Question {question.id!r} has no category in the detection before. Detect the same questions twice."
+            )
+
+
+def _matches(
+    selection: Selection | MixturePart, item: CategorizedQuestion, before: Mapping[str, KnowledgeCategory] | None
+) -> bool:
+    if selection.now is not None and item.category not in selection.now:
+        return False
+    return selection.before is None or (before is not None and before[item.question.id] in selection.before)
+
+
+def _size(
+    part: MixturePart,
+    now: Sequence[CategorizedQuestion],
+    before: Mapping[str, KnowledgeCategory] | None,
+    available: int,
+    without_ratio: int,
+) -> int:
+    if part.limit is not None:
+        return part.limit
+    if part.ratio is not None:
+        return round(part.ratio * without_ratio)
+    if part.same_size_as is not None:
+        return sum(_matches(part.same_size_as, item, before) for item in now)
+    return available
+
+
+def _without_ratio(parts: Sequence[MixturePart], counts: Mapping[str, PartCount]) -> int:
+    return sum(counts[part.name].taken for part in parts if part.ratio is None and part.name in counts)
+
+
+def _rank(seed: int, part: str, id_: str) -> bytes:
+    key = hashlib.blake2b(f"{seed}|{part}".encode(), digest_size=32).digest()
+    return hashlib.blake2b(id_.encode(), key=key, digest_size=16).digest()
+
+
+def _item(item: CategorizedQuestion, part: MixturePart, before: Mapping[str, KnowledgeCategory] | None) -> MixtureItem:
+    earlier = before[item.question.id] if before is not None else None
+    return MixtureItem(item.question, part.name, _reason(item.category, earlier), item.category, earlier)
+
+
+def _reason(now: KnowledgeCategory, before: KnowledgeCategory | None) -> str:
+    if before is None:
+        return f"{now} now"
+    if before is now:
+        return f"{now} before and now"
+    return f"{'upgraded' if now.rank > before.rank else 'fell'} from {before} to {now}"
+
+
+def _nothing(parts: Sequence[MixturePart], now: Sequence[CategorizedQuestion]) -> str:
+    counts = Counter(item.category.value for item in now)
+    found = ", ".join(f"{category} {counts[category.value]}" for category in KnowledgeCategory)
+    names = ", ".join(part.name for part in parts)
+    return (
+        f"Nothing to train on: the mixture's parts ({names}) are empty. The detection holds {found}. "
+        "Raise questions.limit.train, or choose other categories in the recipe's mixture."
+    )
+
+
+def check_model(header: Header, expected: ModelIdentity, allow: bool = False) -> None:
+    """Refuse a category file that was made for another model than the one to be trained.
+
+    Args:
+        allow: the user said that the other model's categories are wanted.
+
+    Raises:
+        DataError: weights or adapter differ.
+    """
+    if allow or header.model.same_weights(expected):
+        return
+    raise DataError(
+        f"The category file was made for {_describe(header.model)}, training starts from {_describe(expected)}. "
+        "Detect with this model, or say explicitly that another model's categories are meant."
+    )
+
+
+def _describe(model: ModelIdentity) -> str:
+    adapter = f" with adapter {model.adapter[:12]}" if model.adapter else ""
+    weights = "served, weights unknown" if model.weights.startswith(SERVED) else f"weights {model.weights[:12]}"
+    return f"{model.id} ({weights}{adapter})"
+
+
+def write_mixture(path: Path, mixture: Mixture) -> None:
+    """Write ``mixture.jsonl``: a header line with the counts, then one question a line."""
+    header = {"format": FORMAT, "seed": mixture.seed, "parts": [asdict(part) for part in mixture.parts]}
+    with atomic_write(path) as stream:
+        stream.write(json_line(header))
+        stream.writelines(json_line(item.to_json()) for item in mixture.items)
+
+
+def read_mixture(path: Path) -> Mixture:
+    """Read ``mixture.jsonl``.
+
+    Raises:
+        DataError: foreign, broken, truncated or with a question twice; file and line are named.
+    """
+    lines = read_jsonl(path)
+    number, header = next(lines, (1, {}))
+    if header.get("format") != FORMAT:
+        raise DataError(f"{path}:{number}: not a mixture of format {FORMAT}. Build it again.")
+    try:
+        parts = tuple(PartCount(**part) for part in header["parts"])
+        seed = int(header["seed"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}:1: broken header ({error!r}). Build the mixture again.") from error
+    items = tuple(_parse_item(row, f"{path}:{number}") for number, row in lines)
+    _check_items(path, items, parts)
+    return Mixture(items, parts, seed)
+
+
+def _parse_item(row: Mapping[str, Any], where: str) -> MixtureItem:
+    try:
+        before = row["category_before"]
+        return MixtureItem(
+            question=parse_question(row, where),
+            part=str(row["part"]),
+            reason=str(row["reason"]),
+            now=KnowledgeCategory(row["category_now"]),
+            before=None if before is None else KnowledgeCategory(before),
+        )
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{where}: broken line ({error!r}). Build the mixture again.") from error
+
+
+def _check_items(path: Path, items: Iterable[MixtureItem], parts: Sequence[PartCount]) -> None:
+    ids: set[str] = set()
+    found: Counter[str] = Counter()
+    for item in items:
+        if item.question.id in ids:
+            raise DataError(f"{path}: question {item.question.id!r} stands here twice. Build the mixture again.")
+        ids.add(item.question.id)
+        found[item.part] += 1
+    if found != Counter({part.name: part.taken for part in parts}):
+        raise DataError(
+            f"{path}: truncated or edited: the header counts other questions a part. Build the mixture again."
+        )

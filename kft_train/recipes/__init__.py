@@ -1,0 +1,1 @@
+"""What a run does, as closed YAML files: the recipes, their types, the plan of steps."""

@@ -1,0 +1,354 @@
+"""The recipe: one closed, typed object that says everything about a run. Importing it loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from typing_extensions import Self
+
+from kft_tasks.categories.category import KnowledgeCategory
+from kft_tasks.errors import UsageError, suggest
+from kft_tasks.files import sha256_of_json
+from kft_tasks.protocol.protocol import Protocol
+from kft_train.errors import RecipeError
+from kft_train.recipes.strict_yaml import apply_override, dump_yaml, parse_yaml, set_value
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=64)]
+Categories = Annotated[tuple[Annotated[KnowledgeCategory, Field(strict=False)], ...], Field(strict=False, min_length=1)]
+Count = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class _Closed(BaseModel):
+    """No unknown keys, no silent conversions, no changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ModelConfig(_Closed):
+    """The model that is detected, trained and evaluated.
+
+    Attributes:
+        id: alias, hub id or local folder.
+        dtype: precision of detection and evaluation; training always has float32 weights.
+        revision: of a hub id.
+    """
+
+    id: Annotated[str, Field(min_length=1)]
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    revision: str | None = None
+
+
+class Limits(_Closed):
+    """Questions of each split at most; null for all."""
+
+    train: Count | None = None
+    validation: Count | None = None
+    test: Count | None = None
+
+
+class QuestionsConfig(_Closed):
+    """Where questions come from: a set of kft_tasks, the file or folder it reads, and its own options."""
+
+    set: Annotated[str, Field(min_length=1)] = "worldfacts"
+    path: str | None = None
+    options: dict[str, Any] = {}
+    limit: Limits = Limits()
+
+
+class AdapterConfig(_Closed):
+    """PEFT's LoraConfig, by its own names."""
+
+    r: Count = 16
+    lora_alpha: Count = 32
+    lora_dropout: Beta = 0.05
+    target_modules: str | list[str] = "all-linear"
+
+
+class Selection(_Closed):
+    """Questions by category: in the detection before the last stage, and now. Left out: any category."""
+
+    before: Categories | None = None
+    now: Categories | None = None
+
+
+class MixturePart(_Closed):
+    """One part of a stage's training questions.
+
+    Attributes:
+        name: stands with every question that the part contributes.
+        before, now: which questions, as in :class:`Selection`.
+        limit: that many questions at most.
+        ratio: as many as ``ratio`` times the questions of the parts without ratio (the paper's replay is 0.2).
+        same_size_as: as many as questions answer this selection; for random subsets of the same size.
+    """
+
+    name: Name
+    before: Categories | None = None
+    now: Categories | None = None
+    limit: Count | None = None
+    ratio: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    same_size_as: Selection | None = None
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        given = [key for key in ("limit", "ratio", "same_size_as") if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} both say how many; keep one of them")
+        return self
+
+
+class StageConfig(_Closed):
+    """One training stage. Fields that are no words of kft are TRL's SFTConfig's own.
+
+    Attributes:
+        mixture: what it trains on.
+        start: a new LoRA on the base model, the last stage's adapter trained on, or the last stage's adapter merged
+            into the base model and a new LoRA on top (the paper). Default: new, then continue.
+        patience: epochs without a better validation result before training stops; null trains them all.
+        loss: of the answer's tokens alone, or of the whole sequence (the paper).
+        save_steps: steps between checkpoints within an epoch, for resuming; null: at the end of each epoch only.
+        sft: any further SFTConfig field, passed unchanged.
+    """
+
+    name: Name
+    mixture: Annotated[tuple[MixturePart, ...], Field(strict=False, min_length=1)]
+    start: Literal["new", "continue", "merged"]
+    num_train_epochs: Count = 5
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2e-4
+    weight_decay: NotNegative = 0.0
+    per_device_train_batch_size: Count = 16
+    gradient_accumulation_steps: Count = 1
+    lr_scheduler_type: str = "linear"
+    warmup_steps: NotNegative = 0.0
+    adam_beta1: Beta = 0.9
+    adam_beta2: Beta = 0.999
+    max_grad_norm: NotNegative = 1.0
+    patience: Count | None = 2
+    loss: Literal["completion", "sequence"] = "completion"
+    save_steps: Count | None = 50
+    sft: dict[str, Any] = {}
+
+    @field_validator("mixture")
+    @classmethod
+    def _check_mixture(cls, parts: tuple[MixturePart, ...]) -> tuple[MixturePart, ...]:
+        _unique([part.name for part in parts], "mixture part")
+        if all(part.ratio is not None for part in parts):
+            raise ValueError("every part has a ratio, of nothing; leave it out of one part at least")
+        return parts
+
+
+class EvaluationConfig(_Closed):
+    """What is measured besides the detections of the train split.
+
+    Attributes:
+        shots: test accuracy, greedy, with these numbers of exemplars.
+        retest: detect the base model's train split again under another seed: the noise that upgrades are held against.
+        first_categories: detect the test split with the base model, for accuracy by first category.
+    """
+
+    shots: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)] = (4, 0)
+    retest: bool = True
+    first_categories: bool = True
+
+    @property
+    def validation_shots(self) -> int:
+        """Exemplars of a validation prompt: the epoch is chosen under the fullest prompt of the test."""
+        return max(self.shots)
+
+    @field_validator("shots")
+    @classmethod
+    def _check_shots(cls, shots: tuple[int, ...]) -> tuple[int, ...]:
+        _unique([str(number) for number in shots], "number of shots")
+        return shots
+
+
+class Recipe(_Closed):
+    """Everything about a run. Load with :func:`load_recipe`."""
+
+    name: Name
+    description: str = ""
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
+    model: ModelConfig
+    questions: QuestionsConfig = QuestionsConfig()
+    protocol: dict[str, Any] = {}
+    adapter: AdapterConfig = AdapterConfig()
+    stages: Annotated[tuple[StageConfig, ...], Field(strict=False, min_length=1)]
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve(cls, values: Any) -> Any:
+        """Write out the defaults that depend on other values: the protocol's seed, where each stage starts."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        if isinstance(protocol := values.get("protocol", {}), dict):
+            seed = values.get("seed", 0)
+            own = {"seed": seed} if type(seed) is int and seed >= 0 else {}  # a wrong seed is reported as such
+            values["protocol"] = Protocol.from_mapping({**own, **protocol}).to_json()
+        if isinstance(stages := values.get("stages"), (list, tuple)):
+            starts = ["new"] + ["continue"] * len(stages)
+            filled = zip(stages, starts, strict=False)
+            values["stages"] = [
+                {"start": start, **stage} if isinstance(stage, dict) else stage for stage, start in filled
+            ]
+        return values
+
+    @field_validator("stages")
+    @classmethod
+    def _check_stages(cls, stages: tuple[StageConfig, ...]) -> tuple[StageConfig, ...]:
+        _unique([stage.name for stage in stages], "stage")
+        first = stages[0]
+        if first.start != "new":
+            raise ValueError(f"stage {first.name!r} is the first and has no adapter to start from; set start: new")
+        for part in first.mixture:
+            if part.before or (part.same_size_as and part.same_size_as.before):
+                raise ValueError(f"stage {first.name!r} is the first: there is no detection before; remove `before`")
+        return stages
+
+    @model_validator(mode="after")
+    def _enough_exemplars(self) -> Self:
+        most, given = max(self.evaluation.shots), self.protocol_object().shots
+        if most > given:
+            raise ValueError(
+                f"evaluation.shots asks for {most} exemplars, an exemplar set has {given}; raise protocol.shots"
+            )
+        return self
+
+    def protocol_object(self) -> Protocol:
+        """The detection protocol."""
+        return Protocol.from_mapping(self.protocol)
+
+    def to_yaml(self) -> str:
+        """The resolved recipe, all defaults written; loads back to an equal recipe."""
+        return dump_yaml(self.model_dump(mode="json"))
+
+    def digest(self) -> str:
+        """SHA-256 over everything but name and description, which change nothing that runs."""
+        return sha256_of_json(self.model_dump(mode="json", exclude={"name", "description"}))
+
+
+def list_recipes() -> dict[str, str]:
+    """Names and descriptions of the packaged recipes."""
+    files = sorted(_packaged(), key=lambda file: file.name)
+    return {file.stem: str(parse_yaml(file.read_text("utf-8"), file.name).get("description", "")) for file in files}
+
+
+def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Load a packaged recipe by name, or a recipe file by path.
+
+    Args:
+        name_or_path: "demo", or a path (with a slash or ending in .yaml or .yml).
+        overrides: ``"stages.0.learning_rate=1e-4"``; applied before validation, in order.
+
+    Raises:
+        RecipeError: it cannot be found or read, or a value is wrong; file, key and remedy are named.
+    """
+    path = _find(name_or_path)
+    tree = _read_tree(path)
+    for override in overrides:
+        apply_override(tree, override)
+    return parse_recipe(tree, str(path))
+
+
+def _read_tree(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Raw values of a recipe file; one with ``extends`` is the other recipe with the changes under ``set``."""
+    try:
+        tree = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read ({error}). Check the path.") from error
+    if not isinstance(tree, dict):
+        raise RecipeError(f"{path}: not a recipe. Write keys such as name, model and stages; `demo` is an example.")
+    if "extends" not in tree:
+        return tree
+    changes = tree.pop("set", {})
+    other = _find(str(tree.pop("extends")), path.parent)
+    if not isinstance(changes, dict) or set(tree) - {"name", "description"}:
+        raise RecipeError(f"{path}: with `extends`, write name, description and changes by dotted key under `set`.")
+    if other in below or other == path:
+        raise RecipeError(f"{path}: extends itself, by way of {other}. Break the circle.")
+    base = _read_tree(other, (*below, path))
+    for key, value in changes.items():
+        set_value(base, key, value, f"{path}: set")
+    return {**base, **tree}
+
+
+def parse_recipe(tree: Mapping[str, Any], where: str) -> Recipe:
+    """Check recipe values that are already read.
+
+    Raises:
+        RecipeError: unknown keys, wrong values; ``where`` and the path of each key are named.
+    """
+    try:
+        return Recipe.model_validate(dict(tree))
+    except ValidationError as error:
+        problems: list[dict[str, Any]] = [dict(problem) for problem in error.errors(include_url=False)]
+        inner = [one for one in problems if not any(_within(other["loc"], one["loc"]) for other in problems)]
+        raise RecipeError("\n".join(f"{where}: {_explain(problem)}" for problem in inner)) from error
+    except UsageError as error:
+        raise RecipeError(f"{where}: {error}") from error
+
+
+def _within(location: tuple[Any, ...], outer: tuple[Any, ...]) -> bool:
+    """A list with a wrong item is also reported as too short; only the item is worth telling."""
+    return len(location) > len(outer) and location[: len(outer)] == outer
+
+
+def _explain(problem: dict[str, Any]) -> str:
+    path = [str(key) for key in problem["loc"]]
+    if problem["type"] == "extra_forbidden":
+        return f"{'.'.join(path)}: unknown key. {suggest(path[-1], _fields_at(problem['loc'][:-1]))}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    given = (
+        ""
+        if isinstance(problem["input"], (dict, list)) or problem["type"] == "value_error"
+        else f" (got {problem['input']!r})"
+    )
+    return f"{'.'.join(path) or 'recipe'}: {message[:1].lower()}{message[1:]}{given}."
+
+
+def _fields_at(location: Sequence[str | int]) -> list[str]:
+    """Known keys of the model that a path of an error leads to."""
+    model: type[BaseModel] = Recipe
+    for key in location:
+        if isinstance(key, str) and key in model.model_fields:
+            model = _model_in(model.model_fields[key].annotation) or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_model_in(part) for part in getattr(annotation, "__args__", ()))
+    return next((model for model in found if model), None)
+
+
+def _unique(names: Sequence[str], what: str) -> None:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise ValueError(f"{what} {name!r} stands here twice; give each its own")
+
+
+def _packaged() -> list[Path]:
+    folder = Path(str(resources.files("kft_train") / "recipes"))
+    return list(folder.glob("*.yaml"))
+
+
+def _find(name_or_path: str, folder: Path = Path()) -> Path:
+    known = {file.stem: file for file in _packaged()}
+    if name_or_path in known:
+        return known[name_or_path]
+    path = folder / Path(name_or_path).expanduser()
+    if path.is_file():
+        return path
+    if path.suffix in (".yaml", ".yml") or "/" in name_or_path:
+        raise RecipeError(
+            f"{path}: no such recipe file. Check the path, or use a packaged one: {', '.join(sorted(known))}."
+        )
+    raise RecipeError(f"Unknown recipe {name_or_path!r}. {suggest(name_or_path, known)} Or give the path of a file.")

@@ -1,0 +1,104 @@
+"""YAML as recipes need it: safe, no key twice, and ``1e-4`` is a number."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from kft_train.errors import RecipeError
+
+MAX_BYTES = 1 << 20  # a recipe is a page of text; more is the wrong file
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses duplicate keys and reads YAML 1.2 floats (YAML 1.1 takes ``1e-4`` for text)."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: dict[Any, int] = {}
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, str):
+            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not text", key_node.start_mark)
+        line = key_node.start_mark.line + 1
+        if key in seen:
+            problem = f"key {key!r} stands here twice (first in line {seen[key]})"
+            raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
+        seen[key] = line
+    loader.flatten_mapping(node)
+    return {loader.construct_object(k, deep=True): loader.construct_object(v, deep=True) for k, v in node.value}
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """The value of one YAML document.
+
+    Raises:
+        RecipeError: not YAML, a key twice, an unsafe tag, or too large; the message names the line.
+    """
+    if len(text) > MAX_BYTES:
+        raise RecipeError(f"{where}: over {MAX_BYTES >> 20} MiB. Is this a recipe?")
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise RecipeError(f"{where}{line}: {problem}. Correct the YAML.") from error
+    except (RecursionError, ValueError) as error:  # deep nesting; a date such as 2024-13-45
+        raise RecipeError(f"{where}: cannot be read ({type(error).__name__}: {error}). Correct the YAML.") from error
+
+
+def dump_yaml(value: Any) -> str:
+    """YAML text with keys in their order."""
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
+
+
+def apply_override(tree: Any, override: str) -> None:
+    """Set one value, ``stages.0.learning_rate=1e-4``, in place; the value is read as YAML.
+
+    Raises:
+        RecipeError: no "=", or a path that leads through something that is neither mapping nor list.
+    """
+    path, equals, text = override.partition("=")
+    if not equals:
+        raise RecipeError(f"Override {override!r} is not KEY=VALUE. Write for example stages.0.learning_rate=1e-4.")
+    where = f"override {override!r}"
+    set_value(tree, path.strip(), parse_yaml(text, where), where)
+
+
+def set_value(tree: Any, path: str, value: Any, where: str) -> None:
+    """Put ``value`` at a dotted path, in place; a mapping that is absent or null is made, and checked with the recipe.
+
+    Raises:
+        RecipeError: an empty key, a list index out of range, or a path through a plain value.
+    """
+    keys = path.split(".")
+    if not all(keys):
+        raise RecipeError(f"{where}: {path!r} is no path. Write for example stages.0.learning_rate.")
+    place = tree
+    for depth, key in enumerate(keys):
+        slot = _slot(place, key, ".".join(keys[:depth]), where)
+        if depth == len(keys) - 1:
+            place[slot] = value
+        elif isinstance(place, dict) and place.get(slot) is None:
+            place[slot] = {}
+        place = place[slot]
+
+
+def _slot(place: Any, key: str, name: str, where: str) -> str | int:
+    """The key or index that ``key`` means in a mapping or list."""
+    if isinstance(place, dict):
+        return key
+    if not isinstance(place, list):
+        raise RecipeError(f"{where}: {name} has no parts. Shorten the path.")
+    if not key.isdecimal() or int(key) >= len(place):
+        raise RecipeError(f"{where}: {name} is a list of {len(place)}. Use a number from 0 to {len(place) - 1}.")
+    return int(key)

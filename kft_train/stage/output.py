@@ -1,0 +1,64 @@
+"""From the last checkpoint to the finished output folder. Needs files only, no model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kft_tasks.files import write_json
+from kft_train.recipes.sft_config import sft_values
+from kft_train.stage.adapters import base_path, save_alone, save_joined
+from kft_train.stage.checkpoints import read_state
+from kft_train.stage.request import FORMAT, SUMMARY, StageRequest
+from kft_train.stage.training_log import epoch_table, training_cost
+
+
+def commit(request: StageRequest, checkpoint: Path, facts: Mapping[str, Any]) -> None:
+    """Write adapter and summary beside the output folder, rename it into place, remove the checkpoints.
+
+    Args:
+        checkpoint: the newest; it knows which one was best.
+        facts: of the machine and the processes, added to ``training.json``.
+    """
+    state = read_state(checkpoint)
+    best = checkpoint.parent / f"checkpoint-{state['best_global_step']}"
+    scratch = request.output.parent / f".{request.output.name}.unfinished"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    if request.stage.start == "merged" and request.previous is not None:
+        save_joined(request.previous, best, scratch / "adapter", request.model)
+    else:
+        save_alone(best, scratch / "adapter", request.model)
+    write_json(scratch / SUMMARY, {**_summary(request, state), **facts})
+    scratch.replace(request.output)
+    shutil.rmtree(request.work, ignore_errors=True)
+
+
+def _summary(request: StageRequest, state: dict[str, Any]) -> dict[str, Any]:
+    stage, scorer = request.stage, request.protocol.scorer
+    table = epoch_table(state["log_history"], scorer)
+    start, trained = table[0], table[1:]
+    chosen = next(row for row in trained if row["step"] == state["best_global_step"])
+    better = chosen["right"] > start["right"]
+    verdict = "is better than" if better else "is the best trained, but NOT better than"
+    note = (
+        f"Epoch {chosen['epoch']} ({chosen['right']}/{chosen['asked']} right in validation) {verdict} "
+        f"the starting point ({start['right']}/{start['asked']}); it is saved."
+    )
+    return {
+        "format": FORMAT,
+        "request": request.digest(),
+        "note": note,
+        "chosen_epoch": chosen["epoch"],
+        "better_than_start": better,
+        "stopped_early": state["global_step"] < state["max_steps"],
+        "epochs": table,
+        "cost": training_cost(state["log_history"]),
+        "questions": len(request.mixture.items),
+        "model": base_path(request.model),
+        "stage": stage.model_dump(mode="json"),
+        "adapter": request.adapter.model_dump(mode="json"),
+        "sft": sft_values(stage, request.seed, scorer),
+    }

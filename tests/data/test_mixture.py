@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kft_tasks.categories.category import KnowledgeCategory, Tally
+from kft_tasks.categories.category_file import CategorizedQuestion, Header
+from kft_tasks.errors import DataError
+from kft_tasks.protocol.identity import ModelIdentity, QuestionsIdentity
+from kft_tasks.protocol.protocol import Protocol
+from kft_train.data.mixture import build_mixture, check_model, read_mixture, write_mixture
+from kft_train.recipes.recipe import MixturePart
+from train_helpers import make_question
+
+HIGH, MAYBE, WEAK, UNKNOWN = KnowledgeCategory
+NAMES = {"H": HIGH, "M": MAYBE, "W": WEAK, "U": UNKNOWN}
+
+STILL = {"name": "still_maybe_known", "before": ["MaybeKnown"], "now": ["MaybeKnown"]}
+UPGRADED = {"name": "upgraded", "before": ["WeaklyKnown", "Unknown"], "now": ["MaybeKnown"]}
+REPLAY = {"name": "replay", "now": ["HighlyKnown"], "ratio": 0.2}
+
+# Question i was PAIRS[i][0] before and is PAIRS[i][1] now.
+PAIRS = ["MM"] * 10 + ["WM"] * 4 + ["UM"] * 1 + ["HH"] * 8 + ["MH"] * 4 + ["HM"] * 2 + ["MW"] * 3 + ["UU"] * 5
+
+
+def parts(*rows: dict[str, Any]) -> list[MixturePart]:
+    return [MixturePart.model_validate(row) for row in rows]
+
+
+def categorized(codes: Iterable[str]) -> list[CategorizedQuestion]:
+    return [
+        CategorizedQuestion(make_question(i), NAMES[code[-1]], Tally(), Tally(), (), ()) for i, code in enumerate(codes)
+    ]
+
+
+NOW = categorized(PAIRS)
+BEFORE = {item.question.id: NAMES[code[0]] for item, code in zip(NOW, PAIRS, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "taken"),
+    [
+        ([STILL], [10]),
+        ([STILL, REPLAY], [10, 2]),
+        ([UPGRADED], [5]),
+        ([STILL, UPGRADED], [10, 5]),
+        ([STILL, UPGRADED, REPLAY], [10, 5, 3]),
+        ([REPLAY, STILL, UPGRADED], [3, 10, 5]),
+        ([{"name": "all_data"}], [37]),
+        ([{"name": "random", "limit": 7}], [7]),
+        ([{"name": "random", "same_size_as": {"now": ["MaybeKnown"]}}], [17]),
+        ([{"name": "highly_known", "now": ["HighlyKnown"], "limit": 100}], [12]),
+    ],
+)
+def test_every_make_up_of_the_paper_and_the_baselines_can_be_said(rows: list[dict[str, Any]], taken: list[int]) -> None:
+    mixture = build_mixture(parts(*rows), NOW, BEFORE, seed=1)
+    assert [part.taken for part in mixture.parts] == taken
+    assert [part.name for part in mixture.parts] == [row["name"] for row in rows]
+    assert len(mixture.items) == sum(taken)
+
+
+def test_reasons_are_in_words() -> None:
+    mixture = build_mixture(
+        parts(STILL, UPGRADED, {"name": "fallen", "before": ["HighlyKnown"], "now": ["MaybeKnown"]}), NOW, BEFORE, 1
+    )
+    assert {(item.part, item.reason) for item in mixture.items} == {
+        ("still_maybe_known", "MaybeKnown before and now"),
+        ("upgraded", "upgraded from WeaklyKnown to MaybeKnown"),
+        ("upgraded", "upgraded from Unknown to MaybeKnown"),
+        ("fallen", "fell from HighlyKnown to MaybeKnown"),
+    }
+    first = build_mixture(parts({"name": "maybe_known", "now": ["MaybeKnown"]}), NOW, None, 1)
+    assert {item.reason for item in first.items} == {"MaybeKnown now"}
+
+
+def test_the_choice_depends_on_seed_and_ids_and_not_on_order() -> None:
+    shuffled = list(NOW)
+    random.Random(3).shuffle(shuffled)
+    chosen = parts(STILL, UPGRADED, REPLAY)
+    assert build_mixture(chosen, shuffled, BEFORE, 1) == build_mixture(chosen, NOW, BEFORE, 1)
+    limited = parts({"name": "random", "limit": 10})
+    picks = [{item.question.id for item in build_mixture(limited, NOW, BEFORE, seed).items} for seed in (1, 2)]
+    assert picks[0] != picks[1]
+
+
+def test_a_question_belongs_to_the_first_part_that_takes_it() -> None:
+    mixture = build_mixture(
+        parts({"name": "some", "limit": 4, "now": ["MaybeKnown"]}, {"name": "rest"}), NOW, BEFORE, 1
+    )
+    ids = [item.question.id for item in mixture.items]
+    assert len(set(ids)) == len(ids) == len(NOW)
+    assert [part.taken for part in mixture.parts] == [4, len(NOW) - 4]
+    assert [part.available for part in mixture.parts] == [17, len(NOW) - 4]
+
+
+@pytest.mark.parametrize("split", ["test", "validation", "exemplars"])
+def test_questions_of_other_splits_are_refused(split: str) -> None:
+    foreign = replace(NOW[0], question=make_question(0, split))
+    with pytest.raises(DataError, match=f"is of the {split} split"):
+        build_mixture(parts({"name": "highly_known", "now": ["Unknown"]}), [*NOW[1:], foreign], None, 1)
+
+
+def test_an_empty_mixture_says_which_parts_are_empty_and_what_to_do() -> None:
+    with pytest.raises(
+        DataError, match=r"parts \(weak, replay\) are empty.*HighlyKnown 1, MaybeKnown 1.*Raise questions.limit"
+    ):
+        build_mixture(parts({"name": "weak", "now": ["WeaklyKnown"]}, REPLAY), categorized(["H", "M"]), None, 1)
+
+
+def test_a_before_without_a_detection_before_or_without_the_question_is_refused() -> None:
+    with pytest.raises(DataError, match="there was no detection before"):
+        build_mixture(parts(STILL), NOW, None, 1)
+    with pytest.raises(DataError, match="has no category in the detection before"):
+        build_mixture(parts(STILL), NOW, {}, 1)
+    with pytest.raises(DataError, match="stands twice"):
+        build_mixture(parts(REPLAY, {"name": "all"}), [*NOW, NOW[0]], None, 1)
+
+
+def test_mixture_files_round_trip_and_broken_ones_are_refused(tmp_path: Path) -> None:
+    mixture = build_mixture(parts(STILL, UPGRADED, REPLAY), NOW, BEFORE, 1)
+    path = tmp_path / "mixture.jsonl"
+    write_mixture(path, mixture)
+    assert read_mixture(path) == mixture
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    for broken, message in [
+        (lines[:-1], "truncated"),
+        ([*lines, lines[-1]], "stands here twice"),
+        (lines[1:], "not a mixture of format"),
+        ([], "not a mixture of format"),
+        ([*lines[:-1], lines[-1].replace('"part"', '"port"')], f"mixture.jsonl:{len(lines)}: broken line"),
+        ([*lines[:-1], lines[-1][:20]], f"mixture.jsonl:{len(lines)}"),
+    ]:
+        path.write_text("".join(broken), encoding="utf-8")
+        with pytest.raises(DataError, match=message):
+            read_mixture(path)
+
+
+def test_a_category_file_of_another_model_is_refused_unless_allowed() -> None:
+    questions = QuestionsIdentity("s", "1", "train", 0, "d", "e")
+    header = Header("0", ModelIdentity("a", "w1" * 9, "ad1"), Protocol(), questions, False, {})
+    check_model(header, ModelIdentity("another name", "w1" * 9, "ad1", "float32"))
+    for other in (ModelIdentity("a", "w2" * 9, "ad1"), ModelIdentity("a", "w1" * 9)):
+        with pytest.raises(DataError, match=r"made for a .* training starts from a"):
+            check_model(header, other)
+        check_model(header, other, allow=True)

@@ -1,0 +1,65 @@
+"""A small detection of embedded questions with any engine."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kft_tasks.categories.category_file import CategorizedQuestion, CategoryFile
+from kft_tasks.detection.run import DetectionResult, detect
+from kft_tasks.detection.target import Target, select
+from kft_tasks.models.backends import identify_choice
+from kft_tasks.models.choice import ModelChoice
+from kft_tasks.models.loading import load_model
+from kft_tasks.protocol.exemplars import ExemplarPool
+from kft_tasks.protocol.prompt_maker import PromptMaker
+from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.question_sets.registry import open_set
+from task_helpers import ListSet
+
+PROTOCOL = Protocol(exemplar_sets=2, shots=1, samples=3, max_tokens=4)
+
+
+@cache
+def some_facts(limit: int) -> ListSet:
+    """A few embedded questions, read once: most of the time of these tests would go into reading them."""
+    source = open_set("worldfacts", None, {})
+    questions = list(select(lambda: source.split("test"), limit)())
+    types = {question.type for question in questions}
+    exemplars = [question for question in source.split("exemplars") if question.type in types]
+    return ListSet(questions, exemplars, "worldfacts", source.version)
+
+
+def detection(
+    choice: ModelChoice,
+    output: Path,
+    protocol: Protocol = PROTOCOL,
+    *,
+    limit: int = 4,
+    lazy: bool = False,
+    chunk_questions: int = 3,
+) -> DetectionResult:
+    source = some_facts(limit)
+    pool = ExemplarPool(source.split("exemplars"), protocol, source.name)
+
+    def load() -> Any:
+        model = load_model(choice)
+        render = model.lm.apply_chat_template if protocol.chat else None
+        return model.answerer(protocol), PromptMaker(protocol, pool, render)
+
+    target = Target(source, "test")
+    identity = identify_choice(choice)
+    return detect(target, protocol, identity, load, output, exemplars=pool, lazy=lazy, chunk_questions=chunk_questions)
+
+
+def items(result: DetectionResult) -> dict[str, CategorizedQuestion]:
+    return {item.question.id: item for item in CategoryFile(result.path)}
+
+
+def greedy(result: DetectionResult) -> dict[str, tuple[str | None, ...]]:
+    return {id_: item.greedy_answers for id_, item in items(result).items()}
+
+
+def served(url: str, **arguments: Any) -> ModelChoice:
+    return ModelChoice("tiny", backend="local-completions", backend_args={"base_url": url, **arguments})

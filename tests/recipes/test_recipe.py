@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kft_train.errors import RecipeError
+from kft_train.recipes.plan import dry_run
+from kft_train.recipes.recipe import Recipe, list_recipes, load_recipe
+from kft_train.recipes.sft_config import FIXED, REFUSED, SHARED, check_sft_fields, for_installed, sft_values
+from train_helpers import make_stage
+
+MINIMAL = """
+name: mine
+model: {id: somewhere}
+stages:
+  - {name: one, mixture: [{name: all}]}
+  - {name: two, mixture: [{name: all}]}
+"""
+
+
+@pytest.fixture
+def minimal(tmp_path: Path) -> str:
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINIMAL, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("name", sorted(list_recipes()))
+def test_packaged_recipes_load_round_trip_and_plan_without_their_model(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(recipe.to_yaml(), encoding="utf-8")
+    assert load_recipe(str(copy)) == recipe
+    assert load_recipe(str(copy)).digest() == recipe.digest()
+    assert recipe.name == name
+    assert recipe.description
+    kinds = [step.kind for step in dry_run(recipe).steps]
+    assert kinds == ["detect", "retest", "test-categories", "evaluate", *["train", "detect", "evaluate"] * 2]
+
+
+def test_demo_and_paper_are_packaged() -> None:
+    assert {"demo", "paper-qwen2-7b"} <= set(list_recipes())
+
+
+def test_paper_recipe_has_the_values_of_the_paper() -> None:
+    plan = dry_run(load_recipe("paper-qwen2-7b"))
+    detect, train, second = (plan.steps[index] for index in (0, 4, 7))
+    assert detect.detail["generations_a_question_at_most"] == 170
+    assert train.detail["batch_size_per_process"] == 1024
+    assert second.detail["start"] == "merged"
+    assert {
+        k: second.detail["sft"][k] for k in ("learning_rate", "weight_decay", "adam_beta2", "num_train_epochs")
+    } == {
+        "learning_rate": 1.5e-4,
+        "weight_decay": 0.01,
+        "adam_beta2": 0.95,
+        "num_train_epochs": 6,
+    }
+
+
+def test_importing_the_recipe_loads_no_heavy_library() -> None:
+    code = "import sys, kft_train.recipes.plan, kft_train.stage.request; print([m for m in sys.modules if m in "
+    code += "('torch', 'transformers', 'trl', 'peft', 'datasets', 'numpy')])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_defaults_that_depend_on_other_values_are_resolved(minimal: str) -> None:
+    recipe = load_recipe(minimal, ["seed=7"])
+    assert [stage.start for stage in recipe.stages] == ["new", "continue"]
+    assert recipe.protocol_object().seed == 7
+    assert load_recipe(minimal, ["seed=7", "protocol.seed=3"]).protocol_object().seed == 3
+
+
+def test_name_and_description_do_not_change_the_digest_and_values_do(minimal: str) -> None:
+    digest = load_recipe(minimal).digest()
+    assert load_recipe(minimal, ["name=other", "description=x"]).digest() == digest
+    assert load_recipe(minimal, ["seed=1"]).digest() != digest
+
+
+def test_overrides_reach_keys_and_list_items(minimal: str) -> None:
+    recipe = load_recipe(
+        minimal, ["stages.1.learning_rate=1e-5", "stages.0.mixture.0.now=[MaybeKnown]", "stages.0.patience=null"]
+    )
+    assert recipe.stages[1].learning_rate == 1e-5
+    assert recipe.stages[0].mixture[0].now == ("MaybeKnown",)
+    assert recipe.stages[0].patience is None
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("stages.0.learning_rat=1", "stages.0.learning_rat: unknown key. Did you mean 'learning_rate'?"),
+        ("stages.0.mixture.0.noww=[MaybeKnown]", "stages.0.mixture.0.noww: unknown key. Did you mean 'now'?"),
+        ("questions.limit.tests=3", "questions.limit.tests: unknown key. Did you mean 'test'?"),
+        ("protocol.shotz=1", "unknown key 'shotz'. Did you mean 'shots'?"),
+        ("stages.0.mixture.0.now=[MaybeKnow]", "stages.0.mixture.0.now.0: input should be 'HighlyKnown'"),
+        ("seed=x", "seed: input should be a valid integer"),
+        ("stages.0.patience=true", "stages.0.patience: input should be a valid integer"),
+        ("stages.0.learning_rate=.nan", "stages.0.learning_rate:"),
+        ("stages.1.name=one", "stage 'one' stands here twice"),
+        ("stages.1.name=Two", "stages.1.name: string should match"),
+        ("stages.0.start=continue", "has no adapter to start from"),
+        ("stages.0.mixture.0.before=[Unknown]", "there is no detection before"),
+        ("stages.0.mixture.0.ratio=0.2", "every part has a ratio"),
+        ("stages.1.mixture=[{name: a, ratio: 0.1, limit: 3}, {name: b}]", "limit and ratio both say how many"),
+        ("stages.1.mixture=[{name: a}, {name: a}]", "mixture part 'a' stands here twice"),
+        ("stages=[]", "at least 1 item"),
+        ("evaluation.shots=[4, 4]", "number of shots '4' stands here twice"),
+        ("stages.9.name=x", "stages is a list of 2. Use a number from 0 to 1."),
+        ("name.first=x", "name has no parts"),
+        ("nonsense", "is not KEY=VALUE"),
+        ("seed=[1", "override 'seed=[1'"),
+    ],
+)
+def test_a_wrong_value_is_named_with_file_key_and_remedy(minimal: str, override: str, message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(minimal, [override])
+    assert message in str(caught.value)
+    assert minimal in str(caught.value) or override in str(caught.value)
+    assert str(caught.value).count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: a\nname: b\n", "mine.yaml:2: key 'name' stands here twice (first in line 1)"),
+        ("stages:\n  - {name: a, name: b}\n", "mine.yaml:2: key 'name' stands here twice"),
+        ("name: !!python/object/apply:os.system [ls]\n", "mine.yaml:1: could not determine a constructor"),
+        ("- a\n", "not a recipe"),
+        ("name: [\n", "mine.yaml:2:"),
+        ("1: a\n", "key 1 is not text"),
+        ("[" * 5000, "mine.yaml"),
+        ("name: mine\n", "model: field required"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(path))
+    assert message in str(caught.value)
+
+
+def test_unknown_names_and_paths_say_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="Did you mean 'demo'"):
+        load_recipe("demoo")
+    with pytest.raises(RecipeError, match="no such recipe file"):
+        load_recipe(str(tmp_path / "absent.yaml"))
+    (tmp_path / "latin.yaml").write_bytes(b"name: \xff\n")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_recipe(str(tmp_path / "latin.yaml"))
+
+
+def test_a_recipe_that_extends_another_is_that_one_with_changes(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(MINIMAL, encoding="utf-8")
+    middle = "name: middle\nextends: base.yaml\nset: {stages.1.learning_rate: 1e-5, seed: 3}\n"
+    (tmp_path / "middle.yaml").write_text(middle, encoding="utf-8")
+    (tmp_path / "top.yaml").write_text("extends: middle.yaml\nset: {seed: 4}\n", encoding="utf-8")
+    recipe = load_recipe(str(tmp_path / "top.yaml"), ["stages.0.patience=7"])
+    assert (recipe.name, recipe.seed, recipe.protocol_object().seed) == ("middle", 4, 4)
+    assert [stage.learning_rate for stage in recipe.stages] == [2e-4, 1e-5]
+    assert recipe.stages[0].patience == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("extends: mine.yaml\n", "extends itself"),
+        ("extends: absent.yaml\n", "no such recipe file"),
+        ("extends: dem\n", "Did you mean 'demo'"),
+        ("extends: demo\nseed: 3\n", "changes by dotted key under `set`"),
+        ("extends: demo\nset: [seed]\n", "changes by dotted key under `set`"),
+        ("extends: demo\nset: {stages.5.name: x}\n", "stages is a list of 2"),
+        ("extends: demo\nset: {sead: 1}\n", "sead: unknown key. Did you mean 'seed'"),
+    ],
+)
+def test_a_recipe_that_cannot_extend_says_why(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(tmp_path / "mine.yaml"))
+    assert message in str(caught.value)
+
+
+def test_recipes_are_frozen(minimal: str) -> None:
+    recipe: Recipe = load_recipe(minimal)
+    with pytest.raises(Exception, match="frozen"):
+        recipe.seed = 3  # type: ignore[misc]
+
+
+def test_sft_fields_are_checked_against_trl() -> None:
+    check_sft_fields(make_stage(sft={"neftune_noise_alpha": 5.0}))
+    for sft, message in [
+        ({"neftune_noise_alfa": 5.0}, "SFTConfig has no such field. Did you mean 'neftune_noise_alpha'"),
+        ({"output_dir": "x"}, "cannot be set: kft chooses the folder"),
+        ({"learning_rate": 1.0}, "is a key of the stage itself"),
+        ({"logging_steps": 5}, "cannot be set"),
+    ]:
+        with pytest.raises(RecipeError, match=message.replace("(", r"\(")):
+            check_sft_fields(make_stage(sft=sft))
+
+
+def test_names_in_the_settings_are_names_of_sftconfig() -> None:
+    import dataclasses
+
+    from trl import SFTConfig
+
+    known = {field.name for field in dataclasses.fields(SFTConfig)}
+    values = for_installed(sft_values(make_stage(), 0, "f1"), known)
+    assert {*SHARED, *FIXED, *REFUSED, *values} <= known
+
+
+def test_activation_checkpointing_has_its_older_name_where_trl_knows_that_one_alone() -> None:
+    values = {"activation_checkpointing": False, "learning_rate": 1.0}
+    assert for_installed(values, {"activation_checkpointing", "learning_rate"}) == values
+    assert for_installed(values, {"gradient_checkpointing", "learning_rate"}) == {
+        "gradient_checkpointing": False,
+        "learning_rate": 1.0,
+    }

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from kft_cli.stats.statistics import (
+    category_shares,
+    holm,
+    mcnemar_exact_p,
+    movement,
+    newcombe_paired_interval,
+    paired_difference,
+    paired_difference_of_counts,
+    spread,
+    transition_matrix,
+    wilson_share,
+)
+from kft_tasks.errors import UsageError
+from report_helpers import H, M, U, W
+
+
+@pytest.mark.parametrize(
+    ("count", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_intervals_are_those_of_newcombe_1998_table_1(count: int, n: int, low: float, high: float) -> None:
+    share = wilson_share(count, n)
+    assert (round(share.low or 0, 4), round(share.high or 0, 4)) == (low, high)
+
+
+def test_wilson_interval_agrees_with_scipy() -> None:
+    from scipy.stats import binomtest
+
+    for count, n in [(0, 1), (1, 1), (3, 7), (133, 250), (34426, 169164)]:
+        reference = binomtest(count, n).proportion_ci(method="wilson")
+        share = wilson_share(count, n)
+        assert (share.low, share.high) == pytest.approx((reference.low, reference.high), abs=1e-12)
+
+
+def test_a_share_of_nothing_has_no_value() -> None:
+    share = wilson_share(0, 0)
+    assert (share.n, share.share, share.low, share.high) == (0, None, None, None)
+
+
+def test_more_than_all_is_refused() -> None:
+    with pytest.raises(UsageError):
+        wilson_share(3, 2)
+
+
+@pytest.mark.parametrize(
+    ("cells", "low", "high"),
+    [
+        ((36, 2, 12, 0), 0.0569, 0.3404),  # Newcombe 1998, table II, method 10
+        ((54, 0, 0, 0), -0.0664, 0.0664),  # Newcombe 1998, table II, method 10
+        ((14, 0, 5, 22), 0.0115, 0.2265),  # Altman et al. 2000, table 6.2
+        ((1, 7, 1, 12), -0.5069, -0.0256),  # Bentur et al. 2009, in Fagerland, Lydersen and Laake 2017, chapter 8
+    ],
+)
+def test_newcombe_intervals_are_the_published_ones(cells: tuple[int, int, int, int], low: float, high: float) -> None:
+    both, lost, gained, neither = cells
+    found = newcombe_paired_interval(both=both, lost=lost, gained=gained, neither=neither)
+    assert tuple(round(value, 4) for value in found) == (low, high)
+
+
+def test_newcombe_interval_holds_the_difference_and_mirrors_when_points_are_swapped() -> None:
+    for both, lost, gained, neither in itertools.product(range(4), repeat=4):
+        n = both + lost + gained + neither
+        if n == 0:
+            continue
+        low, high = newcombe_paired_interval(both=both, lost=lost, gained=gained, neither=neither)
+        assert -1 <= low <= (gained - lost) / n <= high <= 1
+        mirrored = newcombe_paired_interval(both=both, lost=gained, gained=lost, neither=neither)
+        assert mirrored == pytest.approx((-high, -low))
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained", "p"), [(0, 0, 1.0), (5, 5, 1.0), (1, 7, 0.0703125), (0, 4, 0.125), (0, 10, 2 / 1024)]
+)
+def test_mcnemar_exact_p_is_the_sign_test(lost: int, gained: int, p: float) -> None:
+    assert mcnemar_exact_p(lost, gained) == pytest.approx(p, abs=1e-12)
+    assert mcnemar_exact_p(gained, lost) == pytest.approx(p, abs=1e-12)
+
+
+def test_paired_difference_counts_each_question_once() -> None:
+    before = [True, True, False, False, False]
+    found = paired_difference(before, [True, False, True, True, False])
+    assert (found.n, found.both, found.lost, found.gained, found.neither) == (5, 1, 1, 2, 1)
+    assert found.difference == pytest.approx(0.2)
+    with pytest.raises(ValueError, match="zip"):
+        paired_difference(before, [True])
+
+
+def test_paired_difference_of_no_questions_has_no_value() -> None:
+    found = paired_difference_of_counts(both=0, lost=0, gained=0, neither=0)
+    assert (found.difference, found.low, found.high, found.mcnemar_p) == (None, None, None, 1.0)
+
+
+def test_holm_multiplies_by_rank_and_never_falls() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+    assert holm([0.2]) == [0.2]
+
+
+BEFORE = dict(zip("abcdefg", (H, H, M, M, W, U, U), strict=True))
+AFTER = dict(zip("abcdefg", (H, W, H, U, M, W, U), strict=True))
+
+
+def test_transition_matrix_has_all_sixteen_cells_and_counts_every_question() -> None:
+    matrix = transition_matrix(BEFORE, AFTER)
+    assert {row: sum(line.values()) for row, line in matrix.items()} == {H: 2, M: 2, W: 1, U: 2}
+    assert all(len(line) == 4 for line in matrix.values())
+    assert (matrix[H][H], matrix[H][W], matrix[M][H], matrix[M][U], matrix[W][M], matrix[U][W]) == (1, 1, 1, 1, 1, 1)
+
+
+def test_transition_of_different_questions_is_refused() -> None:
+    with pytest.raises(UsageError, match="different questions"):
+        transition_matrix(BEFORE, {"z": H})
+
+
+def test_movement_counts_each_kind_among_those_that_could_move_so() -> None:
+    moved = movement(transition_matrix(BEFORE, AFTER))
+    assert moved.n == 7
+    assert (moved.upgraded.count, moved.upgraded.n) == (3, 5)
+    assert (moved.downgraded.count, moved.downgraded.n) == (2, 5)
+    assert (moved.forgotten.count, moved.forgotten.n) == (1, 2)
+    assert (moved.never_right_any_more.count, moved.never_right_any_more.n) == (1, 2)
+    assert (moved.unchanged.count, moved.unchanged.n) == (2, 7)
+
+
+def test_nothing_moves_between_a_detection_and_itself() -> None:
+    moved = movement(transition_matrix(BEFORE, BEFORE))
+    assert moved.upgraded.count == moved.downgraded.count == moved.forgotten.count == 0
+    assert moved.unchanged.count == 7
+
+
+def test_category_shares_name_all_four() -> None:
+    shares = category_shares({"a": H, "b": H, "c": U})
+    assert {category: share.count for category, share in shares.items()} == {H: 2, M: 0, W: 0, U: 1}
+    assert {share.n for share in shares.values()} == {3}
+
+
+def test_spread_has_students_interval() -> None:
+    found = spread([0.1, 0.2, 0.3])
+    assert (found.mean, found.deviation) == pytest.approx((0.2, 0.1))
+    assert (found.low, found.high) == pytest.approx((0.2 - 4.302653 * 0.1 / 3**0.5, 0.2 + 4.302653 * 0.1 / 3**0.5))
+    assert spread([0.4]).low is None
