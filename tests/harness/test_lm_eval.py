@@ -604,7 +604,7 @@ def test_tasks_that_ask_the_same_questions_in_one_run_do_not_mix(tiny_lm: Any, q
     for name, change in zip(names, changes, strict=True):
         _write_task(folder, name, "".join(f"  {key}: {value}\n" for key, value in {**base, **change}.items()))
     lm = tiny_lm("llama")
-    max_batch = _evaluate(lm, {}, names, folder=folder)
+    together = _evaluate(lm, {}, names, folder=folder)
     for name, change in zip(names, changes, strict=True):
         assert _given(together, name) == _given(_evaluate(lm, {}, [name], folder=folder), name), change
 
