@@ -1,4 +1,4 @@
-"""Detection through a completions server on loopback that serves a tiny_model model."""
+"""Detection through a completions server on loopback that serves a tiny model."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_header_says_that_weights_are_unknown_and_not_where_the_server_was(
     with serving(tiny_model) as server:
         result = detection(served(server.url), tmp_path / "x", limit=2)
     model = CategoryFile(result.path).header.model
-    assert model.weights == "served:tiny_model at /v1/completions"
+    assert model.weights == "served:tiny at /v1/completions"
     assert (model.id, model.adapter, model.dtype) == ("tiny", None, "local-completions:unknown")
     assert "127.0.0.1" not in result.path.read_text()
 
@@ -70,7 +70,7 @@ def test_training_refuses_the_categories_of_a_served_model_unless_told_otherwise
     with serving(tiny_model) as server:
         header = CategoryFile(detection(served(server.url), tmp_path / "x", limit=2).path).header
     local = identify_choice(ModelChoice(str(tiny_model)))
-    with pytest.raises(DataError, match=r"made for tiny_model \(served, weights unknown\), training starts from"):
+    with pytest.raises(DataError, match=r"made for tiny \(served, weights unknown\), training starts from"):
         check_model(header, local)
     check_model(header, local, allow=True)
 
@@ -255,7 +255,7 @@ def test_the_command_detects_and_evaluates_on_a_server(
             main(["detect", *engine, *protocol, "--json"])
         assert end.value.code == 0
         data = json.loads(capsys.readouterr().out)
-        assert data["model"]["weights"] == "served:tiny_model at /v1/completions"
+        assert data["model"]["weights"] == "served:tiny at /v1/completions"
         assert data["generations"]["made"] == len(server.work)
         with pytest.raises(SystemExit) as end:
             main(["eval", *engine, *protocol, "--with-shots", "1", "--json"])

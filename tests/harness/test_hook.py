@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HOOK = ROOT / "kft_tasks" / "hook"
+HOOK = ROOT / "kft_tasks" / "harness" / "hook"
 FOLDER = ROOT / "kft_tasks" / "lm_eval_tasks"
 
 

@@ -486,10 +486,10 @@ def test_without_the_engine_greedy_answers_are_the_same(
     tiny_lm: Any, questions: Path, by_harness: Given, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    stock = backend._stock_generate_until
+    stock = backend.stock_generate_until
     monkeypatch.setattr(
         backend,
-        "_stock_generate_until",
+        "stock_generate_until",
         lambda lm, requests, **kwargs: calls.append(len(requests)) or stock(lm, requests, **kwargs),
     )
     monkeypatch.setenv("KFT_FAST", "0")

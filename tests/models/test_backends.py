@@ -120,7 +120,7 @@ def test_vllm_is_built_with_prefix_caching_the_adapter_and_the_users_arguments(
     assert model.identity.same_weights(local)
     assert model.identity.dtype == "vllm:bfloat16"
     asked = model.answerer(PROTOCOL)
-    assert getattr(asked, "replays", False)
+    assert getattr(asked, "resumes_mid_chunk", False)
     model.lm.model.generate([], [], False, None)
     assert model.lm.lora_request.path == str(adapter)
     load_model(ModelChoice(str(tiny_model), backend="vllm", backend_args={"enable_prefix_caching": False}))
@@ -150,7 +150,7 @@ def test_vllm_gets_every_sample_as_a_request_with_its_own_seed(vllm: Any, tiny_m
 def test_vllm_in_the_harness_gets_the_seeds_of_kft_detect(
     vllm: Any, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stock_lm_eval: None
 ) -> None:
-    from test_harness import _samples
+    from test_lm_eval_answerer import _samples
 
     import kft_tasks.harness.task
     from backend_helpers import some_facts

@@ -116,4 +116,4 @@ def _show(data: dict[str, Any]) -> None:
         f"{tokens}{cost['seconds']:.0f} s ({cost['cpu_seconds']:.0f} CPU-seconds)."
     )
     if memory := data["memory"]:
-        narrate(f"Keys and values took {memory['most'] / 1e6:,.0f} MB of {memory['budget'] / 1e6:,.0f} MB (KFT_KV_GB).")
+        narrate(f"Keys and values took {memory['peak'] / 1e6:,.0f} MB of {memory['budget'] / 1e6:,.0f} MB (KFT_KV_GB).")

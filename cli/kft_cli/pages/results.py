@@ -14,7 +14,7 @@ _LEAD = """Each folder holds one published run: its `report.json` (every number,
 question, versions, digests, seeds), the `report.md` and figures rendered from it. This page is rendered by
 `kft report --results results`; a test fails where it, or a report, is stale. Repeat a row with its command; compare
 your run with `kft compare runs/mine results/demo paper`. The paper's counts, with their source, are in
-`cli/kft_cli/paper.json`."""
+`cli/kft_cli/report/paper.json`."""
 
 
 def render_results(folder: Path) -> str:

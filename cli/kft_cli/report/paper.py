@@ -22,7 +22,7 @@ NamedMatrix = Mapping[str, Mapping[str, int]]
 
 def load_paper() -> dict[str, Any]:
     """Content of ``paper.json``: counts, each with its source."""
-    text = (resources.files("kft_cli") / "paper.json").read_text(encoding="utf-8")
+    text = (resources.files("kft_cli.report") / "paper.json").read_text(encoding="utf-8")
     content: dict[str, Any] = json.loads(text)
     return content
 
