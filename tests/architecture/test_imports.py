@@ -117,3 +117,9 @@ def test_a_package_does_not_know_what_is_above_it(package: str) -> None:
 def test_every_public_name_is_there_and_listed() -> None:
     assert sorted(kft_tasks.__all__, key=str.lower) == sorted(set(kft_tasks.__all__), key=str.lower)
     assert all(hasattr(kft_tasks, name) for name in kft_tasks.__all__)
+
+
+def test_the_version_is_stated_once_and_cited() -> None:
+    cited = [line for line in (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines() if "version:" in line]
+    assert f"version: {kft_tasks.__version__}" in cited
+    assert "\nversion =" not in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
