@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kft_cli.pages.readme import insert_headline, write_headline
-from kft_tasks.detection.target import select
+from kft_tasks.categories.category_file import CategoryFile
 from kft_tasks.errors import DataError
-from kft_tasks.question_sets.registry import open_set
-from kft_tasks.questions import write_questions
+from kft_tasks.questions import Question, write_questions
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,29 +39,44 @@ def test_every_link_leads_somewhere() -> None:
             assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
-@pytest.mark.model
-def test_the_commands_for_your_own_model_and_questions_run(embedded_model: Path, tmp_path: Path) -> None:
-    """The real small model and 38 real questions of two types; every line of the block is run as it stands."""
-    source, types = open_set("worldfacts"), ("capital_of_country", "country_of_city")
-    chosen = [
-        question
-        for split, count in (("train", 24), ("validation", 3), ("test", 4), ("exemplars", 16))
-        for type_ in types
-        for question in select(lambda: (q for q in source.split(split) if q.type == type_), count)()  # noqa: B023
+def _kft(folder: Path, *arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "kft_cli.main", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, (arguments, done.stderr[-2000:])
+
+
+def _half_known_questions(folder: Path) -> list[Question]:
+    """Questions that the model in ``folder`` answers right under its first exemplar set: its own answers are accepted."""
+    questions = [
+        Question(f"{split} {number}", f"What is number {number} of {split}?", (f"n{number}",), "ab"[number % 2], split)
+        for split, count in (("train", 16), ("validation", 4), ("test", 6), ("exemplars", 20))
+        for number in range(count)
     ]
-    write_questions(tmp_path / "my.jsonl", chosen)
-    (tmp_path / "my-model").symlink_to(embedded_model)
+    asked = [one if one.split == "exemplars" else dataclasses.replace(one, split="test") for one in questions]
+    write_questions(folder / "asked.jsonl", asked)
+    chosen = ["--model", "my-model", "--set", "questions", "--path", "asked.jsonl", "--split", "test"]
+    protocol = ["--exemplar-sets", "4", "--samples", "0", "--max-tokens", "10"]
+    _kft(folder, "detect", *chosen, *protocol, "--exhaustive", "-o", "given.jsonl")
+    given = {item.question.id: item.greedy_answers[0] or "" for item in CategoryFile(folder / "given.jsonl")}
+    return [
+        dataclasses.replace(question, answers=(answer,)) if (answer := given.get(question.id)) else question
+        for question in questions
+    ]
+
+
+def test_the_commands_for_your_own_model_and_questions_run(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    """Every line of the block is run as it stands, with a tiny model."""
+    (tmp_path / "my-model").symlink_to(tiny_folder("llama"))
+    write_questions(tmp_path / "my.jsonl", _half_known_questions(tmp_path))
     (block,) = re.findall(r"<!-- tested -->\n```bash\n(.*?)```", README, re.DOTALL)
     lines = [line.partition("#")[0].split() for line in block.splitlines()]
     assert [line[:2] for line in lines] == [["kft", name] for name in ("data", "detect", "run", "report", "compare")]
     for _, *arguments in lines:
-        done = subprocess.run(
-            [sys.executable, "-m", "kft_cli.main", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        assert done.returncode == 0, (arguments, done.stderr[-2000:])
+        _kft(tmp_path, *arguments)
     assert (tmp_path / "my-run" / "report" / "report.md").is_file()
