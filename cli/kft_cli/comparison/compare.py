@@ -30,7 +30,8 @@ from kft_cli.report.paper import load_paper, paper_runs
 from kft_cli.report.render_paper import comparable_movements, comparable_shares, growth_words
 from kft_cli.report.report import build_report, read_report
 from kft_cli.report.report_data import is_run
-from kft_cli.stats.statistics import holm, paired_difference, spread
+from kft_cli.stats.intervals import holm, paired_difference
+from kft_cli.stats.spread import spread
 from kft_tasks.errors import DataError, UsageError
 
 FORMAT = "kft-comparison/1"

@@ -10,17 +10,8 @@ from typing import Any
 
 from kft_cli.report.paper import comparable
 from kft_cli.report.report_data import CATEGORIES, Detection, RunData, Stage, command_of, question_digest
-from kft_cli.stats.statistics import (
-    Matrix,
-    category_shares,
-    holm,
-    is_forgotten,
-    is_upgraded,
-    movement,
-    paired_difference,
-    transition_matrix,
-    wilson_share,
-)
+from kft_cli.stats.intervals import holm, paired_difference, wilson_share
+from kft_cli.stats.movement import Matrix, category_shares, is_forgotten, is_upgraded, movement, transition_matrix
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.categories.category_file import CategorizedQuestion, CategoryFile
 from kft_tasks.evaluation.evaluate import Answered

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from kft_cli.stats.statistics import Share, wilson_share
+from kft_cli.stats.intervals import Share, wilson_share
 from kft_tasks.categories.category import KnowledgeCategory
 
 NEVER_RIGHT = "NeverRight"
@@ -22,7 +22,7 @@ NamedMatrix = Mapping[str, Mapping[str, int]]
 
 def load_paper() -> dict[str, Any]:
     """Content of ``paper.json``: counts, each with its source."""
-    text = (resources.files("kft_cli") / "paper.json").read_text(encoding="utf-8")
+    text = (resources.files("kft_cli.report") / "paper.json").read_text(encoding="utf-8")
     content: dict[str, Any] = json.loads(text)
     return content
 
