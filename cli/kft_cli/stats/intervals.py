@@ -16,6 +16,7 @@ from typing import Any
 from kft_tasks.errors import UsageError
 
 LEVEL = 0.95
+ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -152,3 +153,8 @@ def holm(ps: Sequence[float]) -> list[float]:
     from statsmodels.stats.multitest import multipletests
 
     return [float(p) for p in multipletests(ps, method="holm")[1]]
+
+
+def is_clear(p: float, low: float | None, high: float | None) -> bool:
+    """Whether a difference is called clear: its corrected p is below 0.05 and its interval does not contain 0."""
+    return p < ALPHA and low is not None and high is not None and (low > 0 or high < 0)
