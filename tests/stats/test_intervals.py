@@ -6,6 +6,7 @@ import pytest
 
 from kft_cli.stats.intervals import (
     holm,
+    is_clear,
     mcnemar_exact_p,
     newcombe_paired_interval,
     paired_difference,
@@ -96,3 +97,28 @@ def test_holm_multiplies_by_rank_and_never_falls() -> None:
     assert holm([0.6, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
     assert holm([0.2]) == [0.2]
+
+
+def test_mcnemar_exact_p_agrees_with_statsmodels() -> None:
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    for lost, gained in itertools.product((0, 1, 5, 40), (1, 6, 900)):
+        reference = mcnemar([[3, lost], [gained, 2]], exact=True).pvalue
+        assert mcnemar_exact_p(lost, gained) == pytest.approx(reference)
+
+
+@pytest.mark.parametrize(
+    ("p", "low", "high", "clear"),
+    [
+        (0.01, 0.02, 0.3, True),
+        (0.01, -0.3, -0.02, True),
+        (0.05, 0.02, 0.3, False),
+        (0.01, -0.02, 0.3, False),
+        (0.01, 0.0, 0.3, False),
+        (1.0, None, None, False),
+    ],
+)
+def test_a_difference_is_clear_by_p_and_by_interval(
+    p: float, low: float | None, high: float | None, clear: bool
+) -> None:
+    assert is_clear(p, low, high) is clear

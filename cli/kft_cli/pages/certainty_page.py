@@ -66,7 +66,7 @@ def _retest_table(data: dict[str, Any]) -> Table:
         heads += " | observed >"
         changed = list(_changed(comparison["observed"]["matrix"]).values())
         columns.append([f"{count:,.0f}" for count in [*changed, sum(changed)]])
-        caption = f"{comparison['left_out']:,} questions are in only one of the two files and are left out."
+        caption = f"{comparison['left_out']:,} questions are in one of the two files only and are left out."
     names = [*data["counts"], "all"]
     return make_table(heads, list(zip(names, *columns, strict=True)), caption)
 

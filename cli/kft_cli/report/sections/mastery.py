@@ -33,7 +33,7 @@ def categories(report: Report) -> list[Block]:
     intro = (
         "Each question is asked with several prompts. The greedy answer is the model's first choice. **HighlyKnown**: "
         "every greedy answer is right. **MaybeKnown**: some greedy answers are right. **WeaklyKnown**: no greedy "
-        "answer is right, but a sampled one is. **Unknown**: no answer is right."
+        "answer is right, but a sampled answer is. **Unknown**: no answer is right."
     )
     table = category_table(report)
     n = number(_train_size(report))
@@ -125,7 +125,7 @@ def _control_words(control: Mapping[str, Any]) -> str:
     words = (
         f"The control detects the untrained model a second time, with seed {control['seed']}: other exemplars, other "
         "samples. What moves there is noise. The control is a strict yardstick: two points of the run share their "
-        "exemplars, the control's two detections do not."
+        "exemplars, the two detections of the base model do not."
     )
     if control["same_seed"]:
         words += " **Both detections have the same seed, so this shows no noise: it is no control.**"
