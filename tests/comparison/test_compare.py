@@ -92,7 +92,7 @@ def test_paper_stands_beside_the_runs(runs: list[Path]) -> None:
     assert [run["name"] for run in comparison["paper"]["runs"]] == ["paper, run A", "paper, run B", "paper, run C"]
     text = render_comparison(comparison)
     assert "169,164" in text
-    assert "the model, questions and protocol differ" in text
+    assert "The model, the questions and the protocol are different ones." in text
     assert compare_runs(runs)["paper"] is None
 
 

@@ -209,6 +209,12 @@ def test_a_gain_without_exemplars_that_may_be_form_is_not_sold_as_knowledge(tmp_
     assert "already answered 18 right" in text
 
 
+def test_the_verdict_compares_training_with_the_control(tmp_path: Path) -> None:
+    text = render_report(build_report(large_run(tmp_path / "run")))
+    assert "Of the 352 training questions whose mastery category could rise, 164 (46.6 %) were upgraded." in text
+    assert "training upgraded more (+30.4 points, 95 % interval +23.7 to +36.7) and forgot more (+11.5 points" in text
+
+
 def test_a_missing_control_is_stated_with_the_command_that_makes_it(tmp_path: Path) -> None:
     report = build_report(small_run(tmp_path / "run", retest=None, first=None))
     assert report["control"] is None

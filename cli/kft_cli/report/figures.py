@@ -36,7 +36,7 @@ def draw_figures(report: Mapping[str, Any], folder: Path) -> list[Path]:
 
 
 def draw_categories(report: Mapping[str, Any]) -> Any:
-    """Stacked bars: categories of the training questions at each point, and of the retest."""
+    """Stacked bars: categories of the training questions at each point, and of the control."""
     bars = [(point, shares) for point, shares in report["categories"].items()]
     if report["control"]:
         bars.insert(1, ("base again\n(control)", report["control"]["shares"]))
@@ -127,7 +127,7 @@ def _percent_axis(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def draw_validation(report: Mapping[str, Any]) -> Any:
-    """Validation accuracy by epoch, a panel for each stage, the chosen epoch marked."""
+    """Validation accuracy by epoch, one panel for each stage, with the chosen epoch marked."""
     stages = report["stages"]
     figure = new_figure(2 + 3.1 * max(len(stages), 2), 3.8)
     panels = figure.subplots(1, len(stages), squeeze=False, sharey=True)[0]

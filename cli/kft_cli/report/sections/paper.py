@@ -25,8 +25,8 @@ def papers_counts_beside(runs: Sequence[Mapping[str, Any]], paper: Mapping[str, 
 
 def _caveat(citation: str) -> str:
     return (
-        f"For orientation only ({plain(citation)}): **the model, questions and protocol differ**. Equal numbers prove "
-        "nothing, and unequal numbers refute nothing."
+        f"Source: {plain(citation)}. **The model, the questions and the protocol are different ones.** Equal numbers "
+        "prove nothing, and unequal numbers refute nothing."
     )
 
 
@@ -55,8 +55,8 @@ def _movements(runs: Sequence[Mapping[str, Any]]) -> Table:
         for stage in run["stages"]
     ]
     caption = (
-        "The paper's later detections are greedy only, so WeaklyKnown and Unknown count as one level here. That makes "
-        f"*upgraded* a little smaller than in the table of the run itself. {INTERVALS}"
+        "The paper's later detections are greedy only, so WeaklyKnown and Unknown count as one level here: a rise from "
+        f"Unknown to WeaklyKnown is not *upgraded* in this table. {INTERVALS}"
     )
     return make_table("run | from → to | upgraded > | forgotten > | no greedy answer right >", rows, caption)
 
