@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from kft_cli.comparison.compare import compare_runs, render_comparison
+from kft_cli.comparison.compare import compare_runs
+from kft_cli.comparison.render import render_comparison
 from kft_cli.report.report import write_report
 from kft_tasks.errors import DataError, UsageError
 from report_helpers import PROTOCOL, H, M, U, W, make_recipe, make_run, small_run
@@ -59,7 +60,7 @@ def test_other_test_questions_are_not_paired(tmp_path: Path) -> None:
     second = run_with(tmp_path / "second", [True] * 8)
     comparison = compare_runs([first, second])
     assert [row["paired"] for row in comparison["paired"]] == [False, False]
-    assert "not paired: other test questions" in render_comparison(comparison)
+    assert "not paired: different test questions" in render_comparison(comparison)
 
 
 def test_runs_that_differ_in_seed_only_are_taken_together(runs: list[Path]) -> None:
@@ -91,7 +92,7 @@ def test_paper_stands_beside_the_runs(runs: list[Path]) -> None:
     assert [run["name"] for run in comparison["paper"]["runs"]] == ["paper, run A", "paper, run B", "paper, run C"]
     text = render_comparison(comparison)
     assert "169,164" in text
-    assert "model, questions and protocol differ" in text
+    assert "The model, the questions and the protocol are different ones." in text
     assert compare_runs(runs)["paper"] is None
 
 
@@ -111,9 +112,9 @@ def test_runs_of_one_name_are_told_apart_by_path(tmp_path: Path) -> None:
 
 
 def test_nothing_to_compare_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="at least one run"):
+    with pytest.raises(UsageError, match="Name at least one run"):
         compare_runs([Path("paper")])
-    with pytest.raises(DataError, match="no run folder"):
+    with pytest.raises(DataError, match="not a run folder"):
         compare_runs([tmp_path])
     (tmp_path / "report.json").write_text("{}", encoding="utf-8")
     with pytest.raises(DataError, match="kft-report"):
@@ -122,5 +123,5 @@ def test_nothing_to_compare_is_refused(tmp_path: Path) -> None:
 
 def test_one_run_can_be_shown_with_the_paper(tmp_path: Path) -> None:
     text = render_comparison(compare_runs([small_run(tmp_path / "run"), Path("paper")]))
-    assert "One run only." in text
-    assert "Against the first run" not in text
+    assert "There is only one run." in text
+    assert "Compared with the first run" not in text

@@ -20,7 +20,8 @@ def command(runs: tuple[Path, ...], as_json: bool) -> None:
     \b
     Example: kft compare runs/demo runs/demo-random paper
     """
-    from kft_cli.comparison.compare import compare_runs, render_comparison
+    from kft_cli.comparison.compare import compare_runs
+    from kft_cli.comparison.render import render_comparison
 
     data = compare_runs(runs)
     if as_json:

@@ -98,7 +98,7 @@ def command(**values: Any) -> None:
 
 def _show(data: dict[str, Any]) -> None:
     from kft_cli.display.tables import Section, make_table, terminal_text
-    from kft_cli.stats.statistics import wilson_share
+    from kft_cli.stats.intervals import wilson_share
 
     total = data["questions"]["count"]
     rows = []

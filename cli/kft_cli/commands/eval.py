@@ -41,7 +41,7 @@ def command(**values: Any) -> None:
     Example: kft eval --model smollm2-135m --adapter runs/demo/stage2/adapter --limit 200
     """
     from kft_cli.display.tables import Section, make_table, terminal_text
-    from kft_cli.stats.statistics import wilson_share
+    from kft_cli.stats.intervals import wilson_share
     from kft_tasks.detection.target import select
     from kft_tasks.errors import UsageError
     from kft_tasks.evaluation.evaluate import evaluate, write_answers

@@ -1,1 +1,1 @@
-"""Several runs side by side."""
+"""Several runs side by side: compared, then rendered."""

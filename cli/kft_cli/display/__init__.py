@@ -1,1 +1,1 @@
-"""From words and numbers to a terminal or a Markdown page."""
+"""How words, numbers, tables and figures look, in a terminal, on a Markdown page and in a picture."""

@@ -14,16 +14,16 @@ import click
 from kft_cli.display.tables import duration
 from kft_tasks.progress import ProgressCallback
 
-_LINE_SECONDS = 10.0  # where there is no terminal, a line of progress that often
+_LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
 
 
 def narrate(text: str) -> None:
-    """A sentence for the person watching."""
+    """Print a sentence for the person watching."""
     click.echo(text, err=True)
 
 
 def print_json(value: Any) -> None:
-    """Data for a program."""
+    """Print data for a program."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
@@ -78,7 +78,7 @@ def _rich_bar(label: str) -> Iterator[ProgressCallback]:
 class _Lines:
     def __init__(self, label: str) -> None:
         self._label = label
-        self._begin = self._last = time.monotonic()
+        self._started = self._last = time.monotonic()
         self._first: int | None = None
         self._note = ""
         narrate(f"{label} ...")
@@ -86,14 +86,14 @@ class _Lines:
     def __call__(self, done: int, total: int, note: str) -> None:
         now = time.monotonic()
         if self._first is None:
-            self._first = done  # what was there before this process does not tell its speed
+            self._first = done  # what an earlier process did says nothing about the speed of this one
         self._note = note
         if now - self._last < _LINE_SECONDS:
             return
         self._last = now
         made = done - self._first
-        left = f", {duration((now - self._begin) / made * (total - done))} left" if made else ""
+        left = f", {duration((now - self._started) / made * (total - done))} left" if made else ""
         narrate(f"{self._label}: {done}/{total}{left}  {note}")
 
     def end(self) -> None:
-        narrate(f"{self._label}: done in {duration(time.monotonic() - self._begin)}. {self._note}".rstrip())
+        narrate(f"{self._label}: done in {duration(time.monotonic() - self._started)}. {self._note}".rstrip())

@@ -1,6 +1,6 @@
-"""How numbers and tables look, once, for Markdown and for the terminal.
+"""How numbers and tables look, in one place, for Markdown and for the terminal.
 
-A cell is plain text, often somebody else's (a model's answer, a file name). It is made harmless here, on the way out.
+A cell is plain text, often from outside (a model's answer, a file name). It is escaped here, when it is written out.
 """
 
 from __future__ import annotations
@@ -17,10 +17,18 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 Align = Literal["left", "right"]
-NONE = "–"  # what stands where there is no number
+NONE = "–"  # in place of a missing number
 MINUS = "\u2212"
-_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, bidi marks, zero width, surrogates, private, line ends
-# Markdown's own characters; an underscore within a word, a lone colon and a lone "<" mean nothing there.
+_HIDDEN = {
+    "Cc",
+    "Cf",
+    "Cs",
+    "Co",
+    "Cn",
+    "Zl",
+    "Zp",
+}  # controls, bidi marks, zero width, surrogates, private use, line ends
+# Markdown's own characters. An underscore within a word, a lone colon and a lone "<" have no meaning in Markdown.
 _SPECIAL = re.compile(
     r"(?P<escape>[\\`*\[\]~$]|(?<![^\W_])_|_(?![^\W_])|:(?=//))|(?P<link>www)(?=\.)|(?P<entity>[&|]|<(?=[A-Za-z/!?]))",
     re.IGNORECASE,
@@ -43,7 +51,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture beside the document; what it shows stands in the caption, for those who do not see it too."""
+    """A picture beside the document. The caption says what it shows, also for readers who cannot see it."""
 
     path: str
     caption: str
@@ -51,25 +59,25 @@ class Figure:
 
 @dataclass(frozen=True)
 class Code:
-    """Text to be copied."""
+    """Text to copy."""
 
     text: str
     language: str = "text"
 
 
-Block = str | Table | Figure | Code  # a str is a paragraph or list of Markdown, written by us
+Block = str | Table | Figure | Code  # a str is a paragraph or list in Markdown, written by us
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it."""
+    """A heading and what is under it."""
 
     title: str
     blocks: tuple[Block, ...]
 
 
 def make_table(columns: str, rows: Sequence[Sequence[str]], caption: str = "") -> Table:
-    """A table from ``"stage | n > | share >"``: ``>`` aligns a column to the right, as numbers are."""
+    """A table from ``"stage | n > | share >"``: ``>`` aligns a column to the right, for numbers."""
     heads = [head.strip() for head in columns.split("|")]
     aligned: list[tuple[str, Align]] = [
         (head.removesuffix(">").strip(), "right" if head.endswith(">") else "left") for head in heads
@@ -78,7 +86,7 @@ def make_table(columns: str, rows: Sequence[Sequence[str]], caption: str = "") -
 
 
 def visible(text: str, limit: int | None = None) -> str:
-    """One line of text in which nothing is hidden: controls and bidi marks by number, cut to ``limit`` characters."""
+    """One line of text without hidden characters: controls and bidi marks become their code point; cut to ``limit``."""
     rest = len(text) - limit if limit is not None else 0
     if rest > 0:
         text = text[:limit]
@@ -88,18 +96,18 @@ def visible(text: str, limit: int | None = None) -> str:
 
 
 def plain(text: str, limit: int | None = None) -> str:
-    """Any text as Markdown that shows just this text: no markup, no HTML, no link, no table cell."""
+    """Any text as Markdown that shows exactly this text: no markup, HTML, link or table cell."""
     return _SPECIAL.sub(_harmless, visible(text, limit))
 
 
 def _harmless(match: re.Match[str]) -> str:
-    if match["entity"]:  # an entity holds in every renderer, also within a table cell
+    if match["entity"]:  # an entity works in every renderer, also within a table cell
         return f"&#{ord(match['entity'])};"
-    return match["link"] + "\\" if match["link"] else "\\" + match["escape"]  # "www\." is no link
+    return match["link"] + "\\" if match["link"] else "\\" + match["escape"]  # "www\." is not a link
 
 
 def markdown_table(table: Table) -> str:
-    """The table as GitHub Markdown, with its caption under it."""
+    """The table as GitHub Markdown, with its caption below."""
     heads = [plain(head) for head, _ in table.columns]
     rules = ["---:" if align == "right" else "---" for _, align in table.columns]
     lines = [heads, rules, *([plain(cell) for cell in row] for row in table.rows)]
@@ -141,7 +149,7 @@ def _markdown_block(block: Block) -> str:
 
 
 def code_block(code: Code) -> str:
-    """A fenced block that its own text cannot end."""
+    """A fenced block that the text in it cannot close."""
     runs = re.findall(r"`{3,}", code.text)
     fence = "`" * max(3, 1 + max((len(run) for run in runs), default=0))
     lines = "\n".join(visible_line(line) for line in code.text.rstrip("\n").splitlines())
@@ -149,7 +157,7 @@ def code_block(code: Code) -> str:
 
 
 def visible_line(line: str) -> str:
-    """A line of code with its spaces, and no hidden characters."""
+    """A line of code, with its spaces and without hidden characters."""
     return "".join(f"⟨U+{ord(char):04X}⟩" if unicodedata.category(char) in _HIDDEN else char for char in line)
 
 
@@ -173,7 +181,7 @@ def terminal_text(sections: Sequence[Section], width: int | None = None) -> str:
 
 
 def number(value: float | None) -> str:
-    """1,234 or, for what is no whole number, 1,234.5."""
+    """1,234 for a whole number, else 1,234.5."""
     if value is None:
         return NONE
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"

@@ -1,12 +1,13 @@
-"""The figure of ``kft certainty``, in the colours and the style of the report's figures."""
+"""The figure of ``kft certainty``, in the colours and style of the report's figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kft_cli.report.figures import _DPI, _STYLE, CATEGORY_COLOURS, _figure, _patch, _stack
+from kft_cli.display.drawing import category_legend, horizontal_grid, new_figure, save_figure, stack_categories
 
 _SERIES = (  # colour, marker, line: by number of exemplar sets, fewest first
     ("#999999", "x", ":"),
@@ -21,41 +22,36 @@ _SERIES = (  # colour, marker, line: by number of exemplar sets, fewest first
 def write_certainty_figure(data: Mapping[str, Any], path: Path) -> None:
     """Draw the JSON values of a :class:`kft_tasks.certainty.measure.Certainty` into a PNG file.
 
-    Above: expected categories with fewer exemplar sets (all samples) and with fewer samples (all sets).
-    Below: how many questions keep their category, against the generations that lazy detection needs.
+    Top: expected categories with fewer exemplar sets (all samples) and with fewer samples (all sets).
+    Bottom: share of questions that keep their category, against the generations that lazy detection needs.
     """
-    from matplotlib import style
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with style.context(["default", _STYLE]):  # whatever the user's matplotlibrc says
-        draw_certainty(data).savefig(path, dpi=_DPI, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    save_figure(partial(draw_certainty, data), path)
 
 
 def draw_certainty(data: Mapping[str, Any]) -> Any:
-    """The three panels."""
+    """Draw the three panels."""
     cells, protocol = data["grid"], data["protocol"]
     by_sets = [cell for cell in cells if cell["samples"] == protocol["samples"]]
     by_samples = [cell for cell in cells if cell["sets"] == protocol["exemplar_sets"]]
-    figure = _figure(10, 3.6 + 0.42 * max(len(by_sets), len(by_samples)) + 1.2)
+    figure = new_figure(10, 3.6 + 0.42 * max(len(by_sets), len(by_samples)) + 1.2)
     height = 1.1 + 0.42 * max(len(by_sets), len(by_samples))
     grid = figure.add_gridspec(2, 2, height_ratios=(height, 3.4))
     left, right, below = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, :])
     _bars(left, by_sets, "sets", data["questions"])
-    left.set_title(f"fewer exemplar sets (samples in each: {protocol['samples']})")
+    left.set_title(f"fewer exemplar sets (samples per set: {protocol['samples']})")
     left.set_ylabel("exemplar sets")
     _bars(right, by_samples, "samples", data["questions"])
     right.set_title(f"fewer samples (exemplar sets: {protocol['exemplar_sets']})")
-    right.set_ylabel("samples in a set")
+    right.set_ylabel("samples per set")
     _price(below, cells, data)
-    handles = [_patch(colour) for colour in CATEGORY_COLOURS.values()]
-    figure.legend(handles, list(CATEGORY_COLOURS), ncols=4, loc="outside upper center", frameon=False)
+    category_legend(figure)
     return figure
 
 
 def _bars(axes: Any, cells: Sequence[Mapping[str, Any]], key: str, questions: int) -> None:
     for position, cell in enumerate(cells):
         counts = {name: {"share": count / questions, "count": round(count)} for name, count in cell["counts"].items()}
-        _stack(axes, position, counts)
+        stack_categories(axes, position, counts)
     axes.set_yticks(range(len(cells)), [str(cell[key]) for cell in cells])
     axes.set_xlim(0, 100)
     axes.set_xlabel(f"expected share of the {questions:,} questions, %")
@@ -81,11 +77,8 @@ def _price(axes: Any, cells: Sequence[Mapping[str, Any]], data: Mapping[str, Any
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
     axes.set_ylim(min(100 * cell["agreement"] for cell in cells) - 4, 104)
-    axes.set_xlabel(
-        "expected generations a question, lazy detection (log scale; points: samples in a set, as numbered)"
-    )
+    axes.set_xlabel("expected generations per question, lazy detection (log scale; numbers at points: samples per set)")
     axes.set_ylabel("same category as the\nfull protocol, % of questions")
     axes.set_title("what a cheaper protocol keeps")
-    axes.yaxis.grid(True, color="#DDDDDD", linewidth=0.8)
-    axes.set_axisbelow(True)
+    horizontal_grid(axes)
     axes.legend(frameon=False, loc="lower right")

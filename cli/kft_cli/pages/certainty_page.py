@@ -1,4 +1,4 @@
-"""The price of certainty as tables: what cheaper protocols find, and what a re-test changes."""
+"""The price of certainty as tables: what cheaper protocols find, and what a re-test would change."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import Any
 from kft_cli.display.tables import Block, Figure, Section, Table, make_table, markdown_document, percent, terminal_text
 
 _GRID_NOTE = (
-    "Expected questions of each category over all ways of choosing so many sets and samples out of this file's: exact "
-    "counts of subsets, no simulation. Sampling chances within these generations alone: a fresh detection varies more."
+    "Each row chooses some of the exemplar sets and samples of this file, in every possible way, and gives the "
+    "expected number of questions in each category. The numbers are exact counts of subsets, not simulated. They cover "
+    "sampling within these generations only; a fresh detection varies more."
 )
 _RETEST_NOTE = (
-    "A re-test has fresh exemplar sets and samples (another seed). Each question has a rate of right greedy answers, "
-    "and one of sets with a right sample where the greedy answer is wrong; the re-test is beta-binomial. The fitted "
-    "prior is learned from all questions of the file, Jeffreys' leaves each question to its own counts. "
-    "Intervals (95 %) take questions as independent; those of a type share exemplars, so they are "
-    "rather too narrow."
+    "A re-test has fresh exemplar sets and samples (another seed). For each question, two rates are estimated: right "
+    "greedy answers, and sets with a right sample where the greedy answer is wrong. The number of each in a re-test is "
+    "beta-binomial. The fitted prior is learned from all questions of the file; Jeffreys' prior leaves each question "
+    "to its own counts. The 95 % intervals treat questions as independent. Questions of a type share exemplars, so the "
+    "intervals are somewhat too narrow."
 )
 _FIGURE = (
-    "Above: expected questions of each category with fewer exemplar sets, and with fewer samples. Below: how many keep "
-    "their category, by the generations that lazy detection asks for."
+    "Top: expected number of questions in each category with fewer exemplar sets, and with fewer samples. Bottom: how "
+    "many questions keep their category, by the number of generations that lazy detection needs."
 )
 
 
@@ -49,11 +50,11 @@ def _grid_table(data: dict[str, Any]) -> Table:
         for cell in data["grid"]
     ]
     heads = "sets > | samples > | HighlyKnown > | MaybeKnown > | WeaklyKnown > | Unknown > | same category > "
-    return make_table(heads + "| generations a question > | lazy >", rows)
+    return make_table(heads + "| generations per question > | lazy >", rows)
 
 
 def _retest_table(data: dict[str, Any]) -> Table:
-    """Expected changes by category; observed ones beside them where there is a re-test, over the shared questions."""
+    """Expected changes by category and, where there is a re-test, observed changes, on the questions in both files."""
     comparison = data["comparison"]
     expected = comparison["expected"] if comparison else data["retest"]
     columns = [_changes_column(expected["fitted"]), _changes_column(expected["jeffreys"])]

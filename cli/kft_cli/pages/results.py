@@ -1,62 +1,96 @@
-"""The published results: every run in ``results/``, rendered from its own ``report.json``."""
+"""The page of published results: every run in ``results/``, rendered from its own ``report.json``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kft_cli.display.tables import Section, make_table, markdown_document
+from kft_cli.display.tables import Section, Table, make_table, markdown_document, number, percent, share
+from kft_cli.pages import certainty_page
+from kft_cli.report.render import render_report
 from kft_cli.report.report import read_report
+from kft_cli.report.sections.words import category_heads
+from kft_cli.studies import benchmark
 from kft_tasks.errors import DataError
 from kft_tasks.files import atomic_write, read_json
 
-_LEAD = """Each folder holds one published run: its `report.json` (every number, right or wrong for each test
-question, versions, digests, seeds), the `report.md` and figures rendered from it. This page is rendered by
-`kft report --results results`; a test fails where it, or a report, is stale. Repeat a row with its command; compare
-your run with `kft compare runs/mine results/demo paper`. The paper's counts, with their source, are in
-`cli/kft_cli/report/paper.json`."""
+Reports = Mapping[str, dict[str, Any]]
+
+_LEAD = """This folder holds published runs of kft, and measurements of kft itself. No number on this page or in a
+report is typed by hand: each is rendered from a file in this folder.
+
+**What a run is.** kft asks a language model every training question with several prompts and sorts the questions into
+four categories, from HighlyKnown (every prompt gets the right answer) to Unknown (no answer is right). Then it trains
+the model in stages. `base` is the untrained model, `stage1` and `stage2` are the model after each stage. After each
+stage the same questions are asked again, and separate test questions measure accuracy.
+
+**What is here.** Each run has a folder. Read `report.md` first: it starts with a verdict in words and ends with what is
+needed to repeat the run. `figures/` holds its figures. `report.json` holds every number, whether each test question was
+answered right, and all versions, digests and seeds.
+
+**How to repeat a run.** Install kft and run the command in the table below. The section "How to repeat this run" of
+`report.md` lists the recipe, the versions and the machine. With other versions or on another machine,
+numbers can differ slightly.
+
+**How to compare.** This puts your run next to a published one and next to the paper's counts. Test answers are compared
+question by question where both runs have the same test questions.
+
+```sh
+kft compare runs/mine results/demo paper
+```
+
+The paper's counts and their sources are in `cli/kft_cli/report/paper.json`.
+
+**How to add a run.** Copy the `report` folder of a finished run to `results/NAME`, then run
+`kft report --results results`. It renders this page and every report again. A test fails where a page
+is out of date."""
 
 
 def render_results(folder: Path) -> str:
     """Markdown of ``results/README.md`` from the ``report.json`` files below ``folder``.
 
     Raises:
-        DataError: there is none.
+        DataError: there are none.
     """
     reports = {file.parent.name: read_report(file) for file in sorted(folder.glob("*/report.json"))}
     if not reports:
-        raise DataError(f"{folder}: holds no published run (*/report.json). Copy a run's report folder there.")
+        raise DataError(f"{folder}: no published run (*/report.json). Copy the report folder of a run to it.")
     sections = [
         Section("Runs", (_runs(reports),)),
         Section("Categories of the training questions", (_categories(reports),)),
         Section("Test accuracy", (_accuracy(reports),)),
     ]
-    pages = [f"- [{name}]({name}/report.md)" for name in reports]
-    sections.append(Section("Reports", ("\n".join(pages),)))
-    others = [f"- [{file.parent.name}]({file.parent.name}/{file.name})" for file in _other_pages(folder)]
+    others = _other_pages(folder)
     if others:
-        sections.append(Section("Other measurements", ("\n".join(others),)))
+        links = "\n".join(f"- [{page.parent.name}]({page.parent.name}/{page.name})" for page in others)
+        intro = "Speed, the price of certainty, and how well scoring rules agree with people:"
+        sections.append(Section("Measurements of kft itself", (intro, links)))
     return markdown_document("Results", sections, _LEAD)
 
 
 def write_results(folder: Path) -> Path:
-    """Render ``README.md`` and every report again; returns the page."""
-    from kft_cli.pages import certainty_page
-    from kft_cli.report.render import render_report
-    from kft_cli.studies import benchmark
+    """Render ``README.md``, every report and every other page of numbers again.
 
+    Returns:
+        The path of ``README.md``.
+
+    Raises:
+        DataError: there are no published runs.
+    """
     for file in sorted(folder.glob("*/report.json")):
-        with atomic_write(file.with_name("report.md")) as stream:
-            stream.write(render_report(read_json(file)))
+        _write(file.with_name("report.md"), render_report(read_report(file)))
     for kind, render in (("benchmark", benchmark.render), ("certainty", certainty_page.render)):
         for file in sorted(folder.glob(f"*/{kind}.json")):
-            with atomic_write(file.with_suffix(".md")) as stream:
-                stream.write(render(read_json(file), markdown=True))
+            _write(file.with_suffix(".md"), render(read_json(file), markdown=True))
     page = folder / "README.md"
-    text = render_results(folder)
-    with atomic_write(page) as stream:
-        stream.write(text)
+    _write(page, render_results(folder))
     return page
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_write(path) as stream:
+        stream.write(text)
 
 
 def _other_pages(folder: Path) -> list[Path]:
@@ -64,45 +98,32 @@ def _other_pages(folder: Path) -> list[Path]:
     return sorted(page for page in pages if not (page.parent / "report.json").exists())
 
 
-def _runs(reports: dict[str, dict[str, Any]]) -> Any:
+def _runs(reports: Reports) -> Table:
     rows = []
     for name, report in reports.items():
         run, repeat = report["run"], report["repeat"]
-        questions = " / ".join(str(run["questions"][split]) for split in ("train", "validation", "test"))
+        questions = " / ".join(number(run["questions"][split]) for split in ("train", "validation", "test"))
         date = str(repeat["created"] or "")[:10]
-        rows.append(
-            [
-                name,
-                run["model"],
-                run["question_set"],
-                questions,
-                date,
-                repeat["command"],
-            ]
-        )
-    return make_table("run | model | questions | train / validation / test > | date | command", rows)
+        rows.append([name, run["model"], run["question_set"], questions, date, repeat["command"]])
+    heads = "run | model | question set | train / validation / test questions > | date | command"
+    links = ", ".join(f"[{name}]({name}/report.md)" for name in reports)
+    return make_table(heads, rows, f"Reports: {links}.")
 
 
-def _categories(reports: dict[str, dict[str, Any]]) -> Any:
-    rows = []
-    for name, report in reports.items():
-        for point, shares in report["categories"].items():
-            cells = [f"{share['count']:,} ({share['share']:.1%})" for share in shares.values()]
-            rows.append([name, point, *cells])
-    return make_table("run | point | HighlyKnown > | MaybeKnown > | WeaklyKnown > | Unknown >", rows)
-
-
-def _accuracy(reports: dict[str, dict[str, Any]]) -> Any:
+def _categories(reports: Reports) -> Table:
     rows = [
-        [
-            name,
-            one["point"],
-            str(one["shots"]),
-            f"{one['n']:,}",
-            f"{one['share']:.1%}",
-            f"{one['low']:.1%} to {one['high']:.1%}",
-        ]
+        [name, point, *(f"{number(one['count'])} ({percent(one['share'])})" for one in shares.values())]
+        for name, report in reports.items()
+        for point, shares in report["categories"].items()
+    ]
+    return make_table(f"run | point | {category_heads()}", rows)
+
+
+def _accuracy(reports: Reports) -> Table:
+    rows = [
+        [name, one["point"], str(one["shots"]), number(one["n"]), share(one)]
         for name, report in reports.items()
         for one in report["test"]["accuracy"]
     ]
-    return make_table("run | point | exemplars > | n > | accuracy > | 95 % interval (Wilson) >", rows)
+    caption = "Right answers, with the 95 % interval (Wilson) in brackets. *Exemplars*: worked examples in the prompt."
+    return make_table("run | point | exemplars > | n > | accuracy >", rows, caption)

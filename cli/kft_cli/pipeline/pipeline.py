@@ -14,6 +14,8 @@ from kft_cli.display.console import progress_bar
 from kft_cli.pipeline.machine import hardware, now, versions
 from kft_cli.pipeline.run_folder import RunFolder, StepCost
 from kft_cli.pipeline.stages import stage_request
+from kft_cli.report.report import write_report
+from kft_cli.report.run_layout import ADAPTER, ANSWERS, BASE, CATEGORIES, MIXTURE, TRAINING
 from kft_tasks.answering.answerer import Answerer
 from kft_tasks.detection.run import detect
 from kft_tasks.detection.target import Target, select
@@ -33,10 +35,6 @@ from kft_tasks.version import __version__
 from kft_train.data.mixture import write_mixture
 from kft_train.recipes.plan import Step, steps_of
 from kft_train.recipes.recipe import Recipe, StageConfig
-
-CATEGORIES = "categories.jsonl"
-ANSWERS = "answers.jsonl"
-MIXTURE = "mixture.jsonl"
 
 
 @dataclass(frozen=True)
@@ -72,11 +70,9 @@ class Pipeline:
 
     def execute(self) -> Path:
         """Do what is not done yet, write the report; returns the report's Markdown file."""
-        from kft_cli.report.report import write_report
-
         with self.run.locked():
             self._describe()
-            point = Point("base")
+            point = Point(BASE)
             for step in self.steps:
                 if step.kind == "train":
                     point = self._train([stage.name for stage in self.recipe.stages].index(step.point), point)
@@ -88,15 +84,15 @@ class Pipeline:
             return write_report(self.run.path)
 
     def _describe(self) -> None:
-        with atomic_write(self.run.path / "recipe.yaml") as stream:
+        with atomic_write(self.run.layout.recipe) as stream:
             stream.write(self.recipe.to_yaml())
-        file = self.run.path / "run.json"
+        file = self.run.layout.about
         stages = [stage.name for stage in self.recipe.stages]
         if not file.exists():
             about: dict[str, Any] = {"kft_version": __version__, "recipe": self.recipe.name}
             about |= {"recipe_digest": self.recipe.digest(), "created": now()}
             about |= {"command": self.command, "versions": versions(), "hardware": hardware()}
-            about |= {"model": dataclasses.asdict(self._identity(None)), "stages": stages, "points": ["base", *stages]}
+            about |= {"model": dataclasses.asdict(self._identity(None)), "stages": stages, "points": [BASE, *stages]}
             write_json(file, about)
 
     def _identity(self, adapter: Path | None) -> ModelIdentity:
@@ -188,9 +184,9 @@ class Pipeline:
 
     def _train(self, index: int, point: Point) -> Point:
         stage = self.recipe.stages[index]
-        now = self.run.path / f"detect-{point.name}" / CATEGORIES
-        earlier = "base" if index < 2 else self.recipe.stages[index - 2].name
-        before = self.run.path / f"detect-{earlier}" / CATEGORIES if index else None
+        now = self.run.layout.detection(point.name)
+        earlier = BASE if index < 2 else self.recipe.stages[index - 2].name
+        before = self.run.layout.detection(earlier) if index else None
         previous = point.adapter if stage.start != "new" else None
         inputs: dict[str, Any] = {"stage": stage.model_dump(mode="json")}
         inputs |= {"adapter": self.recipe.adapter.model_dump(mode="json")}
@@ -208,7 +204,7 @@ class Pipeline:
             self._loaded = None  # the trainer loads a model of its own
             gc.collect()
             self.run.step(stage.name, inputs, lambda folder: self._train_into(folder, stage, previous, now, before))
-        return Point(stage.name, self.run.path / stage.name / "adapter")
+        return Point(stage.name, self.run.layout.adapter(stage.name))
 
     def _train_into(
         self, folder: Path, stage: StageConfig, previous: Path | None, now: Path, before: Path | None
@@ -228,7 +224,7 @@ class Pipeline:
         with self._bar(f"train {stage.name} on {len(request.mixture.items)} questions") as progress:
             result = train_stage(request, progress)
         cost = result.summary["cost"]
-        for name in ("adapter", "training.json"):  # the summary last: it says that the stage is whole
+        for name in (ADAPTER, TRAINING):  # the summary last: it says that the stage is whole
             if (folder / "result" / name).exists():
                 (folder / "result" / name).rename(folder / name)
         shutil.rmtree(folder / "result")

@@ -1,1 +1,1 @@
-"""The report of a run: read, measure, render; and the paper's counts beside it."""
+"""The report of a run: read it, measure it, render it; and the paper's counts next to it."""

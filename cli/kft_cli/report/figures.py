@@ -1,98 +1,56 @@
-"""The figures of a report, drawn from its JSON values. The same report gives the same bytes.
-
-Colours are Okabe and Ito's, which people with colour-blindness tell apart; nothing is said by colour alone.
-"""
+"""The figures of a report, drawn from its JSON values. The same report gives the same bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-CATEGORY_COLOURS = {"HighlyKnown": "#0072B2", "MaybeKnown": "#56B4E9", "WeaklyKnown": "#F0C04A", "Unknown": "#B8B8B8"}
-_DARK = {"HighlyKnown"}  # white figures on these
+from kft_cli.display.drawing import (
+    CATEGORY_COLOURS,
+    category_legend,
+    horizontal_grid,
+    new_figure,
+    save_figure,
+    stack_categories,
+)
+
 _SERIES = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-."), ("#CC79A7", "D", ":"))
-_STYLE = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so it is the same everywhere
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "figure.constrained_layout.use": True,
-    "svg.hashsalt": "kft",
-}
-_DPI = 120
 
 FIGURES = ("categories.png", "transitions.png", "test_accuracy.png", "validation.png")
 
 
 def draw_figures(report: Mapping[str, Any], folder: Path) -> list[Path]:
     """Draw all figures of a report into ``folder``."""
-    from matplotlib import style
-
-    folder.mkdir(parents=True, exist_ok=True)
     drawings: tuple[Callable[[Mapping[str, Any]], Any], ...] = (
         draw_categories,
         draw_transitions,
         draw_test_accuracy,
         draw_validation,
     )
-    paths = []
-    with style.context(["default", _STYLE]):  # whatever the user's matplotlibrc says
-        for name, draw in zip(FIGURES, drawings, strict=True):
-            path = folder / name
-            draw(report).savefig(path, dpi=_DPI, metadata={"Software": None}, pil_kwargs={"optimize": True})
-            paths.append(path)
+    paths = [folder / name for name in FIGURES]
+    for path, draw in zip(paths, drawings, strict=True):
+        save_figure(partial(draw, report), path)
     return paths
 
 
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)  # no window system, no state shared with anybody's pyplot
-    return figure
-
-
 def draw_categories(report: Mapping[str, Any]) -> Any:
-    """Stacked bars: categories of the training questions at each point, and of the retest."""
+    """Stacked bars: categories of the training questions at each point, and of the control."""
     bars = [(point, shares) for point, shares in report["categories"].items()]
     if report["control"]:
         bars.insert(1, ("base again\n(control)", report["control"]["shares"]))
-    figure = _figure(8, 1.3 + 0.62 * len(bars))
+    figure = new_figure(8, 1.3 + 0.62 * len(bars))
     axes = figure.subplots()
     for position, (_, shares) in enumerate(bars):
-        _stack(axes, position, shares)
+        stack_categories(axes, position, shares)
     n = sum(entry["count"] for entry in bars[0][1].values())
     axes.set_yticks(range(len(bars)), [name for name, _ in bars])
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel(f"share of the {n:,} training questions, % (counts in the bars)")
-    handles = [_patch(colour) for colour in CATEGORY_COLOURS.values()]
-    figure.legend(handles, list(CATEGORY_COLOURS), ncols=4, loc="outside upper center", frameon=False)
+    category_legend(figure)
     return figure
-
-
-def _stack(axes: Any, position: int, shares: Mapping[str, Any]) -> None:
-    left = 0.0
-    for category, colour in CATEGORY_COLOURS.items():
-        entry = shares[category]
-        width = 100 * (entry["share"] or 0)
-        axes.barh(position, width, left=left, color=colour, edgecolor="white", height=0.72)
-        if width >= 4:
-            text = f"{entry['count']:,}"
-            colour = "white" if category in _DARK else "black"
-            axes.text(left + width / 2, position, text, ha="center", va="center", color=colour)
-        left += width
-
-
-def _patch(colour: str) -> Any:
-    from matplotlib.patches import Patch
-
-    return Patch(facecolor=colour)
 
 
 def draw_transitions(report: Mapping[str, Any]) -> Any:
@@ -102,7 +60,7 @@ def draw_transitions(report: Mapping[str, Any]) -> Any:
         maps.append(("control: base → base again", report["control"]["matrix"]))
     columns = min(2, len(maps))
     rows = -(-len(maps) // columns)
-    figure = _figure(4.5 * columns + 0.6, 3.7 * rows)
+    figure = new_figure(4.5 * columns + 0.6, 3.7 * rows)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(maps) :]:
         axes.set_visible(False)
@@ -132,14 +90,14 @@ def _heat_map(axes: Any, title: str, matrix: Mapping[str, Mapping[str, int]]) ->
 
 
 def draw_test_accuracy(report: Mapping[str, Any]) -> Any:
-    """Test accuracy at each point with its interval, one line for each number of shots."""
+    """Test accuracy at each point with its interval, one line for each number of exemplars."""
     test, points = report["test"], report["run"]["points"]
-    figure = _figure(6.4, 4)
+    figure = new_figure(6.4, 4)
     axes = figure.subplots()
     shots = test["shots"]
     for index, number in enumerate(shots):
         rows = [row for row in test["accuracy"] if row["shots"] == number]
-        shift = 0.08 * (index - (len(shots) - 1) / 2)  # so that intervals do not lie on one another
+        shift = 0.08 * (index - (len(shots) - 1) / 2)  # so that the intervals do not overlap
         label = f"{number} exemplars in the prompt" if number else "no exemplars in the prompt"
         _error_bars(axes, [place + shift for place in range(len(points))], rows, index, label)
     axes.set_xticks(range(len(points)), points)
@@ -165,14 +123,13 @@ def _error_bars(axes: Any, places: Sequence[float], rows: Sequence[Mapping[str, 
 def _percent_axis(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     low, high = min(100 * row["low"] for row in rows), max(100 * row["high"] for row in rows)
     axes.set_ylim(max(0, low - 6), min(100, high + 6) if high < 94 else 102)
-    axes.yaxis.grid(True, color="#DDDDDD", linewidth=0.8)
-    axes.set_axisbelow(True)
+    horizontal_grid(axes)
 
 
 def draw_validation(report: Mapping[str, Any]) -> Any:
-    """Validation accuracy by epoch, a panel for each stage, the chosen epoch marked."""
+    """Validation accuracy by epoch, one panel for each stage, with the chosen epoch marked."""
     stages = report["stages"]
-    figure = _figure(2 + 3.1 * max(len(stages), 2), 3.8)
+    figure = new_figure(2 + 3.1 * max(len(stages), 2), 3.8)
     panels = figure.subplots(1, len(stages), squeeze=False, sharey=True)[0]
     for axes, stage in zip(panels, stages, strict=True):
         _validation_panel(axes, stage)
@@ -203,5 +160,4 @@ def _validation_panel(axes: Any, stage: Mapping[str, Any]) -> None:
     axes.set_xticks(epochs)
     axes.set_title(stage["name"])
     axes.set_xlabel(f"epoch (n = {rows[0]['n']:,} questions)")
-    axes.yaxis.grid(True, color="#DDDDDD", linewidth=0.8)
-    axes.set_axisbelow(True)
+    horizontal_grid(axes)

@@ -1,7 +1,7 @@
-"""The paper's counts, and the same quantities of a run, so that they can stand side by side.
+"""The paper's counts, and the same quantities of a run, so that they can be shown side by side.
 
-The paper detects again with greedy answers only: WeaklyKnown and Unknown are one level afterwards, "never right
-greedily". For a comparison the same is done to a run's own categories.
+The paper's later detections are greedy only: WeaklyKnown and Unknown become one level, "never right greedily". For a
+comparison, a run's own categories are merged in the same way.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from kft_cli.stats.statistics import Share, wilson_share
+from kft_cli.stats.intervals import Share, wilson_share
 from kft_tasks.categories.category import KnowledgeCategory
 
 NEVER_RIGHT = "NeverRight"
@@ -28,7 +28,7 @@ def load_paper() -> dict[str, Any]:
 
 
 def greedy_upgraded(matrix: NamedMatrix) -> Share:
-    """Questions whose greedy level rose, of those that were not HighlyKnown.
+    """Questions whose greedy level rose, out of those that were not HighlyKnown.
 
     Levels: never right greedily, MaybeKnown, HighlyKnown.
     """
@@ -37,20 +37,20 @@ def greedy_upgraded(matrix: NamedMatrix) -> Share:
 
 
 def forgotten(matrix: NamedMatrix) -> Share:
-    """HighlyKnown questions that are not HighlyKnown afterwards, of those that were."""
+    """Questions that are no longer HighlyKnown afterwards, out of those that were."""
     highest = matrix["HighlyKnown"]
     return wilson_share(sum(highest.values()) - highest["HighlyKnown"], sum(highest.values()))
 
 
 def never_right_any_more(matrix: NamedMatrix) -> Share:
-    """HighlyKnown questions that are never right greedily afterwards, of those that were HighlyKnown."""
+    """Questions that are never right greedily afterwards, out of those that were HighlyKnown."""
     highest = matrix["HighlyKnown"]
     lowest = sum(count for column, count in highest.items() if _LEVELS[column] == 0)
     return wilson_share(lowest, sum(highest.values()))
 
 
 def highly_known_counts(matrices: Sequence[NamedMatrix]) -> list[int]:
-    """HighlyKnown questions at each point of a chain of transitions, from the first "before" on."""
+    """HighlyKnown questions at each point of a chain of transitions, starting with the first "before"."""
     if not matrices:
         return []
     first = sum(matrices[0]["HighlyKnown"].values())
@@ -58,9 +58,10 @@ def highly_known_counts(matrices: Sequence[NamedMatrix]) -> list[int]:
 
 
 def growth_of_gain(counts: Sequence[int]) -> float | None:
-    """The paper's headline: gain in HighlyKnown after the last stage, divided by the gain after the first, less 1.
+    """The paper's headline: gain in HighlyKnown after the last stage divided by the gain after the first, minus 1.
 
-    It is 0.24 for the paper's run A; the count itself grows by 7.5 % from stage 1 to stage 2.
+    It is 0.24 for the paper's run A, whose count itself grows by 7.5 % from stage 1 to stage 2. None where there are
+    fewer than two stages or the first gained nothing.
     """
     if len(counts) < 3 or counts[1] <= counts[0]:
         return None
@@ -68,7 +69,7 @@ def growth_of_gain(counts: Sequence[int]) -> float | None:
 
 
 def comparable(name: str, first_detection: Mapping[str, int], chain: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What run and paper have in common.
+    """The quantities that a run and the paper share.
 
     Args:
         first_detection: questions of each category.

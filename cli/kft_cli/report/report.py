@@ -8,23 +8,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kft_cli.report.measure import (
-    describe_repetition,
-    describe_run,
-    describe_stage,
-    draw_examples,
+from kft_cli.display.tables import terminal_text
+from kft_cli.report import figures
+from kft_cli.report.measures.accuracy import measure_test
+from kft_cli.report.measures.examples import draw_examples
+from kft_cli.report.measures.mastery import (
     measure_categories,
     measure_comparable,
     measure_control,
-    measure_cost,
-    measure_test,
-    measure_trained,
     measure_transitions,
-    measure_verdict,
-    rounded,
 )
+from kft_cli.report.measures.overview import describe_run, measure_verdict
+from kft_cli.report.measures.repetition import describe_repetition, measure_cost
+from kft_cli.report.measures.rounding import rounded
+from kft_cli.report.measures.training import describe_stage, measure_trained
 from kft_cli.report.paper import load_paper, paper_runs
-from kft_cli.report.report_data import read_run
+from kft_cli.report.render import render_report, summary_sections
+from kft_cli.report.run_data import read_run
+from kft_cli.report.run_layout import RunLayout
 from kft_tasks.errors import DataError, StateError
 from kft_tasks.files import atomic_write, read_json, write_json
 
@@ -32,7 +33,7 @@ FORMAT = "kft-report/1"
 
 
 def build_report(run: Path) -> dict[str, Any]:
-    """Everything measured in a finished run, as JSON values; no figure without its n.
+    """Everything measured in a finished run, as JSON values; every share comes with its n.
 
     Raises:
         DataError: a part of the run is missing or does not belong to it.
@@ -61,32 +62,33 @@ def build_report(run: Path) -> dict[str, Any]:
 
 
 def write_report(run: Path, target: Path | None = None) -> Path:
-    """Write ``report.json``, ``report.md`` and ``figures/`` into ``target`` (``RUN/report``), whole or not at all.
+    """Write ``report.json``, ``report.md`` and ``figures/`` into ``target``, all or nothing.
 
     The same run folder gives the same bytes. An earlier report in ``target`` is replaced.
+
+    Args:
+        run: folder of a finished run.
+        target: ``RUN/report`` where it is not given.
 
     Returns:
         The path of ``report.md``.
 
     Raises:
         DataError: a part of the run is missing, or the folder cannot be written.
-        StateError: ``target`` holds something else than a report.
+        StateError: ``target`` holds something other than a report.
     """
-    from kft_cli.report.figures import draw_figures
-    from kft_cli.report.render import render_report
-
-    target = target or run / "report"
+    target = target or RunLayout(run).report
     _check_target(target)
     report = build_report(run)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
-        raise DataError(f"{target}: cannot be written ({error.strerror}). Choose a folder you may write to.") from error
+        raise DataError(f"{target}: not writable ({error.strerror}). Choose a folder that you can write to.") from error
     try:
         scratch.chmod(0o755)
         write_json(scratch / "report.json", report)
-        draw_figures(report, scratch / "figures")
+        figures.draw_figures(report, scratch / "figures")
         with atomic_write(scratch / "report.md") as stream:
             stream.write(render_report(report))
         _put_in_place(scratch, target)
@@ -97,9 +99,6 @@ def write_report(run: Path, target: Path | None = None) -> Path:
 
 def summarize(report: Mapping[str, Any], width: int | None = None) -> str:
     """The verdict and the main tables as text for a terminal."""
-    from kft_cli.display.tables import terminal_text
-    from kft_cli.report.render import summary_sections
-
     return terminal_text(summary_sections(report), width)
 
 
@@ -107,11 +106,11 @@ def read_report(path: Path) -> dict[str, Any]:
     """Read a ``report.json``.
 
     Raises:
-        DataError: it is no report of this format.
+        DataError: it is not a report of this format.
     """
     report = read_json(path)
     if not isinstance(report, dict) or report.get("format") != FORMAT:
-        raise DataError(f"{path}: is not a report of format {FORMAT}. Write it again with `kft report RUN`.")
+        raise DataError(f"{path}: not a report of format {FORMAT}. Write it again with `kft report RUN`.")
     return report
 
 

@@ -6,36 +6,39 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kft_cli.display.tables import number, p_value, percent, points
+from kft_cli.report.sections.words import Report, exemplars
+from kft_cli.stats.intervals import is_clear
 
-Report = Mapping[str, Any]
+_OUTCOMES = {"rose": "rose", "fell": "fell", "no clear change": "did not clearly change"}
 
 
 def verdict(report: Report) -> str:
-    """A headline and one paragraph."""
-    sentences = [
-        *_test_sentences(report),
-        *_form_sentence(report),
-        _validation_sentence(report),
-        _movement_sentence(report),
-    ]
-    sentences.append(_control_sentence(report))
-    return f"**{headline(report)}**\n\n" + " ".join(sentences)
+    """A headline, then a paragraph each on the test, the validation and the training questions."""
+    paragraphs = (
+        f"**{headline(report)}**",
+        " ".join([*_test_sentences(report), *_form_sentence(report)]),
+        _validation_sentences(report),
+        f"{_movement_sentences(report)} {_control_sentences(report)}",
+    )
+    return "\n\n".join(paragraphs)
 
 
 def headline(report: Report) -> str:
-    """One sentence: did the test accuracy rise, by number of exemplars in the prompt."""
+    """One sentence: whether test accuracy rose, for each number of exemplars in the prompt."""
     outcomes: dict[str, list[int]] = {}
     for row in report["verdict"]["test"]:
         outcomes.setdefault(row["outcome"], []).append(row["shots"])
-    words = {"rose": "rose", "fell": "fell", "no clear change": "did not clearly change"}
-    parts = [f"{words[name]} {_with_shots(shots)}" for name, shots in outcomes.items()]
+    span = f"from the base model to {report['run']['points'][-1]}"
     if len(outcomes) == 1:
-        return f"Test accuracy {words[next(iter(outcomes))]} from the base model to {report['run']['points'][-1]}."
-    return f"From the base model to {report['run']['points'][-1]}, test accuracy {', and '.join(parts)}."
+        return f"Test accuracy {_OUTCOMES[next(iter(outcomes))]} {span}."
+    parts = [f"{_OUTCOMES[name]} {_with_shots(shots)}" for name, shots in outcomes.items()]
+    return f"F{span[1:]}, test accuracy {' and '.join(parts)}."
 
 
 def _with_shots(shots: Sequence[int]) -> str:
-    return "with " + " and ".join(str(number) if number else "no" for number in shots) + " exemplars in the prompt"
+    if len(shots) == 1:
+        return f"with {exemplars(shots[0])}" + (" in the prompt" if shots[0] else "")
+    return "with " + " and ".join(str(count) if count else "no" for count in shots) + " exemplars in the prompt"
 
 
 def _test_sentences(report: Report) -> list[str]:
@@ -44,28 +47,29 @@ def _test_sentences(report: Report) -> list[str]:
     rows = [row for row in report["test"]["differences"] if (row["before"], row["after"]) == ("base", last)]
     for index, row in enumerate(rows):
         before, after = row["both"] + row["lost"], row["both"] + row["gained"]
-        exemplars = f"{row['shots'] or 'no'} exemplars"
         gloss = " (worked examples) in the prompt" if index == 0 else ""
-        interval = f"95 % interval {points(row['low'])} to {points(row['high'])}"
-        notes = f"{interval}, Holm-corrected McNemar p {_p(row['holm_p'])}"
         sentences.append(
-            f"With {exemplars}{gloss}, the base model answered {number(before)} of {number(row['n'])} test questions "
-            f"right and the model after {last} {number(after)}: "
-            f"{points(row['difference'])} percentage points ({notes})."
+            f"With {exemplars(row['shots'])}{gloss}, the base model answered {number(before)} of {number(row['n'])} "
+            f"test questions right; after {last} it answered {number(after)}: {points(row['difference'])} "
+            f"percentage points ({_interval(row)}, Holm-corrected McNemar p {_p(row['holm_p'])})."
         )
     return sentences
 
 
+def _interval(row: Mapping[str, Any]) -> str:
+    return f"95 % interval {points(row['low'])} to {points(row['high'])}"
+
+
 def _form_sentence(report: Report) -> list[str]:
-    """A warning where the untrained model fails without exemplars at questions that it answers with them."""
+    """A warning where the untrained model fails without exemplars on questions that it answers with them."""
     outcomes = {row["shots"]: row["outcome"] for row in report["verdict"]["test"]}
     base = {row["shots"]: row for row in report["test"]["accuracy"] if row["point"] == "base"}
-    most = max(base)
-    if outcomes.get(0) != "rose" or most == 0 or base[0]["high"] >= base[most]["low"]:
+    shots = max(base)
+    if outcomes.get(0) != "rose" or shots == 0 or base[0]["high"] >= base[shots]["low"]:
         return []
     return [
-        "Much of the gain without exemplars may be the form of an answer, and not knowledge: shown "
-        f"{most} exemplars, the untrained model already answered {number(base[most]['count'])} of them right."
+        "Much of the gain without exemplars may be the form of the answers rather than knowledge: with "
+        f"{exemplars(shots)}, the untrained model already answered {number(base[shots]['count'])} right."
     ]
 
 
@@ -74,42 +78,44 @@ def _p(value: float) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def _validation_sentence(report: Report) -> str:
+def _validation_sentences(report: Report) -> str:
     before, after = report["verdict"]["validation"]["before"], report["verdict"]["validation"]["after"]
     verb = "rose" if after["count"] > before["count"] else "did not rise"
     return (
-        f"Validation accuracy {verb}: {percent(before['share'])} before training, {percent(after['share'])} at the end "
-        f"(n = {number(after['n'])}; epochs were chosen by these questions, so that the number flatters)."
+        f"Validation accuracy {verb}: it was {percent(before['share'])} before training and {percent(after['share'])} "
+        f"at the end (n = {number(after['n'])}). This flatters the model, because the epochs were chosen by these "
+        "questions."
     )
 
 
-def _movement_sentence(report: Report) -> str:
+def _movement_sentences(report: Report) -> str:
     moved = report["transitions"][-1]["movement"]
     up, forgotten = moved["upgraded"], moved["forgotten"]
     return (
-        f"Of the {number(up['n'])} training questions that could rise, {number(up['count'])} ({percent(up['share'])}) "
-        f"were upgraded, that is, got a better mastery category; of the {number(forgotten['n'])} HighlyKnown ones "
-        f"(right with every prompt) {number(forgotten['count'])} ({percent(forgotten['share'])}) were forgotten, "
-        "that is, are HighlyKnown no longer."
+        f"Of the {number(up['n'])} training questions whose mastery category could rise, {number(up['count'])} "
+        f"({percent(up['share'])}) were upgraded. Of the {number(forgotten['n'])} HighlyKnown questions, which the "
+        f"base model got right with every prompt, {number(forgotten['count'])} ({percent(forgotten['share'])}) were "
+        "forgotten: they are no longer HighlyKnown."
     )
 
 
-def _control_sentence(report: Report) -> str:
+def _control_sentences(report: Report) -> str:
     control, against = report["control"], report["transitions"][-1]["against_control"]
     if control is None or against is None:
-        return "**No control was run**, so how much of this is noise of the detection is not known (see below)."
+        return "**No control was run**, so it is unknown how much of this is noise of the detection (see below)."
     moved = control["movement"]
     return (
-        "Asking the untrained model once more, with other exemplars and samples, moves questions too, by chance: "
-        f"{percent(moved['upgraded']['share'])} upgraded, {percent(moved['forgotten']['share'])} forgotten. "
-        f"Compared with that on the same questions, training upgraded {_against(against['upgraded'])} "
-        f"and forgot {_against(against['forgotten'])}."
+        "Questions also move by chance: when the untrained model was asked again with other exemplars and samples, "
+        f"{percent(moved['upgraded']['share'])} were upgraded and {percent(moved['forgotten']['share'])} forgotten. "
+        f"Compared with this control on the same questions, training upgraded {_against(against['upgraded'])} and "
+        f"forgot {_against(against['forgotten'])}."
     )
 
 
 def _against(row: Mapping[str, Any]) -> str:
     if row["difference"] is None:
-        return "nothing, for there was nothing to move"
-    clear = row["holm_p"] < 0.05 and (row["low"] > 0 or row["high"] < 0)
-    word = "not clearly more or less" if not clear else "more" if row["difference"] > 0 else "less"
-    return f"{word} ({points(row['difference'])} points, 95 % interval {points(row['low'])} to {points(row['high'])})"
+        return "none, because there was nothing to move"
+    word = "neither clearly more nor clearly fewer"
+    if is_clear(row["holm_p"], row["low"], row["high"]):
+        word = "more" if row["difference"] > 0 else "fewer"
+    return f"{word} ({points(row['difference'])} points, {_interval(row)})"

@@ -1,1 +1,1 @@
-"""The statistics of a report: pure functions of counts and scores, each with its source."""
+"""The statistics of a report: pure functions of counts, each with its source. Intervals are 95 % everywhere."""

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from kft_cli.display.tables import NONE, make_table, markdown_table, share
-from kft_cli.stats.statistics import wilson_share
+from kft_cli.stats.intervals import wilson_share
 from kft_tasks.errors import DataError
 from kft_tasks.files import atomic_write, read_json, read_jsonl, sha256_of_json, write_json
 from kft_tasks.protocol.protocol import Protocol

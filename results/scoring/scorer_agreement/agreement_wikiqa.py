@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kft_cli.display.tables import make_table, markdown_table, share
-from kft_cli.stats.statistics import wilson_share
+from kft_cli.stats.intervals import wilson_share
 from kft_tasks.categories.category_file import CategoryFile
 from kft_tasks.question_sets.storage.rows import read_rows
 from kft_tasks.scoring.answer_rules import answer_in_sentence, telling_part

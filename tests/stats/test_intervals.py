@@ -4,20 +4,16 @@ import itertools
 
 import pytest
 
-from kft_cli.stats.statistics import (
-    category_shares,
+from kft_cli.stats.intervals import (
     holm,
+    is_clear,
     mcnemar_exact_p,
-    movement,
     newcombe_paired_interval,
     paired_difference,
     paired_difference_of_counts,
-    spread,
-    transition_matrix,
     wilson_share,
 )
 from kft_tasks.errors import UsageError
-from report_helpers import H, M, U, W
 
 
 @pytest.mark.parametrize(
@@ -103,46 +99,26 @@ def test_holm_multiplies_by_rank_and_never_falls() -> None:
     assert holm([0.2]) == [0.2]
 
 
-BEFORE = dict(zip("abcdefg", (H, H, M, M, W, U, U), strict=True))
-AFTER = dict(zip("abcdefg", (H, W, H, U, M, W, U), strict=True))
+def test_mcnemar_exact_p_agrees_with_statsmodels() -> None:
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    for lost, gained in itertools.product((0, 1, 5, 40), (1, 6, 900)):
+        reference = mcnemar([[3, lost], [gained, 2]], exact=True).pvalue
+        assert mcnemar_exact_p(lost, gained) == pytest.approx(reference)
 
 
-def test_transition_matrix_has_all_sixteen_cells_and_counts_every_question() -> None:
-    matrix = transition_matrix(BEFORE, AFTER)
-    assert {row: sum(line.values()) for row, line in matrix.items()} == {H: 2, M: 2, W: 1, U: 2}
-    assert all(len(line) == 4 for line in matrix.values())
-    assert (matrix[H][H], matrix[H][W], matrix[M][H], matrix[M][U], matrix[W][M], matrix[U][W]) == (1, 1, 1, 1, 1, 1)
-
-
-def test_transition_of_different_questions_is_refused() -> None:
-    with pytest.raises(UsageError, match="different questions"):
-        transition_matrix(BEFORE, {"z": H})
-
-
-def test_movement_counts_each_kind_among_those_that_could_move_so() -> None:
-    moved = movement(transition_matrix(BEFORE, AFTER))
-    assert moved.n == 7
-    assert (moved.upgraded.count, moved.upgraded.n) == (3, 5)
-    assert (moved.downgraded.count, moved.downgraded.n) == (2, 5)
-    assert (moved.forgotten.count, moved.forgotten.n) == (1, 2)
-    assert (moved.never_right_any_more.count, moved.never_right_any_more.n) == (1, 2)
-    assert (moved.unchanged.count, moved.unchanged.n) == (2, 7)
-
-
-def test_nothing_moves_between_a_detection_and_itself() -> None:
-    moved = movement(transition_matrix(BEFORE, BEFORE))
-    assert moved.upgraded.count == moved.downgraded.count == moved.forgotten.count == 0
-    assert moved.unchanged.count == 7
-
-
-def test_category_shares_name_all_four() -> None:
-    shares = category_shares({"a": H, "b": H, "c": U})
-    assert {category: share.count for category, share in shares.items()} == {H: 2, M: 0, W: 0, U: 1}
-    assert {share.n for share in shares.values()} == {3}
-
-
-def test_spread_has_students_interval() -> None:
-    found = spread([0.1, 0.2, 0.3])
-    assert (found.mean, found.deviation) == pytest.approx((0.2, 0.1))
-    assert (found.low, found.high) == pytest.approx((0.2 - 4.302653 * 0.1 / 3**0.5, 0.2 + 4.302653 * 0.1 / 3**0.5))
-    assert spread([0.4]).low is None
+@pytest.mark.parametrize(
+    ("p", "low", "high", "clear"),
+    [
+        (0.01, 0.02, 0.3, True),
+        (0.01, -0.3, -0.02, True),
+        (0.05, 0.02, 0.3, False),
+        (0.01, -0.02, 0.3, False),
+        (0.01, 0.0, 0.3, False),
+        (1.0, None, None, False),
+    ],
+)
+def test_a_difference_is_clear_by_p_and_by_interval(
+    p: float, low: float | None, high: float | None, clear: bool
+) -> None:
+    assert is_clear(p, low, high) is clear

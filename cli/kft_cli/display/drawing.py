@@ -1,0 +1,76 @@
+"""How figures look, once: colours, style, and the file they are saved in. The same data give the same bytes.
+
+Colours are Okabe and Ito's, which people with colour blindness can tell apart; nothing is said by colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+CATEGORY_COLOURS = {"HighlyKnown": "#0072B2", "MaybeKnown": "#56B4E9", "WeaklyKnown": "#F0C04A", "Unknown": "#B8B8B8"}
+_DARK = {"HighlyKnown"}  # white numbers on these
+_STYLE = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so it is the same everywhere
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "figure.constrained_layout.use": True,
+    "svg.hashsalt": "kft",
+}
+_DPI = 120
+
+
+def save_figure(draw: Callable[[], Any], path: Path) -> None:
+    """Draw a figure in our style, whatever the user's matplotlibrc says, and save it as PNG."""
+    from matplotlib import style
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with style.context(["default", _STYLE]):
+        draw().savefig(path, dpi=_DPI, metadata={"Software": None}, pil_kwargs={"optimize": True})
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure; width and height in inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)  # no window system, no state shared with pyplot
+    return figure
+
+
+def stack_categories(axes: Any, position: int, shares: Mapping[str, Any]) -> None:
+    """One horizontal bar of four categories, with counts where there is room.
+
+    Args:
+        position: the bar's place on the y axis.
+        shares: ``share`` (0 to 1, or None) and ``count`` by category.
+    """
+    left = 0.0
+    for category, colour in CATEGORY_COLOURS.items():
+        entry = shares[category]
+        width = 100 * (entry["share"] or 0)
+        axes.barh(position, width, left=left, color=colour, edgecolor="white", height=0.72)
+        if width >= 4:
+            text_colour = "white" if category in _DARK else "black"
+            axes.text(left + width / 2, position, f"{entry['count']:,}", ha="center", va="center", color=text_colour)
+        left += width
+
+
+def category_legend(figure: Any) -> None:
+    """The four colours, above the figure."""
+    from matplotlib.patches import Patch
+
+    handles = [Patch(facecolor=colour) for colour in CATEGORY_COLOURS.values()]
+    figure.legend(handles, list(CATEGORY_COLOURS), ncols=4, loc="outside upper center", frameon=False)
+
+
+def horizontal_grid(axes: Any) -> None:
+    """Light lines behind the data."""
+    axes.yaxis.grid(True, color="#DDDDDD", linewidth=0.8)
+    axes.set_axisbelow(True)

@@ -1,0 +1,69 @@
+"""Accuracy on the test questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kft_cli.report.run_data import RunData, question_digest
+from kft_cli.stats.intervals import holm, paired_difference, wilson_share
+from kft_tasks.categories.category import KnowledgeCategory
+from kft_tasks.evaluation.evaluate import Answered
+
+
+def measure_test(data: RunData) -> dict[str, Any]:
+    """Test accuracy at each point and every paired change: overall, by first category and by type."""
+    answers = data.test_answers
+    accuracy = [
+        {
+            "point": point,
+            "shots": shots,
+            **wilson_share(sum(item.right for item in items), len(items)).to_json(),
+            "right": "".join("1" if item.right else "0" for item in items),
+        }
+        for shots in data.recipe.evaluation.shots
+        for point, items in ((point, data.answers[point][shots]) for point in data.points)
+    ]
+    categories = {} if data.first_categories is None else data.first_categories.categories
+    by_category = _groups(data, lambda item: categories.get(item.id), list(KnowledgeCategory))
+    return {
+        "n": len(answers),
+        "digest": question_digest(answers),
+        "shots": list(data.recipe.evaluation.shots),
+        "accuracy": accuracy,
+        "differences": _differences(data),
+        "by_category": by_category if data.first_categories else None,
+        "by_type": _groups(data, lambda item: item.type, sorted({item.type for item in answers})),
+    }
+
+
+def _differences(data: RunData) -> list[dict[str, Any]]:
+    rows = []
+    for shots in data.recipe.evaluation.shots:
+        for before, after in data.pairs:
+            one, two = data.answers[before][shots], data.answers[after][shots]
+            values = paired_difference([item.right for item in one], [item.right for item in two]).to_json()
+            rows.append({"shots": shots, "before": before, "after": after, **values})
+    return _holm_rows(rows)
+
+
+def _holm_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    corrected = holm([row["mcnemar_p"] for row in rows])
+    return [{**row, "holm_p": p} for row, p in zip(rows, corrected, strict=True)]
+
+
+def _groups(data: RunData, group_of: Callable[[Answered], Any], names: Sequence[Any]) -> list[dict[str, Any]]:
+    """Accuracy at each point and the change from first to last, by group of test questions, without empty groups."""
+    rows = []
+    for shots in data.recipe.evaluation.shots:
+        for name in names:
+            right = {
+                point: [item.right for item in data.answers[point][shots] if group_of(item) == name]
+                for point in data.points
+            }
+            first, last = right[data.points[0]], right[data.points[-1]]
+            if first:
+                shares = {point: wilson_share(sum(each), len(each)).to_json() for point, each in right.items()}
+                values = paired_difference(first, last).to_json()
+                rows.append({"group": str(name), "shots": shots, "accuracy": shares, **values})
+    return _holm_rows(rows)

@@ -1,0 +1,68 @@
+"""Examples of questions that moved."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from kft_cli.report.run_data import RunData
+from kft_cli.stats.movement import is_forgotten, is_upgraded
+from kft_tasks.categories.category_file import CategorizedQuestion, CategoryFile
+
+EXAMPLES = 8  # of each kind; nobody reads more
+_SHOWN_CHARACTERS = 300  # of a text in report.json
+
+
+def draw_examples(data: RunData) -> dict[str, Any]:
+    """Questions upgraded or forgotten from first to last point, drawn by a hash of their id: nobody picks them."""
+    before, after = data.points[0], data.points[-1]
+    one, two = data.detections[before].categories, data.detections[after].categories
+    trained = {stage.name: {item.question.id for item in stage.mixture.items} for stage in data.stages}
+    result: dict[str, Any] = {"before": before, "after": after}
+    for name, moved in (("upgraded", is_upgraded), ("forgotten", is_forgotten)):
+        ids = [id_ for id_, category in one.items() if moved(category, two[id_])]
+        drawn = sorted(ids, key=lambda id_: hashlib.blake2b(f"example|{id_}".encode()).digest())[:EXAMPLES]
+        old, new = (_items(data.layout.detection(point), drawn) for point in (before, after))
+        shown = [
+            {**_example(old[id_], new[id_]), "trained_in": [stage for stage, known in trained.items() if id_ in known]}
+            for id_ in drawn
+        ]
+        result[name] = {"n": len(ids), "shown": shown}
+    return result
+
+
+def _items(path: Path, ids: Iterable[str]) -> dict[str, CategorizedQuestion]:
+    wanted = set(ids)
+    return {item.question.id: item for item in CategoryFile(path) if item.question.id in wanted}
+
+
+def _example(before: CategorizedQuestion, after: CategorizedQuestion) -> dict[str, Any]:
+    question = before.question
+    return {
+        "id": question.id,
+        "type": question.type,
+        "question": _clean(question.question),
+        "answers": [_clean(answer) for answer in question.answers],
+        **{
+            name: {
+                "category": item.category.value,
+                "greedy": {"right": item.greedy.right, "asked": item.greedy.asked},
+                "given": _given(item),
+            }
+            for name, item in (("before", before), ("after", after))
+        },
+    }
+
+
+def _given(item: CategorizedQuestion) -> list[dict[str, Any]]:
+    """Greedy answers, most frequent first, and how often each was given."""
+    counts = Counter(_clean(given) for given in item.greedy_answers if given is not None)
+    return [{"answer": answer, "times": times} for answer, times in counts.most_common(5)]
+
+
+def _clean(text: str) -> str:
+    """Cut to a readable length; a lone surrogate, which UTF-8 cannot encode, becomes a question mark."""
+    return text[:_SHOWN_CHARACTERS].encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,62 @@
+"""What was run, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kft_cli.report.run_data import RunData
+from kft_cli.report.run_layout import BASE
+from kft_cli.stats.intervals import is_clear, wilson_share
+
+
+def describe_run(data: RunData) -> dict[str, Any]:
+    """Model, questions, protocol and settings."""
+    base, questions = data.base.header, data.recipe.questions
+    validation = data.stages[0].training["epochs"][0]["asked"]
+    return {
+        "name": data.recipe.name,
+        "description": data.recipe.description,
+        "points": list(data.points),
+        "model": data.recipe.model.id,
+        "weights": base.model.weights,
+        "dtype": base.model.dtype,
+        "question_set": questions.set,
+        "question_set_version": base.questions.version,
+        "questions": {"train": base.questions.count, "validation": validation, "test": len(data.test_answers)},
+        "protocol": base.protocol.to_json(),
+        "validation_shots": data.recipe.evaluation.validation_shots,
+        "exhaustive": base.exhaustive,
+        "seed": data.recipe.seed,
+        "settings": data.recipe.model_dump(mode="json", exclude={"name", "description"}),
+    }
+
+
+def measure_verdict(data: RunData, test: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reader wants to know first: whether test and validation accuracy rose.
+
+    Args:
+        test: the section that :func:`kft_cli.report.measures.accuracy.measure_test` made.
+    """
+    last = [row for row in test["differences"] if (row["before"], row["after"]) == (BASE, data.points[-1])]
+    first_log, last_log = data.stages[0].training, data.stages[-1].training
+    start = first_log["epochs"][0]
+    chosen = _chosen(last_log)
+    return {
+        "test": [{"shots": row["shots"], "outcome": _outcome(row)} for row in last],
+        "validation": {
+            "before": wilson_share(start["right"], start["asked"]).to_json(),
+            "after": wilson_share(chosen["right"], chosen["asked"]).to_json(),
+        },
+    }
+
+
+def _outcome(row: Mapping[str, Any]) -> str:
+    if not is_clear(row["holm_p"], row["low"], row["high"]):
+        return "no clear change"
+    return "rose" if row["difference"] > 0 else "fell"
+
+
+def _chosen(training: Mapping[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = next(row for row in training["epochs"] if row["epoch"] == training["chosen_epoch"])
+    return row

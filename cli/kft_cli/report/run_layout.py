@@ -1,0 +1,104 @@
+"""The layout of a run folder: the name of every file and step in it, for those who write it and those who read it.
+
+    recipe.yaml, run.json          the resolved recipe; command, versions and machine
+    detect-POINT/                  categories.jsonl of the training questions
+    retest-base/                   the same for the base model and another seed: the control
+    test-categories/               categories.jsonl of the test questions
+    evaluate-POINT/                answers.jsonl
+    STAGE/                         mixture.jsonl, training.json, adapter/
+    report/                        report.json, report.md, figures/
+
+Every folder of a step also holds its step.json. A step that is not finished has a hidden folder of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kft_train.recipes.plan import Step
+from kft_train.stage.request import SUMMARY
+
+CATEGORIES = "categories.jsonl"
+ANSWERS = "answers.jsonl"
+MIXTURE = "mixture.jsonl"
+TRAINING = SUMMARY
+ADAPTER = "adapter"
+STEP_RECORD = "step.json"
+
+BASE = "base"
+RETEST = Step("retest", BASE).name
+TEST_CATEGORIES = Step("test-categories", BASE).name
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """Where everything in one run folder is; nothing is read or created."""
+
+    folder: Path
+
+    @property
+    def marker(self) -> Path:
+        """The file that marks a folder as a run and is locked by the process that works on it."""
+        return self.folder / ".kft-run"
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.folder / "recipe.yaml"
+
+    @property
+    def about(self) -> Path:
+        """Command, versions and machine."""
+        return self.folder / "run.json"
+
+    @property
+    def report(self) -> Path:
+        """The folder of the report."""
+        return self.folder / "report"
+
+    @property
+    def retest(self) -> Path:
+        """Categories of the base model, detected again with another seed."""
+        return self.step(RETEST) / CATEGORIES
+
+    @property
+    def test_categories(self) -> Path:
+        """Categories of the test questions with the base model."""
+        return self.step(TEST_CATEGORIES) / CATEGORIES
+
+    def step(self, name: str) -> Path:
+        """The folder of a finished step."""
+        return self.folder / name
+
+    def partial(self, name: str) -> Path:
+        """The folder of a step that is being made."""
+        return self.folder / f".{name}.partial"
+
+    def step_record(self, name: str) -> Path:
+        """Inputs, time and cost of a step."""
+        return self.step(name) / STEP_RECORD
+
+    def detection(self, point: str) -> Path:
+        """Categories of the training questions at a point."""
+        return self.step(Step("detect", point).name) / CATEGORIES
+
+    def answers(self, point: str) -> Path:
+        """Answers to the test questions at a point."""
+        return self.step(Step("evaluate", point).name) / ANSWERS
+
+    def mixture(self, stage: str) -> Path:
+        """Questions that a stage trained on."""
+        return self.step(stage) / MIXTURE
+
+    def training(self, stage: str) -> Path:
+        """Training log of a stage."""
+        return self.step(stage) / TRAINING
+
+    def adapter(self, stage: str) -> Path:
+        """The adapter that a stage made."""
+        return self.step(stage) / ADAPTER
+
+    def name_of(self, path: Path) -> str:
+        """The path of a file relative to the run folder, with forward slashes."""
+        return path.relative_to(self.folder).as_posix()

@@ -1,0 +1,115 @@
+"""Section "Test accuracy"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kft_cli.display.tables import (
+    Block,
+    Code,
+    Figure,
+    Table,
+    difference,
+    make_table,
+    number,
+    p_value,
+    percent,
+    plain,
+    share,
+    visible,
+)
+from kft_cli.report.sections.words import INTERVALS, Report, exemplars, shots_cell
+
+
+def test_accuracy(report: Report) -> list[Block]:
+    """Accuracy at each point, its changes, and both by first category and by type of question."""
+    n = number(report["test"]["n"])
+    intro = (
+        f"Each of the {n} test questions is asked once, greedily. No stage trained on them and no epoch was chosen by "
+        "them. Accuracy is the share of right answers."
+    )
+    figure = Figure("figures/test_accuracy.png", f"Test accuracy at each point, n = {n}, with 95 % intervals.")
+    blocks: list[Block] = [intro, accuracy_table(report), change_table(report["test"]), figure]
+    return [*blocks, *_by_category(report), *_by_type(report)]
+
+
+def accuracy_table(report: Report) -> Table:
+    """Accuracy at each point, one row for each number of exemplars."""
+    test, points = report["test"], report["run"]["points"]
+    found = {(row["point"], row["shots"]): row for row in test["accuracy"]}
+    rows = [[shots_cell(shots), *(share(found[point, shots]) for point in points)] for shots in test["shots"]]
+    heads = "exemplars in the prompt | " + " | ".join(f"{point} >" for point in points)
+    return make_table(heads, rows, f"Test accuracy, n = {number(test['n'])} at each point. {INTERVALS}")
+
+
+def change_table(test: Mapping[str, Any]) -> Table:
+    """Changes in accuracy between all pairs of points, on the same questions."""
+    rows = [
+        [
+            shots_cell(row["shots"]),
+            f"{row['before']} → {row['after']}",
+            number(row["gained"]),
+            number(row["lost"]),
+            difference(row),
+            p_value(row["mcnemar_p"]),
+            p_value(row["holm_p"]),
+        ]
+        for row in test["differences"]
+    ]
+    caption = (
+        "The same questions before and after. *Gained*: wrong before, right after. *Lost*: right before, wrong after. "
+        "*Change*: in percentage points, with its 95 % interval (Newcombe's, for paired answers). *p*: how often "
+        "chance alone would make gains and losses this unequal (McNemar's exact test). *p, Holm*: corrected for all "
+        "rows of this table."
+    )
+    return make_table("exemplars | from → to | gained > | lost > | change, points > | p > | p, Holm >", rows, caption)
+
+
+def _by_category(report: Report) -> list[Block]:
+    groups = report["test"]["by_category"]
+    if groups is None:
+        return [
+            "**By first category: unknown.** The base model's categories of the test questions were not detected. This "
+            "command detects them:",
+            Code(f"{report['repeat']['command']} --set evaluation.first_categories=true", "sh"),
+        ]
+    words = (
+        "**By first category**: the base model's category of each test question. Read this table with care. With the "
+        "exemplars of the detection, a HighlyKnown question was right by definition and can only get worse; a "
+        "WeaklyKnown or Unknown question was wrong and can only get better."
+    )
+    return [words, _group_table(report, "first category", report["test"]["shots"], groups)]
+
+
+def _by_type(report: Report) -> list[Block]:
+    shots = report["test"]["shots"]
+    words = f"**By type of question**, with {exemplars(shots[0])}:"
+    groups = sorted(report["test"]["by_type"], key=lambda row: (-row["n"], row["group"]))
+    rest = ", ".join(f"with {exemplars(count)}" for count in shots[1:])
+    note = [f"The same table {rest} is in report.json under `test.by_type`."] if rest else []
+    return [words, _group_table(report, "type", shots[:1], groups), *note]
+
+
+def _group_table(report: Report, what: str, shots: Sequence[int], groups: Sequence[Mapping[str, Any]]) -> Table:
+    points = report["run"]["points"]
+    rows = [
+        [
+            *([shots_cell(row["shots"])] if len(shots) > 1 else []),
+            visible(row["group"], 60),
+            number(row["n"]),
+            *(percent(row["accuracy"][point]["share"]) for point in points),
+            difference(row),
+            p_value(row["holm_p"]),
+        ]
+        for row in groups
+        if row["shots"] in shots
+    ]
+    first = "exemplars | " if len(shots) > 1 else ""
+    heads = f"{first}{what} | n > | " + " | ".join(f"{point} >" for point in points)
+    caption = (
+        f"Accuracy at each point, and the change from {plain(points[0])} to {plain(points[-1])} in percentage points "
+        "with its 95 % interval. The p values of McNemar's test are corrected (Holm) for all groups and numbers of "
+        "exemplars."
+    )
+    return make_table(f"{heads} | change, points > | p, Holm >", rows, caption)

@@ -1,0 +1,110 @@
+"""Sections about training: what each stage trained on, and how trained and untrained questions moved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kft_cli.display.tables import (
+    NONE,
+    Block,
+    Figure,
+    Table,
+    count_and_share,
+    difference,
+    make_table,
+    number,
+    percent,
+    plain,
+)
+from kft_cli.report.sections.words import INTERVALS, Report, exemplars
+
+
+def stages(report: Report) -> list[Block]:
+    """For each stage its mixture, its epochs and the epoch that was kept."""
+    shots = exemplars(report["run"]["validation_shots"])
+    blocks: list[Block] = [
+        "A stage trains on a *mixture* of questions chosen by category. An *epoch* is one pass over the mixture. After "
+        f"each epoch, the validation questions are asked with {shots}. The epoch with the most right answers is kept."
+    ]
+    for stage in report["stages"]:
+        heading = f"**{plain(stage['name'])}**: {number(stage['questions'])} questions"
+        blocks += [heading, _part_table(stage), _epoch_table(stage), _chosen_words(stage)]
+    caption = "Validation accuracy by epoch; epoch 0 is before training. Bars: 95 % intervals."
+    return [*blocks, Figure("figures/validation.png", caption)]
+
+
+def _part_table(stage: Mapping[str, Any]) -> Table:
+    rows = [
+        [
+            part["name"],
+            number(part["available"]),
+            number(part["taken"]),
+            "; ".join(f"{reason} ({number(count)})" for reason, count in part["reasons"].items()) or NONE,
+        ]
+        for part in stage["parts"]
+    ]
+    before = plain(stage["before"])
+    caption = f"*Available*: training questions that fit the description of the part, by the detection at {before}."
+    return make_table("part | available > | taken > | why they were taken", rows, caption)
+
+
+def _epoch_table(stage: Mapping[str, Any]) -> Table:
+    rows = [
+        [
+            f"{row['epoch']}" + (" (kept)" if row["epoch"] == stage["chosen_epoch"] else ""),
+            _loss(row["loss"]),
+            _loss(row["validation_loss"]),
+            count_and_share(row),
+        ]
+        for row in stage["epochs"]
+    ]
+    return make_table(f"epoch | training loss > | validation loss > | validation {stage['scorer']} >", rows)
+
+
+def _loss(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3f}"
+
+
+def _chosen_words(stage: Mapping[str, Any]) -> str:
+    start = stage["epochs"][0]
+    chosen = next(row for row in stage["epochs"] if row["epoch"] == stage["chosen_epoch"])
+    right, of = number(chosen["count"]), number(chosen["n"])
+    if not stage["better_than_start"]:
+        return (
+            f"**This stage did not beat its starting point** in validation. Its best epoch, {stage['chosen_epoch']}, "
+            f"has {right} of {of} right; before the stage it was {number(start['count'])}. The epoch was kept all the "
+            "same, and everything below builds on it."
+        )
+    early = " Training stopped early because accuracy no longer improved." if stage["stopped_early"] else ""
+    return (
+        f"Epoch {stage['chosen_epoch']} was kept: {right} of {of} right, up from {number(start['count'])} before the "
+        f"stage.{early}"
+    )
+
+
+def trained_and_untrained(report: Report) -> list[Block]:
+    """How many trained and untrained questions moved, by category before."""
+    intro = (
+        "The paper argues that training on MaybeKnown questions also lifts other questions. These tables compare the "
+        "questions in a stage's mixture with all others: how many were upgraded or, if HighlyKnown, forgotten?"
+    )
+    if report["control"]:
+        intro += (
+            " *By chance*: the share of the same questions that moved in the control. The last column: the difference."
+        )
+    return [intro, *(_trained_table(span) for span in report["trained"])]
+
+
+def _trained_table(span: Mapping[str, Any]) -> Table:
+    controlled = any(row["control"] for row in span["rows"])
+    rows = []
+    for row in span["rows"]:
+        cells = ["trained" if row["trained"] else "not trained", row["category"], row["movement"]]
+        cells.append(count_and_share(row["share"]))
+        if controlled:
+            cells += [percent(row["control"]["share"]) if row["control"] else NONE, difference(row["against_control"])]
+        rows.append(cells)
+    heads = "questions | category before | what | count and share >"
+    heads += " | by chance > | more than by chance, points >" if controlled else ""
+    return make_table(heads, rows, f"{plain(span['before'])} → {plain(span['after'])}. {INTERVALS}")

@@ -1,0 +1,63 @@
+"""Every published share, interval and p is what the statistics give for its own counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kft_cli.stats.intervals import holm, paired_difference_of_counts, wilson_share
+from kft_tasks.files import read_json
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+FILES = sorted(RESULTS.glob("*/*.json"))
+REPORTS = [file for file in FILES if file.name == "report.json"]
+SHARE = {"count", "n", "share", "low", "high"}
+CELLS = ("both", "lost", "gained", "neither")
+
+
+def records(value: Any) -> Iterator[dict[str, Any]]:
+    """Every JSON object within a value."""
+    if isinstance(value, dict):
+        yield value
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for child in children:
+        yield from records(child)
+
+
+def six_digits(value: float | None) -> float | None:
+    """As :func:`kft_cli.report.measures.rounding.rounded` does; files of other kinds may hold all digits."""
+    return None if value is None else float(f"{value:.6g}")
+
+
+@pytest.mark.parametrize("file", FILES, ids=[f"{file.parent.name}/{file.name}" for file in FILES])
+def test_published_shares_follow_from_their_counts(file: Path) -> None:
+    for record in records(read_json(file)):
+        if record.keys() >= SHARE:
+            share = wilson_share(record["count"], record["n"])
+            found = [six_digits(value) for value in (share.share, share.low, share.high)]
+            assert found == [six_digits(record[key]) for key in ("share", "low", "high")], record
+
+
+@pytest.mark.parametrize("file", REPORTS, ids=[file.parent.name for file in REPORTS])
+def test_published_differences_follow_from_their_counts(file: Path) -> None:
+    found = 0
+    for record in records(read_json(file)):
+        if record.keys() >= set(CELLS):
+            found += 1
+            paired = paired_difference_of_counts(**{cell: record[cell] for cell in CELLS})
+            for key in ("n", "difference", "low", "high", "mcnemar_p"):
+                assert six_digits(getattr(paired, key)) == record[key], (key, record)
+    assert found > 0
+
+
+@pytest.mark.parametrize("file", REPORTS, ids=[file.parent.name for file in REPORTS])
+def test_published_corrected_ps_follow_from_the_counts_of_their_table(file: Path) -> None:
+    report = read_json(file)
+    test = report["test"]
+    control = [row for step in report["transitions"] for row in (step["against_control"] or {}).values()]
+    for rows in (test["differences"], test["by_category"] or [], test["by_type"], control):
+        exact = [paired_difference_of_counts(**{cell: row[cell] for cell in CELLS}).mcnemar_p for row in rows]
+        assert [six_digits(p) for p in holm(exact)] == [row["holm_p"] for row in rows]
