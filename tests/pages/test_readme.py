@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
 import subprocess
@@ -13,24 +12,32 @@ from pathlib import Path
 
 import pytest
 
-from kft_cli.pages.readme import insert_headline, write_headline
+from kft_cli.pages.readme import update_headlines, with_headlines
 from kft_tasks.categories.category_file import CategoryFile
 from kft_tasks.errors import DataError
 from kft_tasks.questions import Question, write_questions
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DEMO = json.loads((ROOT / "results" / "demo" / "report.json").read_text(encoding="utf-8"))
+RESULTS = ROOT / "results"
 
 
 def test_the_headline_is_that_of_the_published_run() -> None:
-    assert insert_headline(README, "demo", DEMO) == (README, 1)
+    assert "<!-- headline: demo," in README
+    assert with_headlines(README, RESULTS) == README
 
 
-def test_a_page_without_markers_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_text("# Something else\n", encoding="utf-8")
-    with pytest.raises(DataError, match="no headline markers"):
-        write_headline(tmp_path / "README.md", "demo", DEMO)
+def test_a_stale_headline_is_rendered_again_and_a_page_without_one_is_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text(README.replace("| base |", "| stale |"), encoding="utf-8")
+    update_headlines(page, RESULTS)
+    assert page.read_text(encoding="utf-8") == README
+    page.write_text("# Something else\n", encoding="utf-8")
+    update_headlines(page, RESULTS)
+    assert page.read_text(encoding="utf-8") == "# Something else\n"
+    page.write_text(README.replace("headline: demo,", "headline: nothing,"), encoding="utf-8")
+    with pytest.raises(DataError, match="nothing"):
+        update_headlines(page, RESULTS)
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from kft_cli.display.tables import count_and_share, make_table, markdown_table, share
+from kft_cli.report.report import read_report
 from kft_tasks.categories.category import KnowledgeCategory
-from kft_tasks.errors import DataError
 from kft_tasks.files import atomic_write
 
-_BLOCK = re.compile(r"(<!-- headline: [^>]*-->\n).*?(<!-- /headline -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- headline: (\S+), [^>]*-->\n).*?(<!-- /headline -->)", re.DOTALL)
 _HIGHEST = KnowledgeCategory.HIGHLY_KNOWN.value
 
 
@@ -34,20 +34,26 @@ def render_headline(name: str, report: Mapping[str, Any]) -> str:
     return f"{markdown_table(make_table(heads, rows))}\n\n{caption}\n"
 
 
-def write_headline(readme: Path, name: str, report: Mapping[str, Any]) -> None:
-    """Replace the headline between its markers in ``readme``.
+def update_headlines(readme: Path, results: Path) -> None:
+    """Render every headline of ``readme`` again; a page without headline markers is left as it is.
 
     Raises:
-        DataError: the file has no such markers.
+        DataError: a headline names a run that ``results`` does not hold.
     """
-    text, replaced = insert_headline(readme.read_text(encoding="utf-8"), name, report)
-    if not replaced:
-        raise DataError(f"{readme}: has no headline markers. Add '<!-- headline: ... -->' and '<!-- /headline -->'.")
-    with atomic_write(readme) as stream:
-        stream.write(text)
+    if not readme.is_file():
+        return
+    before = readme.read_text(encoding="utf-8")
+    after = with_headlines(before, results)
+    if after != before:
+        with atomic_write(readme) as stream:
+            stream.write(after)
 
 
-def insert_headline(text: str, name: str, report: Mapping[str, Any]) -> tuple[str, int]:
-    """``text`` with the headline between its markers, and how many places were replaced."""
-    headline = render_headline(name, report)
-    return _BLOCK.subn(lambda match: f"{match[1]}\n{headline}\n{match[2]}", text)
+def with_headlines(text: str, results: Path) -> str:
+    """``text`` with the headline of each named run between its markers."""
+
+    def render(match: re.Match[str]) -> str:
+        headline = render_headline(match[2], read_report(results / match[2] / "report.json"))
+        return f"{match[1]}\n{headline}\n{match[3]}"
+
+    return _BLOCK.sub(render, text)

@@ -8,6 +8,7 @@ from typing import Any
 
 from kft_cli.display.tables import Section, Table, make_table, markdown_document, number, percent, share
 from kft_cli.pages import certainty_page
+from kft_cli.pages.readme import update_headlines
 from kft_cli.report.render import render_report
 from kft_cli.report.report import read_report
 from kft_cli.report.sections.words import category_heads
@@ -85,6 +86,7 @@ def write_results(folder: Path) -> Path:
             _write(file.with_suffix(".md"), render(read_json(file), markdown=True))
     page = folder / "README.md"
     _write(page, render_results(folder))
+    update_headlines(folder.parent / "README.md", folder)
     return page
 
 
