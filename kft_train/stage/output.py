@@ -1,4 +1,4 @@
-"""From the last checkpoint to the finished output folder. Needs files only, no model."""
+"""From the last checkpoint to the finished output folder. Works on files only; no model is loaded."""
 
 from __future__ import annotations
 
@@ -7,31 +7,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kft_tasks.errors import DataError
 from kft_tasks.files import write_json
 from kft_train.recipes.sft_config import sft_values
-from kft_train.stage.adapters import base_path, save_alone, save_joined
+from kft_train.stage.adapters import base_path, check_trained, save_alone
 from kft_train.stage.checkpoints import read_state
 from kft_train.stage.request import FORMAT, SUMMARY, StageRequest
 from kft_train.stage.training_log import epoch_table, training_cost
 
 
 def commit(request: StageRequest, checkpoint: Path, facts: Mapping[str, Any]) -> None:
-    """Write adapter and summary beside the output folder, rename it into place, remove the checkpoints.
+    """Write adapter and summary to a temporary folder, rename it to the output folder, remove the checkpoints.
 
     Args:
-        checkpoint: the newest; it knows which one was best.
-        facts: of the machine and the processes, added to ``training.json``.
+        checkpoint: the newest; it records which one is the best.
+        facts: about the machine and the processes, added to ``training.json``.
+
+    Raises:
+        DataError: training changed nothing; or no epoch is better than the start and ``keep_if_worse`` is false.
     """
     state = read_state(checkpoint)
     best = checkpoint.parent / f"checkpoint-{state['best_global_step']}"
+    check_trained(best, request.previous, request.stage)
+    summary = _summary(request, state)
+    if not (summary["better_than_start"] or request.stage.keep_if_worse):
+        raise DataError(_no_better(request, summary))
     scratch = request.output.parent / f".{request.output.name}.unfinished"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    if request.stage.start == "merged" and request.previous is not None:
-        save_joined(request.previous, best, scratch / "adapter", request.model)
-    else:
-        save_alone(best, scratch / "adapter", request.model)
-    write_json(scratch / SUMMARY, {**_summary(request, state), **facts})
+    save_alone(best, scratch / "adapter", request.model)
+    write_json(scratch / SUMMARY, {**summary, **facts})
     scratch.replace(request.output)
     shutil.rmtree(request.work, ignore_errors=True)
 
@@ -53,6 +58,7 @@ def _summary(request: StageRequest, state: dict[str, Any]) -> dict[str, Any]:
         "note": note,
         "chosen_epoch": chosen["epoch"],
         "better_than_start": better,
+        "keep_if_worse": stage.keep_if_worse,
         "stopped_early": state["global_step"] < state["max_steps"],
         "epochs": table,
         "cost": training_cost(state["log_history"]),
@@ -62,3 +68,11 @@ def _summary(request: StageRequest, state: dict[str, Any]) -> dict[str, Any]:
         "adapter": request.adapter.model_dump(mode="json"),
         "sft": sft_values(stage, request.seed, scorer),
     }
+
+
+def _no_better(request: StageRequest, summary: Mapping[str, Any]) -> str:
+    right, asked = summary["epochs"][0]["right"], summary["epochs"][0]["asked"]
+    return (
+        f"Stage {request.stage.name!r}: no epoch is better in validation than the starting point ({right}/{asked} "
+        "right), and the stage sets keep_if_worse: false. Change how it trains, or set keep_if_worse: true."
+    )

@@ -101,7 +101,7 @@ def test_a_question_belongs_to_the_first_part_that_takes_it() -> None:
 @pytest.mark.parametrize("split", ["test", "validation", "exemplars"])
 def test_questions_of_other_splits_are_refused(split: str) -> None:
     foreign = replace(NOW[0], question=make_question(0, split))
-    with pytest.raises(DataError, match=f"is of the {split} split"):
+    with pytest.raises(DataError, match=f"is from the {split} split"):
         build_mixture(parts({"name": "highly_known", "now": ["Unknown"]}), [*NOW[1:], foreign], None, 1)
 
 
@@ -113,11 +113,11 @@ def test_an_empty_mixture_says_which_parts_are_empty_and_what_to_do() -> None:
 
 
 def test_a_before_without_a_detection_before_or_without_the_question_is_refused() -> None:
-    with pytest.raises(DataError, match="there was no detection before"):
+    with pytest.raises(DataError, match="there is no earlier detection"):
         build_mixture(parts(STILL), NOW, None, 1)
-    with pytest.raises(DataError, match="has no category in the detection before"):
+    with pytest.raises(DataError, match="has no category in the earlier detection"):
         build_mixture(parts(STILL), NOW, {}, 1)
-    with pytest.raises(DataError, match="stands twice"):
+    with pytest.raises(DataError, match="is duplicated"):
         build_mixture(parts(REPLAY, {"name": "all"}), [*NOW, NOW[0]], None, 1)
 
 
@@ -129,7 +129,7 @@ def test_mixture_files_round_trip_and_broken_ones_are_refused(tmp_path: Path) ->
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     for broken, message in [
         (lines[:-1], "truncated"),
-        ([*lines, lines[-1]], "stands here twice"),
+        ([*lines, lines[-1]], "is duplicated"),
         (lines[1:], "not a mixture of format"),
         ([], "not a mixture of format"),
         ([*lines[:-1], lines[-1].replace('"part"', '"port"')], f"mixture.jsonl:{len(lines)}: broken line"),
@@ -145,6 +145,6 @@ def test_a_category_file_of_another_model_is_refused_unless_allowed() -> None:
     header = Header("0", ModelIdentity("a", "w1" * 9, "ad1"), Protocol(), questions, False, {})
     check_model(header, ModelIdentity("another name", "w1" * 9, "ad1", "float32"))
     for other in (ModelIdentity("a", "w2" * 9, "ad1"), ModelIdentity("a", "w1" * 9)):
-        with pytest.raises(DataError, match=r"made for a .* training starts from a"):
+        with pytest.raises(DataError, match=r"made for a .* but training starts from a"):
             check_model(header, other)
         check_model(header, other, allow=True)

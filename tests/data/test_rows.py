@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from kft_tasks.errors import DataError
+from kft_tasks.protocol.exemplars import ExemplarPool
+from kft_tasks.protocol.prompt_maker import PromptMaker
 from kft_tasks.protocol.protocol import Protocol
-from kft_train.data.rows import IGNORED, question_prompt, training_rows
+from kft_train.data.rows import IGNORED, Rows, check_labels, question_prompt, training_rows
 from tiny import make_tiny_tokenizer
 from train_helpers import make_question
 
@@ -82,3 +85,24 @@ def test_tokenizers_without_an_end_or_a_chat_template_are_refused() -> None:
     tokenizer.eos_token = None
     with pytest.raises(DataError, match="no end-of-sequence token"):
         training_rows([QUESTION], Protocol(), tokenizer, "completion")
+
+
+def test_rows_whose_labels_are_all_masked_are_refused() -> None:
+    tokenizer = make_tiny_tokenizer()
+    rows = training_rows([QUESTION], Protocol(), tokenizer, "completion")
+    check_labels(rows, "stage1")
+    masked = [[row[0], *[IGNORED] * (len(row) - 1)] for row in rows.input_ids]  # a first token is never predicted
+    with pytest.raises(DataError, match=r"'stage1': all labels of its 1 rows are masked, so there is nothing to learn"):
+        check_labels(Rows(rows.input_ids, masked, 0), "stage1")
+
+
+def test_training_and_validation_prompts_are_those_of_detection() -> None:
+    tokenizer, shots = make_tiny_tokenizer(), (make_question(1, "exemplars"),)
+    for chat in (False, True):
+        protocol = Protocol(shots=1, exemplar_sets=1, chat=chat, system="Be brief.")
+        render = partial(tokenizer.apply_chat_template, tokenize=False, add_generation_prompt=True) if chat else None
+        maker = PromptMaker(protocol, ExemplarPool(shots, protocol), render)
+        assert question_prompt(QUESTION, shots, protocol, tokenizer) == maker.prompt(QUESTION, 0)
+        zero_shot = maker.prompt(QUESTION, 0, shots=0)
+        row = training_rows([QUESTION], protocol, tokenizer, "completion")
+        assert decoded(tokenizer, row, kept=False) == zero_shot

@@ -28,7 +28,7 @@ def minimal(tmp_path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", sorted(list_recipes()))
+@pytest.mark.parametrize("name", [info.name for info in list_recipes()])
 def test_packaged_recipes_load_round_trip_and_plan_without_their_model(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)
     copy = tmp_path / "copy.yaml"
@@ -42,7 +42,10 @@ def test_packaged_recipes_load_round_trip_and_plan_without_their_model(name: str
 
 
 def test_demo_and_paper_are_packaged() -> None:
-    assert {"demo", "paper-qwen2-7b"} <= set(list_recipes())
+    described = {info.name: info.description for info in list_recipes()}
+    assert {"demo", "paper-qwen2-7b"} <= set(described)
+    assert list(described) == sorted(described)
+    assert all(described.values())
 
 
 def test_paper_recipe_has_the_values_of_the_paper() -> None:
@@ -101,15 +104,15 @@ def test_overrides_reach_keys_and_list_items(minimal: str) -> None:
         ("seed=x", "seed: input should be a valid integer"),
         ("stages.0.patience=true", "stages.0.patience: input should be a valid integer"),
         ("stages.0.learning_rate=.nan", "stages.0.learning_rate:"),
-        ("stages.1.name=one", "stage 'one' stands here twice"),
+        ("stages.1.name=one", "stage 'one' is duplicated"),
         ("stages.1.name=Two", "stages.1.name: string should match"),
         ("stages.0.start=continue", "has no adapter to start from"),
-        ("stages.0.mixture.0.before=[Unknown]", "there is no detection before"),
+        ("stages.0.mixture.0.before=[Unknown]", "there is no earlier detection"),
         ("stages.0.mixture.0.ratio=0.2", "every part has a ratio"),
-        ("stages.1.mixture=[{name: a, ratio: 0.1, limit: 3}, {name: b}]", "limit and ratio both say how many"),
-        ("stages.1.mixture=[{name: a}, {name: a}]", "mixture part 'a' stands here twice"),
+        ("stages.1.mixture=[{name: a, ratio: 0.1, limit: 3}, {name: b}]", "limit and ratio both set the number of questions"),
+        ("stages.1.mixture=[{name: a}, {name: a}]", "mixture part 'a' is duplicated"),
         ("stages=[]", "at least 1 item"),
-        ("evaluation.shots=[4, 4]", "number of shots '4' stands here twice"),
+        ("evaluation.shots=[4, 4]", "number of shots '4' is duplicated"),
         ("stages.9.name=x", "stages is a list of 2. Use a number from 0 to 1."),
         ("name.first=x", "name has no parts"),
         ("nonsense", "is not KEY=VALUE"),
@@ -127,12 +130,12 @@ def test_a_wrong_value_is_named_with_file_key_and_remedy(minimal: str, override:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name: a\nname: b\n", "mine.yaml:2: key 'name' stands here twice (first in line 1)"),
-        ("stages:\n  - {name: a, name: b}\n", "mine.yaml:2: key 'name' stands here twice"),
+        ("name: a\nname: b\n", "mine.yaml:2: key 'name' is duplicated (first in line 1)"),
+        ("stages:\n  - {name: a, name: b}\n", "mine.yaml:2: key 'name' is duplicated"),
         ("name: !!python/object/apply:os.system [ls]\n", "mine.yaml:1: could not determine a constructor"),
         ("- a\n", "not a recipe"),
         ("name: [\n", "mine.yaml:2:"),
-        ("1: a\n", "key 1 is not text"),
+        ("1: a\n", "key 1 is not a string"),
         ("[" * 5000, "mine.yaml"),
         ("name: mine\n", "model: field required"),
     ],
@@ -172,8 +175,8 @@ def test_a_recipe_that_extends_another_is_that_one_with_changes(tmp_path: Path) 
         ("extends: mine.yaml\n", "extends itself"),
         ("extends: absent.yaml\n", "no such recipe file"),
         ("extends: dem\n", "Did you mean 'demo'"),
-        ("extends: demo\nseed: 3\n", "changes by dotted key under `set`"),
-        ("extends: demo\nset: [seed]\n", "changes by dotted key under `set`"),
+        ("extends: demo\nseed: 3\n", "`set` (changes by dotted key)"),
+        ("extends: demo\nset: [seed]\n", "`set` (changes by dotted key)"),
         ("extends: demo\nset: {stages.5.name: x}\n", "stages is a list of 2"),
         ("extends: demo\nset: {sead: 1}\n", "sead: unknown key. Did you mean 'seed'"),
     ],
