@@ -161,9 +161,7 @@ class StageConfig(_Closed):
     def _check_mixture(cls, parts: tuple[MixturePart, ...]) -> tuple[MixturePart, ...]:
         _unique([part.name for part in parts], "mixture part")
         if all(part.ratio is not None for part in parts):
-            raise ValueError(
-                "every part has a ratio, which leaves no questions to relate to; remove one of the ratios"
-            )
+            raise ValueError("every part has a ratio, which leaves no questions to relate to; remove one of the ratios")
         return parts
 
 
@@ -303,9 +301,7 @@ def _read_tree(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
     changes = tree.pop("set", {})
     other = _find(str(tree.pop("extends")), path.parent)
     if not isinstance(changes, dict) or set(tree) - {"name", "description"}:
-        raise RecipeError(
-            f"{path}: with `extends`, write only name, description and `set` (changes by dotted key)."
-        )
+        raise RecipeError(f"{path}: with `extends`, write only name, description and `set` (changes by dotted key).")
     if other in below or other == path:
         raise RecipeError(f"{path}: extends itself through {other}. Break the circle.")
     base = _read_tree(other, (*below, path))

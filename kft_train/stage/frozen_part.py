@@ -39,10 +39,9 @@ class _FrozenRanks(torch.nn.Linear):
         count = self.frozen.shape[self.axis]
         return self.weight.narrow(self.axis, count, self.weight.shape[self.axis] - count)
 
-    @torch.no_grad()
     def restore(self) -> None:
         """Write the frozen values back."""
-        self.weight.narrow(self.axis, 0, self.frozen.shape[self.axis]).copy_(self.frozen)
+        self.weight.detach().narrow(self.axis, 0, self.frozen.shape[self.axis]).copy_(self.frozen)
 
 
 class _FrozenA(_FrozenRanks):

@@ -57,9 +57,7 @@ def train_stage(request: StageRequest, progress: ProgressCallback = no_progress)
         interrupted = _train(request, progress)
     done = finished_stage(request)
     if done is None:
-        raise StateError(
-            f"{request.output}: the stage's result is missing. All processes must share this folder."
-        )
+        raise StateError(f"{request.output}: the stage's result is missing. All processes must share this folder.")
     if interrupted:
         raise StageInterruptedError("SIGTERM arrived when the stage was already finished. Run again to continue.")
     return done
@@ -84,9 +82,7 @@ def _train(request: StageRequest, progress: ProgressCallback) -> bool:
         wait()
         checkpoint = newest_whole(request.work, needed)
     if checkpoint is None:
-        raise StateError(
-            f"{request.work}: training ended without a checkpoint. Run again, and report it if it recurs."
-        )
+        raise StateError(f"{request.work}: training ended without a checkpoint. Run again, and report it if it recurs.")
     if main:
         commit(request, checkpoint, _run_facts(args, identity, rows))
     wait()

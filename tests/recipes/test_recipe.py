@@ -84,6 +84,16 @@ def test_name_and_description_do_not_change_the_digest_and_values_do(minimal: st
     assert load_recipe(minimal, ["seed=1"]).digest() != digest
 
 
+def test_a_younger_field_with_its_default_changes_neither_digest_nor_file(minimal: str) -> None:
+    recipe = load_recipe(minimal)
+    assert recipe.stages[0].keep_if_worse
+    assert "keep_if_worse" not in recipe.to_yaml()
+    assert load_recipe("demo").digest() == "9e6af480fbae8b5818d76412c5d4ca42e2e6491c09f3c2602b534adc40bc4f2a"
+    strict = load_recipe(minimal, ["stages.0.keep_if_worse=false"])
+    assert "keep_if_worse: false" in strict.to_yaml()
+    assert strict.digest() != recipe.digest()
+
+
 def test_overrides_reach_keys_and_list_items(minimal: str) -> None:
     recipe = load_recipe(
         minimal, ["stages.1.learning_rate=1e-5", "stages.0.mixture.0.now=[MaybeKnown]", "stages.0.patience=null"]
@@ -109,7 +119,10 @@ def test_overrides_reach_keys_and_list_items(minimal: str) -> None:
         ("stages.0.start=continue", "has no adapter to start from"),
         ("stages.0.mixture.0.before=[Unknown]", "there is no earlier detection"),
         ("stages.0.mixture.0.ratio=0.2", "every part has a ratio"),
-        ("stages.1.mixture=[{name: a, ratio: 0.1, limit: 3}, {name: b}]", "limit and ratio both set the number of questions"),
+        (
+            "stages.1.mixture=[{name: a, ratio: 0.1, limit: 3}, {name: b}]",
+            "limit and ratio both set the number of questions",
+        ),
         ("stages.1.mixture=[{name: a}, {name: a}]", "mixture part 'a' is duplicated"),
         ("stages=[]", "at least 1 item"),
         ("evaluation.shots=[4, 4]", "number of shots '4' is duplicated"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from kft_tasks.errors import DataError, StateError, UsageError
+from kft_train.data.rows import IGNORED, Rows, ValidationPrompt, training_rows
 from kft_train.errors import RecipeError, StageInterruptedError
 from kft_train.recipes.recipe import AdapterConfig
 from kft_train.stage import train as stage_module
@@ -85,8 +87,6 @@ def test_a_finished_stage_has_an_adapter_and_a_summary_and_no_checkpoints(
 
 def test_tokens_are_counted_without_padding(undisturbed: StageResult, tiny_model: Path) -> None:
     from transformers import AutoTokenizer
-
-    from kft_train.data.rows import training_rows
 
     request = make_request(tiny_model, undisturbed.folder.parent)
     questions = [item.question for item in request.mixture.items]
@@ -286,6 +286,50 @@ def test_patience_survives_a_kill_and_an_early_stop_is_not_trained_on(
     assert result.summary["chosen_epoch"] == 1
 
 
+def test_a_stage_without_a_better_epoch_is_an_error_where_the_recipe_says_so(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores(monkeypatch, [3, 2, 3])
+    request = make_request(tiny_model, tmp_path, num_train_epochs=2, keep_if_worse=False)
+    for _ in range(2):  # asked again, it is not trained again and says the same
+        with pytest.raises(DataError, match=r"no epoch is better in validation than the starting point \(3/6 right\)"):
+            train_stage(request)
+    assert finished_stage(request) is None
+    kept = train_stage(make_request(tiny_model, tmp_path, num_train_epochs=2))
+    assert kept.summary["keep_if_worse"] is True
+    assert kept.summary["better_than_start"] is False
+    scores(monkeypatch, [3, 2, 4])
+    better = train_stage(make_request(tiny_model, tmp_path / "b", num_train_epochs=2, keep_if_worse=False))
+    assert better.summary["keep_if_worse"] is False
+    assert better.summary["chosen_epoch"] == 2
+
+
+@pytest.mark.parametrize("start", ["new", "continue", "merged"])
+def test_a_training_that_changes_nothing_is_an_error(tiny_model: Path, tmp_path: Path, start: str) -> None:
+    changes: dict[str, Any] = {"start": start, "output": tmp_path / "still", "name": "still", "count": 4}
+    if start != "new":
+        changes["previous"] = first_adapter(tiny_model, tmp_path).adapter
+    changes["warmup_steps"] = 5.0  # the learning rate of the only step is 0
+    request = make_request(tiny_model, tmp_path, num_train_epochs=1, **changes)
+    with pytest.raises(DataError, match="'still': training did not change the adapter"):
+        train_stage(request)
+    assert finished_stage(request) is None
+
+
+def test_a_stage_without_a_single_label_is_an_error(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = stage_module.training_rows
+
+    def masked(*args: Any) -> Rows:
+        rows = original(*args)
+        return dataclasses.replace(rows, labels=[[IGNORED] * len(row) for row in rows.labels])
+
+    monkeypatch.setattr(stage_module, "training_rows", masked)
+    with pytest.raises(DataError, match="'stage1': all labels of its 20 rows are masked"):
+        train_stage(make_request(tiny_model, tmp_path))
+
+
 def first_adapter(tiny_model: Path, folder: Path, **changes: Any) -> StageResult:
     return train_stage(make_request(tiny_model, folder, num_train_epochs=2, sft=FLOAT32, **changes))
 
@@ -309,10 +353,6 @@ def test_a_second_stage_starts_where_the_first_ended_and_one_adapter_holds_both(
 
 
 def test_requests_that_cannot_be_are_refused(tiny_model: Path, tmp_path: Path) -> None:
-    import dataclasses
-
-    from kft_train.data.rows import ValidationPrompt
-
     request = make_request(tiny_model, tmp_path)
     for changes, error, message in [
         ({"validation": ()}, DataError, "no validation questions"),
@@ -324,7 +364,7 @@ def test_requests_that_cannot_be_are_refused(tiny_model: Path, tmp_path: Path) -
         ),
         ({"mixture": dataclasses.replace(request.mixture, items=())}, DataError, "no questions to train on"),
         ({"stage": make_stage(start="continue")}, UsageError, "needs the adapter of the stage before"),
-        ({"previous": tmp_path}, UsageError, "starts anew"),
+        ({"previous": tmp_path}, UsageError, "starts from no adapter"),
         ({"previous": tmp_path, "stage": make_stage(start="merged")}, DataError, "no adapter"),
         ({"stage": make_stage(lr_scheduler_type="cosin")}, RecipeError, "SFTConfig refuses its values"),
         ({"adapter": AdapterConfig(target_modules=["no_proj"])}, RecipeError, "Correct target_modules"),
