@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,40 @@ class PartCount:
 
 @dataclass(frozen=True)
 class Mixture:
-    """The questions of one stage, in an order that depends only on the seed and the ids."""
+    """The questions of one stage, in an order that depends only on the seed and the ids.
+
+    Attributes:
+        items: the questions of the first epoch; without ``pools``, of every epoch.
+        pools: for each part with ``redraw``, all questions that it draws from, by the part's name.
+    """
 
     items: tuple[MixtureItem, ...]
     parts: tuple[PartCount, ...]
     seed: int
+    pools: Mapping[str, tuple[MixtureItem, ...]] = field(default_factory=dict)
+
+    @property
+    def all_items(self) -> list[MixtureItem]:
+        """Every item that some epoch may contain, once: those of the first epoch, then the rest of the pools."""
+        found = {item.question.id: item for item in self.items}
+        for pool in self.pools.values():
+            for item in pool:
+                found.setdefault(item.question.id, item)
+        return list(found.values())
+
+    def items_of(self, epoch: int) -> tuple[MixtureItem, ...]:
+        """The questions of an epoch, counted from 0; as many as in the first, part by part."""
+        if epoch == 0 or not self.pools:
+            return self.items
+        items: list[MixtureItem] = []
+        for part in self.parts:
+            pool = self.pools.get(part.name)
+            if pool is None:
+                items += [item for item in self.items if item.part == part.name]
+            else:
+                name = f"{part.name}|{epoch}"
+                items += sorted(pool, key=lambda item: _rank(self.seed, name, item.question.id))[: part.taken]
+        return tuple(items)
 
 
 def build_mixture(
@@ -86,19 +115,25 @@ def build_mixture(
     """
     _check_questions(parts, now, before)
     taken: dict[str, MixtureItem] = {}
+    pools: dict[str, tuple[MixtureItem, ...]] = {}
+    reserved: set[str] = set()
     counts: dict[str, PartCount] = {}
     for part in sorted(parts, key=lambda part: part.ratio is not None):  # stable: parts without ratio first
-        pool = [item for item in now if item.question.id not in taken and _matches(part, item, before)]
+        free = [item for item in now if item.question.id not in taken and item.question.id not in reserved]
+        pool = [item for item in free if _matches(part, item, before)]
         pool.sort(key=lambda item: _rank(seed, part.name, item.question.id))
         chosen = pool[: _size(part, now, before, len(pool), _without_ratio(parts, counts))]
         for item in chosen:
             taken[item.question.id] = _item(item, part, before)
+        if part.redraw:
+            pools[part.name] = tuple(_item(item, part, before) for item in pool)
+            reserved.update(item.question.id for item in pool)
         counts[part.name] = PartCount(part.name, len(pool), len(chosen))
     if not taken:
         raise DataError(_nothing(parts, now))
     order = [part.name for part in parts]
     items = sorted(taken.values(), key=lambda item: order.index(item.part))  # stable: ranked within a part
-    return Mixture(tuple(items), tuple(counts[name] for name in order), seed)
+    return Mixture(tuple(items), tuple(counts[name] for name in order), seed, pools)
 
 
 def _check_questions(
@@ -204,15 +239,24 @@ def _describe(model: ModelIdentity) -> str:
 
 
 def write_mixture(path: Path, mixture: Mixture) -> None:
-    """Write ``mixture.jsonl``: a header line with the counts, then one question per line."""
-    header = {"format": FORMAT, "seed": mixture.seed, "parts": [asdict(part) for part in mixture.parts]}
+    """Write ``mixture.jsonl``: a header line with the counts, then one question of the first epoch per line.
+
+    The header names the parts that are redrawn in every epoch. Their pools follow from the category files.
+    """
+    header: dict[str, Any] = {
+        "format": FORMAT,
+        "seed": mixture.seed,
+        "parts": [asdict(part) for part in mixture.parts],
+    }
+    if mixture.pools:
+        header["redrawn"] = list(mixture.pools)
     with atomic_write(path) as stream:
         stream.write(json_line(header))
         stream.writelines(json_line(item.to_json()) for item in mixture.items)
 
 
 def read_mixture(path: Path) -> Mixture:
-    """Read ``mixture.jsonl``.
+    """Read ``mixture.jsonl``, without pools.
 
     Raises:
         DataError: not a mixture, broken, truncated, or with a duplicate question; file and line are named.

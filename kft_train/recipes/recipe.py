@@ -96,6 +96,8 @@ class MixturePart(_Closed):
         limit: largest number of questions.
         ratio: take ``ratio`` times as many questions as the parts without a ratio (the paper's replay is 0.2).
         same_size_as: take as many questions as match this selection; for random subsets of equal size.
+        redraw: take other questions, equally many, in every epoch. The part then reserves all questions it selects;
+            parts that choose after it cannot take them.
     """
 
     name: Name
@@ -104,12 +106,23 @@ class MixturePart(_Closed):
     limit: Count | None = None
     ratio: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     same_size_as: Selection | None = None
+    redraw: bool = False
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``redraw`` if it is false: see :meth:`StageConfig._serialize`."""
+        values: dict[str, Any] = standard(self)
+        if not self.redraw:
+            del values["redraw"]
+        return values
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
         given = [key for key in ("limit", "ratio", "same_size_as") if getattr(self, key) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} both set the number of questions; keep one of them")
+        if self.redraw and not given:
+            raise ValueError("redraw needs a number of questions; set limit, ratio or same_size_as")
         return self
 
 
@@ -150,11 +163,17 @@ class StageConfig(_Closed):
 
     @model_serializer(mode="wrap")
     def _serialize(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out fields younger than some run folders while they have their default: digests stay the same."""
+        """Leave out a field that older run folders do not have while it has its default: their digests stay valid."""
         values: dict[str, Any] = standard(self)
         if self.keep_if_worse:
             del values["keep_if_worse"]
         return values
+
+    @model_validator(mode="after")
+    def _check_workers(self) -> Self:
+        if any(part.redraw for part in self.mixture) and self.sft.get("dataloader_persistent_workers"):
+            raise ValueError("dataloader_persistent_workers would keep the questions of the first epoch; remove it")
+        return self
 
     @field_validator("mixture")
     @classmethod

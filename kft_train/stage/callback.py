@@ -5,6 +5,7 @@ Importing this module imports torch and TRL; the rest of kft_train imports it in
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -13,6 +14,7 @@ from transformers import TrainerCallback
 
 from kft_tasks.progress import ProgressCallback, no_progress
 from kft_train.errors import StageInterruptedError
+from kft_train.stage.epoch_rows import EpochRows
 from kft_train.stage.frozen_part import restore_frozen
 from kft_train.stage.trainer import KftTrainer
 from kft_train.stage.training_log import epoch_scores, out_of_patience
@@ -20,6 +22,8 @@ from kft_train.stage.training_log import epoch_scores, out_of_patience
 
 class StageCallback(TrainerCallback):
     """Progress, early stopping, checkpoints within epochs, frozen ranks, and the end by SIGTERM.
+
+    Set ``epoch_rows`` if a part of the mixture is redrawn in every epoch.
 
     Early stopping is a function of the log, which is part of every checkpoint: no other state has to be restored.
     """
@@ -32,11 +36,17 @@ class StageCallback(TrainerCallback):
         self.save_steps = save_steps
         self.report = report if trainer.accelerator.is_main_process else no_progress
         self.terminated = threading.Event()
+        self.epoch_rows: EpochRows | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Continue the clock from the checkpoint's last reading."""
         seconds = [entry["seconds"] for entry in state.log_history if "seconds" in entry]
         self.trainer.count_seconds_on(seconds[-1] if seconds else 0.0)
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Redraw what the mixture redraws; an epoch that is resumed in the middle gets the rows it had."""
+        if self.epoch_rows is not None:
+            self.epoch_rows.draw(math.floor((state.epoch or 0) + 1e-6))
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Keep the frozen part of a ``merged`` start as it was."""

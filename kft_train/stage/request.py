@@ -48,8 +48,10 @@ class StageRequest:
 
     def digest(self) -> str:
         """SHA-256 of the content: the same request in other folders has the same digest."""
+        pools = {name: [item.question.id for item in pool] for name, pool in self.mixture.pools.items()}
         return sha256_of_json(
             {
+                **({"pools": pools} if pools else {}),
                 "stage": self.stage.model_dump(mode="json"),
                 "adapter": self.adapter.model_dump(mode="json"),
                 "protocol": self.protocol.to_json(),
@@ -110,7 +112,7 @@ def check_request(request: StageRequest) -> None:
             raise DataError(
                 f"Validation question {prompt.question.id!r} is of the test split. Use the validation split."
             )
-    trained = {item.question.id for item in request.mixture.items}
+    trained = {item.question.id for item in request.mixture.all_items}
     if shared := sorted(trained.intersection(prompt.question.id for prompt in request.validation)):
         raise DataError(f"Question {shared[0]!r} is in the mixture and in validation. Keep the splits apart.")
     if (request.previous is None) != (request.stage.start == "new"):

@@ -23,6 +23,7 @@ from kft_train.errors import RecipeError, StageInterruptedError
 from kft_train.recipes.sft_config import check_sft_fields, for_installed, sft_values
 from kft_train.stage.adapters import base_path, load_trainable, round_frozen
 from kft_train.stage.checkpoints import needed_files, newest_whole, prepare_work, read_state
+from kft_train.stage.epoch_rows import EpochRows
 from kft_train.stage.output import commit
 from kft_train.stage.request import StageRequest, StageResult, check_request, finished_stage
 from kft_train.stage.signals import on_sigterm
@@ -84,7 +85,7 @@ def _train(request: StageRequest, progress: ProgressCallback) -> bool:
     if checkpoint is None:
         raise StateError(f"{request.work}: training ended without a checkpoint. Run again, and report it if it recurs.")
     if main:
-        commit(request, checkpoint, _run_facts(args, identity, rows))
+        commit(request, checkpoint, _run_facts(request, args, identity, rows))
     wait()
     return terminated
 
@@ -124,7 +125,7 @@ def _run_trainer(
     args.eval_on_start = checkpoint is None  # epoch 0; a resumed stage has it in its log
     # DDP would pad the last batch of an epoch by repeating questions. It is dropped instead: the questions left out
     # change with the order of every epoch and are counted in training.json. A mixture below one batch is padded.
-    args.dataloader_drop_last = args.world_size > 1 and len(rows.input_ids) >= _block(args)
+    args.dataloader_drop_last = args.world_size > 1 and len(request.mixture.items) >= _block(args)
     set_seed(request.seed)  # PEFT draws the new adapter before the trainer seeds
     trainer, callback = _make_trainer(request, args, rows, progress)
     with on_sigterm(callback.terminated):
@@ -150,7 +151,7 @@ def _machine_values() -> dict[str, Any]:
 
 
 def _rows(request: StageRequest) -> Rows:
-    questions = [item.question for item in request.mixture.items]
+    questions = [item.question for item in request.mixture.all_items]
     rows = training_rows(questions, request.protocol, _tokenizer(request), request.stage.loss)
     check_labels(rows, request.stage.name)
     if rows.split_at_boundary:
@@ -183,6 +184,7 @@ def _make_trainer(
     held_out = training_rows(
         [prompt.question for prompt in request.validation], request.protocol, tokenizer, request.stage.loss
     )
+    count = len(request.mixture.items)  # the first rows are those of the first epoch
     model = load_trainable(request.model, request.revision, request.stage.start, request.adapter, request.previous)
     if args.bf16:
         round_frozen(model, torch.bfloat16)
@@ -191,7 +193,7 @@ def _make_trainer(
         protocol=request.protocol,
         model=model,
         args=args,
-        train_dataset=Dataset.from_dict({"input_ids": rows.input_ids, "labels": rows.labels}),
+        train_dataset=Dataset.from_dict({"input_ids": rows.input_ids[:count], "labels": rows.labels[:count]}),
         eval_dataset=Dataset.from_dict({"input_ids": held_out.input_ids, "labels": held_out.labels}),
         processing_class=tokenizer,
     )
@@ -201,14 +203,16 @@ def _make_trainer(
         )
     trainer.remove_callback(PrinterCallback)
     callback = StageCallback(trainer, request.stage.patience, request.stage.save_steps, progress)
+    if request.mixture.pools:
+        trainer.train_dataset = callback.epoch_rows = EpochRows(request.mixture, rows)
     trainer.add_callback(callback)
     return trainer, callback
 
 
-def _run_facts(args: Any, identity: dict[str, Any], rows: Rows) -> dict[str, Any]:
+def _run_facts(request: StageRequest, args: Any, identity: dict[str, Any], rows: Rows) -> dict[str, Any]:
     return {
         "processes": args.world_size,
-        "questions_left_out_per_epoch": len(rows.input_ids) % _block(args) if args.dataloader_drop_last else 0,
+        "questions_left_out_per_epoch": len(request.mixture.items) % _block(args) if args.dataloader_drop_last else 0,
         "rows_split_at_boundary": rows.split_at_boundary,
         "effective_batch_size": _block(args) * args.gradient_accumulation_steps,
         "precision": {"weights": "float32", "autocast": "bfloat16" if args.bf16 else "float16" if args.fp16 else None},

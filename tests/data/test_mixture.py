@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterable
 from dataclasses import replace
@@ -119,6 +120,41 @@ def test_a_before_without_a_detection_before_or_without_the_question_is_refused(
         build_mixture(parts(STILL), NOW, {}, 1)
     with pytest.raises(DataError, match="is duplicated"):
         build_mixture(parts(REPLAY, {"name": "all"}), [*NOW, NOW[0]], None, 1)
+
+
+def test_a_redrawn_part_takes_other_questions_every_epoch_and_no_other_part_takes_them() -> None:
+    replay = {"name": "replay", "now": ["HighlyKnown"], "limit": 4, "redraw": True}
+    known = {"name": "known", "now": ["HighlyKnown"]}
+    mixture = build_mixture(parts(STILL, replay, known), NOW, BEFORE, 1)
+    assert [part.taken for part in mixture.parts] == [10, 4, 0]
+    assert (
+        mixture.items_of(0)
+        == mixture.items
+        == build_mixture(parts(STILL, {**replay, "redraw": False}), NOW, BEFORE, 1).items
+    )
+    draws = []
+    for epoch in range(6):
+        items = mixture.items_of(epoch)
+        assert [item.part for item in items] == ["still_maybe_known"] * 10 + ["replay"] * 4
+        assert items[:10] == mixture.items[:10]
+        draws.append(frozenset(item.question.id for item in items[10:]))
+        assert {item.now for item in items[10:]} == {HIGH}
+    assert len(set(draws)) > 3
+    pool = {item.question.id for item in mixture.pools["replay"]}
+    assert len(pool) == 12
+    assert pool >= frozenset().union(*draws)
+    assert {item.question.id for item in mixture.all_items} == pool | {item.question.id for item in mixture.items}
+    shuffled = list(NOW)
+    random.Random(3).shuffle(shuffled)
+    assert build_mixture(parts(STILL, replay, known), shuffled, BEFORE, 1).items_of(5) == mixture.items_of(5)
+
+
+def test_a_mixture_file_names_the_redrawn_parts_and_holds_the_first_epoch(tmp_path: Path) -> None:
+    mixture = build_mixture(parts(STILL, {**REPLAY, "redraw": True}), NOW, BEFORE, 1)
+    write_mixture(tmp_path / "mixture.jsonl", mixture)
+    assert read_mixture(tmp_path / "mixture.jsonl") == replace(mixture, pools={})
+    header = json.loads((tmp_path / "mixture.jsonl").read_text("utf-8").splitlines()[0])
+    assert header["redrawn"] == ["replay"]
 
 
 def test_mixture_files_round_trip_and_broken_ones_are_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import kft_train
 from kft_train.errors import RecipeError
 from kft_train.recipes.plan import dry_run
 from kft_train.recipes.recipe import Recipe, list_recipes, load_recipe
@@ -88,9 +89,11 @@ def test_a_younger_field_with_its_default_changes_neither_digest_nor_file(minima
     recipe = load_recipe(minimal)
     assert recipe.stages[0].keep_if_worse
     assert "keep_if_worse" not in recipe.to_yaml()
+    assert "redraw" not in recipe.to_yaml()
     assert load_recipe("demo").digest() == "9e6af480fbae8b5818d76412c5d4ca42e2e6491c09f3c2602b534adc40bc4f2a"
     strict = load_recipe(minimal, ["stages.0.keep_if_worse=false"])
     assert "keep_if_worse: false" in strict.to_yaml()
+    assert "redraw: true" in load_recipe("paper-qwen2-7b").to_yaml()
     assert strict.digest() != recipe.digest()
 
 
@@ -123,6 +126,7 @@ def test_overrides_reach_keys_and_list_items(minimal: str) -> None:
             "stages.1.mixture=[{name: a, ratio: 0.1, limit: 3}, {name: b}]",
             "limit and ratio both set the number of questions",
         ),
+        ("stages.1.mixture=[{name: a, redraw: true}]", "redraw needs a number of questions"),
         ("stages.1.mixture=[{name: a}, {name: a}]", "mixture part 'a' is duplicated"),
         ("stages=[]", "at least 1 item"),
         ("evaluation.shots=[4, 4]", "number of shots '4' is duplicated"),
@@ -199,6 +203,18 @@ def test_a_recipe_that_cannot_extend_says_why(tmp_path: Path, text: str, message
     with pytest.raises(RecipeError) as caught:
         load_recipe(str(tmp_path / "mine.yaml"))
     assert message in str(caught.value)
+
+
+def test_the_recipe_in_the_readme_loads_and_every_module_is_in_its_table(tmp_path: Path) -> None:
+    package = Path(kft_train.__file__).parent
+    readme = (package / "README.md").read_text(encoding="utf-8")
+    path = tmp_path / "my-recipe.yaml"
+    path.write_text(readme.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    recipe = load_recipe(str(path))
+    assert recipe.stages[1].start == "merged"
+    modules = [module for module in package.rglob("*.py") if module.name != "__init__.py"]
+    assert all(f"| `{module.relative_to(package).with_suffix('').as_posix()}` |" in readme for module in modules)
+    assert all(f"`{info.name}`" in readme for info in list_recipes())
 
 
 def test_recipes_are_frozen(minimal: str) -> None:

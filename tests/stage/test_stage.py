@@ -16,14 +16,15 @@ from typing import Any
 import pytest
 
 from kft_tasks.errors import DataError, StateError, UsageError
+from kft_train.data.mixture import Mixture, PartCount
 from kft_train.data.rows import IGNORED, Rows, ValidationPrompt, training_rows
 from kft_train.errors import RecipeError, StageInterruptedError
 from kft_train.recipes.recipe import AdapterConfig
 from kft_train.stage import train as stage_module
 from kft_train.stage.checkpoints import find_checkpoints
-from kft_train.stage.request import StageResult, finished_stage
+from kft_train.stage.request import StageRequest, StageResult, finished_stage
 from kft_train.stage.train import train_stage
-from train_helpers import make_question, make_request, make_stage
+from train_helpers import make_mixture, make_question, make_request, make_stage
 
 FLOAT32 = {"bf16": False}
 
@@ -328,6 +329,48 @@ def test_a_stage_without_a_single_label_is_an_error(
     monkeypatch.setattr(stage_module, "training_rows", masked)
     with pytest.raises(DataError, match="'stage1': all labels of its 20 rows are masked"):
         train_stage(make_request(tiny_model, tmp_path))
+
+
+def with_pool(mixture: Mixture) -> Mixture:
+    """The mixture, of whose questions the last eight are redrawn from twenty others and themselves."""
+    redrawn = tuple(dataclasses.replace(item, part="replay") for item in make_mixture(40).items[12:])
+    parts = (PartCount("all", 12, 12), PartCount("replay", 28, 8))
+    return Mixture((*mixture.items[:12], *redrawn[:8]), parts, 0, {"replay": redrawn})
+
+
+def test_redrawn_questions_change_with_the_epoch_and_resuming_in_mid_epoch_gives_the_same_bytes(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kft_train.stage.epoch_rows import EpochRows
+
+    seen: list[int] = []
+    original = EpochRows.__getitem__
+
+    def get(self: EpochRows, position: int) -> dict[str, list[int]]:
+        seen.append(self._current[position])
+        return original(self, position)
+
+    monkeypatch.setattr(EpochRows, "__getitem__", get)
+
+    def request(folder: Path) -> StageRequest:
+        made = make_request(tiny_model, folder)
+        return dataclasses.replace(made, mixture=with_pool(made.mixture))
+
+    whole = train_stage(request(tmp_path / "a"))
+    mixture = request(tmp_path).mixture
+    position = {item.question.id: index for index, item in enumerate(mixture.all_items)}
+    for epoch in range(3):
+        expected = sorted(position[item.question.id] for item in mixture.items_of(epoch))
+        assert sorted(seen[20 * epoch : 20 * (epoch + 1)]) == expected
+    assert len(seen) == 60
+    with pytest.raises(KeyboardInterrupt):
+        train_stage(request(tmp_path / "b"), at_step(9, die))
+    assert adapter_bytes(train_stage(request(tmp_path / "b"))) == adapter_bytes(whole)
+    plain = make_request(tiny_model, tmp_path)
+    assert (
+        request(tmp_path).digest()
+        != dataclasses.replace(plain, mixture=dataclasses.replace(mixture, pools={})).digest()
+    )
 
 
 def first_adapter(tiny_model: Path, folder: Path, **changes: Any) -> StageResult:
