@@ -87,7 +87,7 @@ def _train(recipe: Recipe, stage: StageConfig) -> dict[str, Any]:
         "parts": [part.name for part in stage.mixture],
         "start": stage.start,
         "batch_size_per_process": stage.per_device_train_batch_size * stage.gradient_accumulation_steps,
-        "epochs_at_most": stage.num_train_epochs,
+        "max_epochs": stage.num_train_epochs,
         "validation_questions": recipe.questions.limit.validation,
         "sft": sft_values(stage, recipe.seed, recipe.protocol_object().scorer),
     }
@@ -97,10 +97,10 @@ def _detect(recipe: Recipe, limit: int | None) -> dict[str, Any]:
     protocol = recipe.protocol_object()
     each = protocol.exemplar_sets + protocol.sampled_total
     total = None if limit is None else limit * each
-    return {"questions": limit, "generations_a_question_at_most": each, "generations_at_most": total}
+    return {"questions": limit, "max_generations_per_question": each, "max_generations": total}
 
 
 def _evaluate(recipe: Recipe) -> dict[str, Any]:
     limit, shots = recipe.questions.limit.test, list(recipe.evaluation.shots)
     total = None if limit is None else limit * len(shots)
-    return {"questions": limit, "shots": shots, "generations_at_most": total}
+    return {"questions": limit, "shots": shots, "max_generations": total}

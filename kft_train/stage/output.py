@@ -16,29 +16,45 @@ from kft_train.stage.request import FORMAT, SUMMARY, StageRequest
 from kft_train.stage.training_log import epoch_table, training_cost
 
 
+def check_outcome(request: StageRequest, checkpoint: Path) -> None:
+    """Check that a trained stage has a result worth saving.
+
+    Args:
+        checkpoint: the newest; it records which one is the best.
+
+    Raises:
+        DataError: training changed nothing; or no epoch is better than the start and ``keep_if_worse`` is false.
+    """
+    state = read_state(checkpoint)
+    check_trained(_best(checkpoint, state), request.previous, request.stage)
+    summary = _summary(request, state)
+    if not (summary["better_than_start"] or request.stage.keep_if_worse):
+        start = summary["epochs"][0]
+        raise DataError(
+            f"Stage {request.stage.name!r}: no epoch is better in validation than the starting point ({start['right']}/"
+            f"{start['asked']} right), and keep_if_worse is false. Change how it trains, or set keep_if_worse: true."
+        )
+
+
 def commit(request: StageRequest, checkpoint: Path, facts: Mapping[str, Any]) -> None:
     """Write adapter and summary to a temporary folder, rename it to the output folder, remove the checkpoints.
 
     Args:
         checkpoint: the newest; it records which one is the best.
         facts: about the machine and the processes, added to ``training.json``.
-
-    Raises:
-        DataError: training changed nothing; or no epoch is better than the start and ``keep_if_worse`` is false.
     """
     state = read_state(checkpoint)
-    best = checkpoint.parent / f"checkpoint-{state['best_global_step']}"
-    check_trained(best, request.previous, request.stage)
-    summary = _summary(request, state)
-    if not (summary["better_than_start"] or request.stage.keep_if_worse):
-        raise DataError(_no_better(request, summary))
     scratch = request.output.parent / f".{request.output.name}.unfinished"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    save_alone(best, scratch / "adapter", request.model)
-    write_json(scratch / SUMMARY, {**summary, **facts})
+    save_alone(_best(checkpoint, state), scratch / "adapter", request.model)
+    write_json(scratch / SUMMARY, {**_summary(request, state), **facts})
     scratch.replace(request.output)
     shutil.rmtree(request.work, ignore_errors=True)
+
+
+def _best(checkpoint: Path, state: Mapping[str, Any]) -> Path:
+    return checkpoint.parent / f"checkpoint-{state['best_global_step']}"
 
 
 def _summary(request: StageRequest, state: dict[str, Any]) -> dict[str, Any]:
@@ -68,11 +84,3 @@ def _summary(request: StageRequest, state: dict[str, Any]) -> dict[str, Any]:
         "adapter": request.adapter.model_dump(mode="json"),
         "sft": sft_values(stage, request.seed, scorer),
     }
-
-
-def _no_better(request: StageRequest, summary: Mapping[str, Any]) -> str:
-    right, asked = summary["epochs"][0]["right"], summary["epochs"][0]["asked"]
-    return (
-        f"Stage {request.stage.name!r}: no epoch is better in validation than the starting point ({right}/{asked} "
-        "right), and the stage sets keep_if_worse: false. Change how it trains, or set keep_if_worse: true."
-    )

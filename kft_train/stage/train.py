@@ -24,7 +24,7 @@ from kft_train.recipes.sft_config import check_sft_fields, for_installed, sft_va
 from kft_train.stage.adapters import base_path, load_trainable, round_frozen
 from kft_train.stage.checkpoints import needed_files, newest_whole, prepare_work, read_state
 from kft_train.stage.epoch_rows import EpochRows
-from kft_train.stage.output import commit
+from kft_train.stage.output import check_outcome, commit
 from kft_train.stage.request import StageRequest, StageResult, check_request, finished_stage
 from kft_train.stage.signals import on_sigterm
 from kft_train.stage.training_log import has_ended
@@ -44,8 +44,8 @@ def train_stage(request: StageRequest, progress: ProgressCallback = no_progress)
 
     Raises:
         UsageError: a contradictory request, or an ``sft`` field that TRL does not have.
-        DataError: nothing to train on, no validation questions, no adapter to start from, or a training that changed
-            nothing.
+        DataError: nothing to train on, no validation questions, no adapter to start from, a training that changed
+            nothing, or no better epoch although ``keep_if_worse`` is false.
         StateError: the output folder holds something else.
         StageInterruptedError: SIGTERM arrived; a checkpoint was saved.
     """
@@ -84,6 +84,8 @@ def _train(request: StageRequest, progress: ProgressCallback) -> bool:
         checkpoint = newest_whole(request.work, needed)
     if checkpoint is None:
         raise StateError(f"{request.work}: training ended without a checkpoint. Run again, and report it if it recurs.")
+    check_outcome(request, checkpoint)
+    wait()  # the first process removes the checkpoints that the others have just read
     if main:
         commit(request, checkpoint, _run_facts(request, args, identity, rows))
     wait()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from kft_tasks.engine.prompt_tokens import prompt_ids
 from kft_tasks.errors import DataError
 from kft_tasks.protocol.exemplars import ExemplarPool
 from kft_tasks.protocol.prompt_maker import PromptMaker
@@ -75,6 +76,13 @@ def test_a_tokenizer_that_ends_every_text_does_not_end_the_prompt() -> None:
     rows = training_rows([QUESTION], Protocol(), tokenizer, "completion")
     assert decoded(tokenizer, rows, kept=False) == PROMPT
     assert decoded(tokenizer, rows, kept=True) == " elm<|end|>"
+    assert (
+        prompt_ids(tokenizer, [PROMPT, PROMPT + "<|end|>"])
+        == [  # an end that the text itself has is not removed
+            rows.input_ids[0][: len(PROMPT)],
+            [*rows.input_ids[0][: len(PROMPT)], tokenizer.eos_token_id, tokenizer.eos_token_id],
+        ]
+    )
 
 
 def test_tokenizers_without_an_end_or_a_chat_template_are_refused() -> None:

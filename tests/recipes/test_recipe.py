@@ -52,7 +52,7 @@ def test_demo_and_paper_are_packaged() -> None:
 def test_paper_recipe_has_the_values_of_the_paper() -> None:
     plan = dry_run(load_recipe("paper-qwen2-7b"))
     detect, train, second = (plan.steps[index] for index in (0, 4, 7))
-    assert detect.detail["generations_a_question_at_most"] == 170
+    assert detect.detail["max_generations_per_question"] == 170
     assert train.detail["batch_size_per_process"] == 1024
     assert second.detail["start"] == "merged"
     assert {
