@@ -58,14 +58,16 @@ BEFORE = {item.question.id: NAMES[code[0]] for item, code in zip(NOW, PAIRS, str
         ([{"name": "highly_known", "now": ["HighlyKnown"], "limit": 100}], [12]),
     ],
 )
-def test_every_make_up_of_the_paper_and_the_baselines_can_be_said(rows: list[dict[str, Any]], taken: list[int]) -> None:
+def test_every_composition_of_the_paper_and_every_baseline_can_be_expressed(
+    rows: list[dict[str, Any]], taken: list[int]
+) -> None:
     mixture = build_mixture(parts(*rows), NOW, BEFORE, seed=1)
     assert [part.taken for part in mixture.parts] == taken
     assert [part.name for part in mixture.parts] == [row["name"] for row in rows]
     assert len(mixture.items) == sum(taken)
 
 
-def test_reasons_are_in_words() -> None:
+def test_reasons_are_given_in_words() -> None:
     mixture = build_mixture(
         parts(STILL, UPGRADED, {"name": "fallen", "before": ["HighlyKnown"], "now": ["MaybeKnown"]}), NOW, BEFORE, 1
     )
@@ -113,7 +115,7 @@ def test_an_empty_mixture_says_which_parts_are_empty_and_what_to_do() -> None:
         build_mixture(parts({"name": "weak", "now": ["WeaklyKnown"]}, REPLAY), categorized(["H", "M"]), None, 1)
 
 
-def test_a_before_without_a_detection_before_or_without_the_question_is_refused() -> None:
+def test_selecting_by_before_needs_an_earlier_detection_of_the_same_questions() -> None:
     with pytest.raises(DataError, match="there is no earlier detection"):
         build_mixture(parts(STILL), NOW, None, 1)
     with pytest.raises(DataError, match="has no category in the earlier detection"):

@@ -39,7 +39,7 @@ def test_the_sequence_loss_of_the_paper_is_on_everything() -> None:
     assert rows.loss_tokens == len(rows.input_ids[0]) - 1
 
 
-def test_chat_rows_use_the_template_with_one_beginning_of_sequence() -> None:
+def test_chat_rows_use_the_template_with_a_single_beginning_of_sequence() -> None:
     for bos in (False, True):
         tokenizer = make_tiny_tokenizer(add_bos=bos)
         if bos:
@@ -78,7 +78,7 @@ def test_a_tokenizer_that_ends_every_text_does_not_end_the_prompt() -> None:
     assert decoded(tokenizer, rows, kept=True) == " elm<|end|>"
     assert (
         prompt_ids(tokenizer, [PROMPT, PROMPT + "<|end|>"])
-        == [  # an end that the text itself has is not removed
+        == [  # an end that is part of the text is kept
             rows.input_ids[0][: len(PROMPT)],
             [*rows.input_ids[0][: len(PROMPT)], tokenizer.eos_token_id, tokenizer.eos_token_id],
         ]

@@ -85,7 +85,7 @@ def test_name_and_description_do_not_change_the_digest_and_values_do(minimal: st
     assert load_recipe(minimal, ["seed=1"]).digest() != digest
 
 
-def test_a_younger_field_with_its_default_changes_neither_digest_nor_file(minimal: str) -> None:
+def test_newer_fields_with_their_defaults_change_neither_digest_nor_file(minimal: str) -> None:
     recipe = load_recipe(minimal)
     assert recipe.stages[0].keep_if_worse
     assert "keep_if_worse" not in recipe.to_yaml()
@@ -157,7 +157,7 @@ def test_a_wrong_value_is_named_with_file_key_and_remedy(minimal: str, override:
         ("name: mine\n", "model: field required"),
     ],
 )
-def test_a_file_that_is_no_recipe_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+def test_a_file_that_is_not_a_recipe_is_refused_and_the_line_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(RecipeError) as caught:
@@ -165,7 +165,7 @@ def test_a_file_that_is_no_recipe_is_refused_with_its_line(tmp_path: Path, text:
     assert message in str(caught.value)
 
 
-def test_unknown_names_and_paths_say_what_there_is(tmp_path: Path) -> None:
+def test_errors_for_unknown_names_and_paths_suggest_known_ones(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="Did you mean 'demo'"):
         load_recipe("demoo")
     with pytest.raises(RecipeError, match="no such recipe file"):
@@ -175,7 +175,7 @@ def test_unknown_names_and_paths_say_what_there_is(tmp_path: Path) -> None:
         load_recipe(str(tmp_path / "latin.yaml"))
 
 
-def test_a_recipe_that_extends_another_is_that_one_with_changes(tmp_path: Path) -> None:
+def test_a_recipe_that_extends_another_applies_changes_to_it(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(MINIMAL, encoding="utf-8")
     middle = "name: middle\nextends: base.yaml\nset: {stages.1.learning_rate: 1e-5, seed: 3}\n"
     (tmp_path / "middle.yaml").write_text(middle, encoding="utf-8")
@@ -235,7 +235,7 @@ def test_sft_fields_are_checked_against_trl() -> None:
             check_sft_fields(make_stage(sft=sft))
 
 
-def test_names_in_the_settings_are_names_of_sftconfig() -> None:
+def test_every_name_in_sft_config_is_a_field_of_sftconfig() -> None:
     import dataclasses
 
     from trl import SFTConfig
@@ -245,7 +245,7 @@ def test_names_in_the_settings_are_names_of_sftconfig() -> None:
     assert {*SHARED, *FIXED, *REFUSED, *values} <= known
 
 
-def test_activation_checkpointing_has_its_older_name_where_trl_knows_that_one_alone() -> None:
+def test_activation_checkpointing_gets_its_older_name_if_trl_has_only_that() -> None:
     values = {"activation_checkpointing": False, "learning_rate": 1.0}
     assert for_installed(values, {"activation_checkpointing", "learning_rate"}) == values
     assert for_installed(values, {"gradient_checkpointing", "learning_rate"}) == {

@@ -58,7 +58,7 @@ def undisturbed(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> S
 
 @pytest.fixture(scope="module")
 def broken_off(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose stage died in step 9 of 15: checkpoints 5 (end of epoch 1, the best) and 8."""
+    """A folder whose stage died at step 9 of 15, with checkpoints 5 (end of epoch 1, the best) and 8."""
     folder = tmp_path_factory.mktemp("broken_off")
     request = make_request(tiny_model, folder)
     with pytest.raises(KeyboardInterrupt):
@@ -82,7 +82,7 @@ def test_a_finished_stage_has_an_adapter_and_a_summary_and_no_checkpoints(
     assert [row["epoch"] for row in undisturbed.summary["epochs"]] == [0, 1, 2, 3]
     assert [row["asked"] for row in undisturbed.summary["epochs"]] == [6] * 4
     assert undisturbed.summary["epochs"][0]["loss"] is None
-    assert undisturbed.summary["chosen_epoch"] == 1  # of equal epochs the first
+    assert undisturbed.summary["chosen_epoch"] == 1  # the first of equal epochs
     assert "NOT better than the starting point (0/6)" in undisturbed.summary["note"]
 
 
@@ -234,7 +234,7 @@ def test_sigterm_in_the_last_step_of_an_epoch_evaluates_it_first(tiny_model: Pat
     assert [row["epoch"] for row in train_stage(request).summary["epochs"]] == [0, 1, 2]
 
 
-def test_a_stage_that_dies_before_its_output_is_in_place_only_finishes(
+def test_a_stage_killed_after_training_only_writes_its_output_when_resumed(
     tiny_model: Path, tmp_path: Path, undisturbed: StageResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = make_request(tiny_model, tmp_path)
@@ -251,7 +251,7 @@ def test_a_stage_that_dies_before_its_output_is_in_place_only_finishes(
 
 
 def scores(monkeypatch: pytest.MonkeyPatch, values: list[int]) -> None:
-    """Let validation give these counts of right answers, from epoch 0 on."""
+    """Make validation return these counts of correct answers, from epoch 0."""
     from kft_train.stage.trainer import KftTrainer
 
     monkeypatch.setattr(KftTrainer, "count_right", lambda self: values[round(self.state.epoch or 0)])
@@ -271,7 +271,7 @@ def test_early_stopping_saves_the_best_adapter_exactly(
     assert adapter_bytes(stopped) == adapter_bytes(short)
 
 
-def test_patience_survives_a_kill_and_an_early_stop_is_not_trained_on(
+def test_patience_survives_a_kill_and_training_does_not_continue_after_an_early_stop(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores(monkeypatch, [1, 2, 1, 1, 9, 9])
@@ -287,12 +287,12 @@ def test_patience_survives_a_kill_and_an_early_stop_is_not_trained_on(
     assert result.summary["chosen_epoch"] == 1
 
 
-def test_a_stage_without_a_better_epoch_is_an_error_where_the_recipe_says_so(
+def test_a_stage_without_a_better_epoch_is_an_error_if_keep_if_worse_is_false(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores(monkeypatch, [3, 2, 3])
     request = make_request(tiny_model, tmp_path, num_train_epochs=2, keep_if_worse=False)
-    for _ in range(2):  # asked again, it is not trained again and says the same
+    for _ in range(2):  # the second time it is not trained again and raises the same error
         with pytest.raises(DataError, match=r"no epoch is better in validation than the starting point \(3/6 right\)"):
             train_stage(request)
     assert finished_stage(request) is None
@@ -332,7 +332,7 @@ def test_a_stage_without_a_single_label_is_an_error(
 
 
 def with_pool(mixture: Mixture) -> Mixture:
-    """The mixture, of whose questions the last eight are redrawn from twenty others and themselves."""
+    """The mixture with its last eight questions redrawn from a pool of 28."""
     redrawn = tuple(dataclasses.replace(item, part="replay") for item in make_mixture(40).items[12:])
     parts = (PartCount("all", 12, 12), PartCount("replay", 28, 8))
     return Mixture((*mixture.items[:12], *redrawn[:8]), parts, 0, {"replay": redrawn})
@@ -395,7 +395,25 @@ def test_a_second_stage_starts_where_the_first_ended_and_one_adapter_holds_both(
     assert third.summary["epochs"][0]["validation_loss"] == pytest.approx(chosen["validation_loss"], abs=1e-5)
 
 
-def test_requests_that_cannot_be_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", ["continue", "merged"])
+def test_a_second_stage_that_is_killed_and_resumed_gives_the_same_bytes(
+    tiny_model: Path, tmp_path: Path, start: str
+) -> None:
+    first = first_adapter(tiny_model, tmp_path)
+
+    def request(name: str) -> StageRequest:
+        changes = {"start": start, "previous": first.adapter, "output": tmp_path / name / "stage2", "name": "stage2"}
+        return make_request(tiny_model, tmp_path / name, num_train_epochs=2, weight_decay=0.1, **changes)
+
+    whole = train_stage(request("a"))
+    with pytest.raises(KeyboardInterrupt):
+        train_stage(request("b"), at_step(9, die))
+    steps: list[int] = []
+    assert adapter_bytes(train_stage(request("b"), lambda done, total, note: steps.append(done))) == adapter_bytes(whole)
+    assert steps[0] == 9
+
+
+def test_impossible_requests_are_refused(tiny_model: Path, tmp_path: Path) -> None:
     request = make_request(tiny_model, tmp_path)
     for changes, error, message in [
         ({"validation": ()}, DataError, "no validation questions"),

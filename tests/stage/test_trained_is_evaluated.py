@@ -1,8 +1,8 @@
 """What is evaluated is what was trained: compared to the bit, for every start and in both precisions.
 
-Training in bfloat16 is autocast: the residual stream, norms and embeddings are float32, while a model that detection
-loads in bfloat16 rounds them too. So logits are compared under the precision of training, and for detection's own
-bfloat16 all that a model is made of: the base weights that are multiplied, and the factors of the adapter.
+Training in bfloat16 uses autocast, which keeps the residual stream, norms and embeddings in float32; a model that
+detection loads in bfloat16 rounds those too. So logits are compared under the precision of training. For detection's own
+precision, the test compares everything the two models are made of: base weights, LoRA factors and scalings.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def logits(model: Any, trainer: Any) -> Any:
 
 
 def parts(model: Any) -> dict[str, Any]:
-    """Base weights below LoRA layers, rounded to bfloat16 if they are, and the factors and scalings on top."""
+    """The base weights of LoRA layers in the precision they are multiplied in, their factors and scalings."""
     found: dict[str, Any] = {}
     for name, layer in model.named_modules():
         if hasattr(layer, "lora_A"):

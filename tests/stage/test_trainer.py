@@ -102,7 +102,7 @@ def test_the_whole_sequence_loss_equals_that_of_the_stock_trainer(tiny_model: Pa
         assert losses(ours(tiny_model, arguments(tmp_path / "a"), "sequence")) == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_model_that_takes_no_positions_uses_the_stock_head_and_says_so_once(
+def test_a_model_without_positional_logits_to_keep_uses_the_stock_head_and_warns_once(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from transformers import LlamaForCausalLM
