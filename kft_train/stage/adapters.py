@@ -36,6 +36,7 @@ def load_trainable(model: str, revision: str | None, start: str, adapter: Adapte
     Raises:
         RecipeError: the model has no such modules.
         UsageError: ``merged``, and ``previous`` is more than plain LoRA matrices.
+        DataError: ``previous`` changes nothing in this model.
     """
     import torch
     from peft import LoraConfig, PeftModel, get_peft_model
@@ -43,7 +44,9 @@ def load_trainable(model: str, revision: str | None, start: str, adapter: Adapte
 
     base = AutoModelForCausalLM.from_pretrained(base_path(model), revision=revision, dtype=torch.float32)
     if start == "continue":
-        return PeftModel.from_pretrained(base, str(previous), is_trainable=True, torch_device="cpu")
+        continued = PeftModel.from_pretrained(base, str(previous), is_trainable=True, torch_device="cpu")
+        _check_effective(continued, previous)
+        return continued
     config = LoraConfig(task_type="CAUSAL_LM", revision=revision, **adapter.model_dump())
     try:
         new = get_peft_model(base, config)
@@ -65,8 +68,19 @@ def _on_top_of(previous: Path, new: Any, model: str) -> Any:
         joined = PeftModel.from_pretrained(
             new.unload(), str(Path(scratch) / "joined"), is_trainable=True, torch_device="cpu"
         )
+    _check_effective(joined, previous)
     freeze_first_ranks(joined, int(read_json(previous / CONFIG)["r"]), learning)
     return joined
+
+
+def _check_effective(model: Any, adapter: Path | None) -> None:
+    """Raise DataError if an adapter changes no logit; PEFT loads one that belongs to other modules without an error."""
+    parts = ("lora_B", "lora_embedding_B", "modules_to_save")
+    if not any(bool(weight.any()) for name, weight in model.named_parameters() if any(part in name for part in parts)):
+        raise DataError(
+            f"{adapter}: this adapter changes nothing, as its B matrices are all zero or belong to modules that the "
+            "model does not have. Use an adapter that was trained on this model."
+        )
 
 
 def round_frozen(model: Any, dtype: torch.dtype) -> None:

@@ -409,7 +409,9 @@ def test_a_second_stage_that_is_killed_and_resumed_gives_the_same_bytes(
     with pytest.raises(KeyboardInterrupt):
         train_stage(request("b"), at_step(9, die))
     steps: list[int] = []
-    assert adapter_bytes(train_stage(request("b"), lambda done, total, note: steps.append(done))) == adapter_bytes(whole)
+    assert adapter_bytes(train_stage(request("b"), lambda done, total, note: steps.append(done))) == adapter_bytes(
+        whole
+    )
     assert steps[0] == 9
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kft_tasks.errors import DataError
 from kft_train.data.rows import training_rows
 from kft_train.recipes.recipe import AdapterConfig
 from kft_train.recipes.sft_config import for_installed
@@ -254,6 +255,25 @@ def test_two_adapters_joined_equal_the_second_on_the_merged_first(
     assert (joined - plain).abs().max() > 0.1
     assert torch.equal(joined, logits(trained))
     torch.testing.assert_close(joined, logits(stacked), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("start", ["continue", "merged"])
+@pytest.mark.parametrize("damage", ["zero", "renamed"])
+@pytest.mark.filterwarnings("ignore:Found missing adapter keys")  # PEFT only warns about it
+def test_an_adapter_that_changes_nothing_is_no_start(tiny_model: Path, tmp_path: Path, start: str, damage: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    with _quiet_libraries():
+        random_adapter(tiny_model, tmp_path / "one", 1)
+        path = tmp_path / "one" / "adapter_model.safetensors"
+        weights = load_file(path)
+        if damage == "zero":
+            weights = {name: weight * (".lora_A." in name) for name, weight in weights.items()}
+        else:
+            weights = {name.replace("model.layers", "model.blocks"): weight for name, weight in weights.items()}
+        save_file(weights, path, metadata={"format": "pt"})
+        with pytest.raises(DataError, match="one: this adapter changes nothing"):
+            load_trainable(str(tiny_model), None, start, ADAPTER, tmp_path / "one")
 
 
 @pytest.mark.parametrize("second", [{"r": 4, "lora_alpha": 32, "lora_dropout": 0.5}, {"target_modules": ["q_proj"]}])
