@@ -1,4 +1,4 @@
-"""Errors of recipes and stages. The whole hierarchy is drawn in :mod:`kft_tasks.errors`."""
+"""Errors of recipes and stages. :mod:`kft_tasks.errors` draws the whole hierarchy."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ class RecipeError(UsageError):
 
 
 class StageInterruptedError(StateError):
-    """SIGTERM came; the stage was saved and resumes from there when it is run again."""
+    """SIGTERM ended a stage after it was saved; running it again resumes it."""
 
     exit_code = 143

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kft_tasks.engine.prompt_tokens import prompt_ids
 from kft_tasks.engine.stop_strings import cut_at
 from kft_tasks.engine.token_count import TokenCount
 from kft_tasks.protocol.prompt_maker import PromptRequest
@@ -90,11 +91,13 @@ class PlainAnswerer:
         return PlainAnswers(lambda index: self._answer(requests[index].prompt))
 
     def _answer(self, prompt: str) -> str:
-        given = self._tokenizer(prompt, return_tensors="pt").to(self._model.device)
-        length = given["input_ids"].shape[1]
+        import torch
+
+        ids = torch.tensor(prompt_ids(self._tokenizer, [prompt]), device=self._model.device)
+        length = ids.shape[1]
         output = self._model.generate(
-            input_ids=given["input_ids"],
-            attention_mask=given["attention_mask"],
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
             max_new_tokens=self._protocol.max_tokens,
             do_sample=False,
             pad_token_id=self._tokenizer.eos_token_id,

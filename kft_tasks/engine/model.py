@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kft_tasks.engine.attention import Segment, bias_of, dense_mask, segmented, use_segments
+from kft_tasks.engine.prompt_tokens import prompt_ids
 from kft_tasks.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ class PackedModel:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of whole prompts, with the special tokens that the tokenizer adds by itself."""
-        encoded: list[list[int]] = self.tokenizer(list(texts), padding=False)["input_ids"] if texts else []
-        return encoded
+        return prompt_ids(self.tokenizer, texts)
 
     def text(self, tokens: tuple[int, ...]) -> str:
         """The text of an answer's tokens, without special tokens."""

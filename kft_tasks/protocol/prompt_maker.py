@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from kft_tasks.engine.decoding import context_key
 from kft_tasks.errors import UsageError
 from kft_tasks.protocol.exemplars import ExemplarPool
-from kft_tasks.protocol.prompts import chat_messages, get_template, prompt_text
 from kft_tasks.protocol.protocol import Protocol as DetectionProtocol
+from kft_tasks.protocol.render import ChatRenderer, render_prompt
 from kft_tasks.questions import Question
 
 
@@ -27,10 +26,6 @@ class PromptRequest:
     prompt: str
     key: int
     group: str = ""
-
-
-ChatRenderer = Callable[[list[dict[str, str]]], str]
-"""Turns chat messages into a prompt, as ``lm.apply_chat_template`` does."""
 
 
 class PromptMaker:
@@ -53,7 +48,6 @@ class PromptMaker:
         self._exemplars = exemplars
         self._render = render
         self._multiturn = multiturn
-        self._template = get_template(protocol.template)
 
     def prompt(self, question: Question, exemplar_set: int, *, shots: int | None = None) -> str:
         """The text that asks ``question`` with exemplar set number ``exemplar_set`` (its first ``shots``, if given).
@@ -64,17 +58,7 @@ class PromptMaker:
         if shots is not None and shots > self._protocol.shots:
             raise UsageError(f"{shots} shots are more than the protocol's {self._protocol.shots}. Raise its shots.")
         exemplars = () if shots == 0 else self._exemplars.sets(question.type)[exemplar_set][:shots]
-        if self._render is not None:
-            return self._render(
-                chat_messages(
-                    question.question,
-                    exemplars,
-                    self._protocol.system,
-                    multiturn=self._multiturn,
-                    template=self._template,
-                )
-            )
-        return prompt_text(self._template, question.question, exemplars, self._protocol.system)
+        return render_prompt(question, exemplars, self._protocol, self._render, multiturn=self._multiturn)
 
     def request(self, question: Question, exemplar_set: int) -> PromptRequest:
         """The :class:`PromptRequest` for one question and exemplar set."""

@@ -1,11 +1,11 @@
-"""What a stage trains on: questions chosen by category, each with its reason."""
+"""The questions that a stage trains on, chosen by category, each with its reason."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,10 @@ class MixtureItem:
     """A question to train on.
 
     Attributes:
-        part: name of the mixture's part that chose it.
-        reason: why, in words: "MaybeKnown before and now".
-        now: its category in the last detection.
-        before: its category in the detection before that, or None where there was none.
+        part: name of the mixture part that took it.
+        reason: why it was taken, in words, such as "MaybeKnown before and now".
+        now: its category in the latest detection.
+        before: its category in the detection before that, or None if there was none.
     """
 
     question: Question
@@ -47,7 +47,7 @@ class MixtureItem:
 
 @dataclass(frozen=True)
 class PartCount:
-    """How many questions answered a part's selection, and how many of them were taken."""
+    """Number of questions that matched a part's selection, and how many of them were taken."""
 
     name: str
     available: int
@@ -56,11 +56,40 @@ class PartCount:
 
 @dataclass(frozen=True)
 class Mixture:
-    """The questions of one stage, in an order that depends on seed and ids only."""
+    """The questions of one stage, in an order that depends only on the seed and the ids.
+
+    Attributes:
+        items: the questions of the first epoch; without ``pools``, of every epoch.
+        pools: for each part with ``redraw``, all questions that it draws from, by the part's name.
+    """
 
     items: tuple[MixtureItem, ...]
     parts: tuple[PartCount, ...]
     seed: int
+    pools: Mapping[str, tuple[MixtureItem, ...]] = field(default_factory=dict)
+
+    @property
+    def all_items(self) -> list[MixtureItem]:
+        """Every item that some epoch may contain, once: those of the first epoch, then the rest of the pools."""
+        found = {item.question.id: item for item in self.items}
+        for pool in self.pools.values():
+            for item in pool:
+                found.setdefault(item.question.id, item)
+        return list(found.values())
+
+    def items_of(self, epoch: int) -> tuple[MixtureItem, ...]:
+        """The questions of an epoch, counted from 0; as many as in the first, part by part."""
+        if epoch == 0 or not self.pools:
+            return self.items
+        items: list[MixtureItem] = []
+        for part in self.parts:
+            pool = self.pools.get(part.name)
+            if pool is None:
+                items += [item for item in self.items if item.part == part.name]
+            else:
+                name = f"{part.name}|{epoch}"
+                items += sorted(pool, key=lambda item: _rank(self.seed, name, item.question.id))[: part.taken]
+        return tuple(items)
 
 
 def build_mixture(
@@ -71,34 +100,40 @@ def build_mixture(
 ) -> Mixture:
     """Choose a stage's questions.
 
-    A question belongs to one part at most: the first that takes it; parts with a ratio choose after all the others.
-    Which questions a limited part takes is decided by a keyed hash of the id: the same whatever the order of ``now``.
+    A question belongs to at most one part, the first that takes it; parts with a ratio choose after all others. A
+    keyed hash of the id decides which questions a limited part takes, so the order of ``now`` does not matter.
 
     Args:
-        parts: of the recipe.
-        now: the last detection, train split.
-        before: categories of the detection before that, by question id; None in the first stage.
-        seed: of the choice.
+        parts: the recipe's mixture parts.
+        now: the latest detection of the train split.
+        before: categories in the detection before that, by question id; None in the first stage.
+        seed: seed of the choice.
 
     Raises:
-        DataError: nothing to train on, a question that must not be trained on, a category that is missing in
-            ``before`` or an id that stands twice.
+        DataError: nothing to train on, a question that must not be trained on, a question without a category in
+            ``before``, or a duplicate id.
     """
     _check_questions(parts, now, before)
     taken: dict[str, MixtureItem] = {}
+    pools: dict[str, tuple[MixtureItem, ...]] = {}
+    reserved: set[str] = set()
     counts: dict[str, PartCount] = {}
     for part in sorted(parts, key=lambda part: part.ratio is not None):  # stable: parts without ratio first
-        pool = [item for item in now if item.question.id not in taken and _matches(part, item, before)]
+        free = [item for item in now if item.question.id not in taken and item.question.id not in reserved]
+        pool = [item for item in free if _matches(part, item, before)]
         pool.sort(key=lambda item: _rank(seed, part.name, item.question.id))
         chosen = pool[: _size(part, now, before, len(pool), _without_ratio(parts, counts))]
         for item in chosen:
             taken[item.question.id] = _item(item, part, before)
+        if part.redraw:
+            pools[part.name] = tuple(_item(item, part, before) for item in pool)
+            reserved.update(item.question.id for item in pool)
         counts[part.name] = PartCount(part.name, len(pool), len(chosen))
     if not taken:
         raise DataError(_nothing(parts, now))
     order = [part.name for part in parts]
     items = sorted(taken.values(), key=lambda item: order.index(item.part))  # stable: ranked within a part
-    return Mixture(tuple(items), tuple(counts[name] for name in order), seed)
+    return Mixture(tuple(items), tuple(counts[name] for name in order), seed, pools)
 
 
 def _check_questions(
@@ -106,21 +141,21 @@ def _check_questions(
 ) -> None:
     uses_before = any(part.before or (part.same_size_as and part.same_size_as.before) for part in parts)
     if uses_before and before is None:
-        raise DataError("The mixture asks for categories before, and there was no detection before. Remove `before`.")
+        raise DataError("The mixture selects by `before`, but there is no earlier detection. Remove `before`.")
     seen: set[str] = set()
     for item in now:
         question = item.question
         if question.split not in ("train", ""):
             raise DataError(
-                f"Question {question.id!r} is of the {question.split} split and must not be trained on. "
-                "Detect on the train split and use that category file."
+                f"Question {question.id!r} is from the {question.split} split and must not be trained on. "
+                "Run detection on the train split and use that category file."
             )
         if question.id in seen:
-            raise DataError(f"Question {question.id!r} stands twice in the detection. Detect again.")
+            raise DataError(f"Question {question.id!r} is duplicated in the detection. Run it again.")
         seen.add(question.id)
         if before is not None and question.id not in before:
             raise DataError(
-                f"Question {question.id!r} has no category in the detection before. Detect the same questions twice."
+                f"Question {question.id!r} has no category in the earlier detection. Run both on the same questions."
             )
 
 
@@ -175,16 +210,16 @@ def _nothing(parts: Sequence[MixturePart], now: Sequence[CategorizedQuestion]) -
     found = ", ".join(f"{category} {counts[category.value]}" for category in KnowledgeCategory)
     names = ", ".join(part.name for part in parts)
     return (
-        f"Nothing to train on: the mixture's parts ({names}) are empty. The detection holds {found}. "
+        f"Nothing to train on: the mixture's parts ({names}) are empty. The detection has {found}. "
         "Raise questions.limit.train, or choose other categories in the recipe's mixture."
     )
 
 
 def check_model(header: Header, expected: ModelIdentity, allow: bool = False) -> None:
-    """Refuse a category file that was made for another model than the one to be trained.
+    """Refuse a category file made for a model other than the one to be trained.
 
     Args:
-        allow: the user said that the other model's categories are wanted.
+        allow: accept another model's categories.
 
     Raises:
         DataError: weights or adapter differ.
@@ -192,8 +227,8 @@ def check_model(header: Header, expected: ModelIdentity, allow: bool = False) ->
     if allow or header.model.same_weights(expected):
         return
     raise DataError(
-        f"The category file was made for {_describe(header.model)}, training starts from {_describe(expected)}. "
-        "Detect with this model, or say explicitly that another model's categories are meant."
+        f"The category file was made for {_describe(header.model)}, but training starts from {_describe(expected)}. "
+        "Run detection with this model, or explicitly allow another model's categories."
     )
 
 
@@ -204,18 +239,27 @@ def _describe(model: ModelIdentity) -> str:
 
 
 def write_mixture(path: Path, mixture: Mixture) -> None:
-    """Write ``mixture.jsonl``: a header line with the counts, then one question a line."""
-    header = {"format": FORMAT, "seed": mixture.seed, "parts": [asdict(part) for part in mixture.parts]}
+    """Write ``mixture.jsonl``: a header line with the counts, then one question of the first epoch per line.
+
+    The header names the parts that are redrawn in every epoch. Their pools follow from the category files.
+    """
+    header: dict[str, Any] = {
+        "format": FORMAT,
+        "seed": mixture.seed,
+        "parts": [asdict(part) for part in mixture.parts],
+    }
+    if mixture.pools:
+        header["redrawn"] = list(mixture.pools)
     with atomic_write(path) as stream:
         stream.write(json_line(header))
         stream.writelines(json_line(item.to_json()) for item in mixture.items)
 
 
 def read_mixture(path: Path) -> Mixture:
-    """Read ``mixture.jsonl``.
+    """Read ``mixture.jsonl``, without pools.
 
     Raises:
-        DataError: foreign, broken, truncated or with a question twice; file and line are named.
+        DataError: not a mixture, broken, truncated, or with a duplicate question; file and line are named.
     """
     lines = read_jsonl(path)
     number, header = next(lines, (1, {}))
@@ -250,10 +294,10 @@ def _check_items(path: Path, items: Iterable[MixtureItem], parts: Sequence[PartC
     found: Counter[str] = Counter()
     for item in items:
         if item.question.id in ids:
-            raise DataError(f"{path}: question {item.question.id!r} stands here twice. Build the mixture again.")
+            raise DataError(f"{path}: question {item.question.id!r} is duplicated. Build the mixture again.")
         ids.add(item.question.id)
         found[item.part] += 1
     if found != Counter({part.name: part.taken for part in parts}):
         raise DataError(
-            f"{path}: truncated or edited: the header counts other questions a part. Build the mixture again."
+            f"{path}: truncated or edited, the questions per part do not match the header. Build the mixture again."
         )

@@ -1,4 +1,4 @@
-"""From questions to token ids: training rows and validation prompts, by the same prompts as detection."""
+"""From questions to token ids: training rows, and the text of validation prompts, rendered as in detection."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from kft_tasks.engine.prompt_tokens import prompt_ids
 from kft_tasks.errors import DataError
-from kft_tasks.protocol.prompts import chat_messages, completion_text, get_template, prompt_text
+from kft_tasks.protocol.prompts import chat_messages, completion_text, get_template
 from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.protocol.render import render_prompt
 from kft_tasks.questions import Question
 
 IGNORED = -100  # label of a token without loss, as in transformers
@@ -21,8 +23,9 @@ class Rows:
     """Tokenised training rows.
 
     Attributes:
-        input_ids, labels: one list a question, of equal lengths; labels are ``IGNORED`` where there is no loss.
-        split_at_boundary: rows whose answer would have merged with the prompt's last token, and were tokenised apart.
+        input_ids, labels: one list per question, of equal lengths; labels are ``IGNORED`` where there is no loss.
+        split_at_boundary: number of rows whose answer would have merged with the prompt's last token, and which were
+            therefore tokenised in two parts.
     """
 
     input_ids: list[list[int]]
@@ -31,38 +34,38 @@ class Rows:
 
     @property
     def loss_tokens(self) -> int:
-        """Tokens with a loss; the first of a row has no prediction."""
+        """Number of tokens with a loss; the first token of a row is never predicted."""
         return sum(label != IGNORED for row in self.labels for label in row[1:])
 
 
 @dataclass(frozen=True)
 class ValidationPrompt:
-    """A validation question and the exemplars it is asked with; none for zero-shot."""
+    """A validation question and its exemplars (none for zero-shot)."""
 
     question: Question
     shots: tuple[Question, ...] = ()
 
 
 def training_rows(questions: Sequence[Question], protocol: Protocol, tokenizer: Any, loss: Loss) -> Rows:
-    """Zero-shot question, canonical answer, end-of-sequence token, for every question.
+    """Zero-shot question, canonical answer and end-of-sequence token, for every question.
 
-    Prompt and completion are tokenised together; where that would merge across their border, the model would be
-    trained on another context than it is asked in, so that they are tokenised apart.
+    Prompt and completion are tokenised together. If that would merge tokens across their border, they are tokenised
+    separately, so that the model is trained on the context it is asked in.
 
     Raises:
-        DataError: the tokenizer has no end-of-sequence token, or no chat template where the protocol wants one.
+        DataError: the tokenizer has no end-of-sequence token, or no chat template although the protocol needs one.
     """
     if tokenizer.eos_token_id is None:
         raise DataError(
-            "The tokenizer has no end-of-sequence token: answers would have no end. Set eos_token in its files."
+            "The tokenizer has no end-of-sequence token, so answers would never end. Set eos_token in its files."
         )
-    inputs: list[list[int]] = []
+    texts = [_texts(question, protocol, tokenizer) for question in questions]
+    prompts = prompt_ids(tokenizer, [prompt for prompt, _ in texts])
+    wholes = prompt_ids(tokenizer, [prompt + completion for prompt, completion in texts])
     labels: list[list[int]] = []
+    inputs: list[list[int]] = []
     split = 0
-    for question in questions:
-        prompt, completion = _texts(question, protocol, tokenizer)
-        start = _encode(tokenizer, prompt)
-        ids = _encode(tokenizer, prompt + completion)
+    for (_, completion), start, ids in zip(texts, prompts, wholes, strict=True):
         if ids[: len(start)] != start:
             split += 1
             ids = start + list(tokenizer(completion, add_special_tokens=False)["input_ids"])
@@ -73,43 +76,45 @@ def training_rows(questions: Sequence[Question], protocol: Protocol, tokenizer: 
     return Rows(inputs, labels, split)
 
 
+def check_labels(rows: Rows, stage: str) -> None:
+    """Raise DataError if no token of a stage's rows has a loss: the stage could not learn anything."""
+    if not rows.loss_tokens:
+        raise DataError(
+            f"Stage {stage!r}: all labels of its {len(rows.labels)} rows are masked, so there is nothing to learn. "
+            "Check that the answers are not empty, or set the stage's loss: sequence."
+        )
+
+
 def question_prompt(question: Question, shots: Sequence[Question], protocol: Protocol, tokenizer: Any) -> str:
-    """The text that the model is asked a question with.
+    """The text that asks the model a question.
 
     Raises:
-        DataError: the protocol wants a chat template and the tokenizer has none.
+        DataError: the protocol needs a chat template and the tokenizer has none.
     """
-    if not protocol.chat:
-        return prompt_text(get_template(protocol.template), question.question, shots, protocol.system)
-    return _chat_text(tokenizer, chat_messages(question.question, shots, protocol.system), ask=True)
+
+    def render(messages: list[dict[str, str]]) -> str:
+        return _chat_text(tokenizer, messages, ask=True)
+
+    return render_prompt(question, shots, protocol, render if protocol.chat else None)
 
 
 def _texts(question: Question, protocol: Protocol, tokenizer: Any) -> tuple[str, str]:
+    """Prompt and completion."""
     prompt = question_prompt(question, (), protocol, tokenizer)
     if not protocol.chat:
         return prompt, completion_text(get_template(protocol.template), question.answers[0])
     messages = chat_messages(question.question, (), protocol.system)
     whole = _chat_text(tokenizer, [*messages, {"role": "assistant", "content": question.answers[0]}], ask=False)
-    if not whole.startswith(prompt):  # a template that treats a finished answer differently, for example "thinking"
+    if not whole.startswith(prompt):  # a template that renders a finished answer differently, for example "thinking"
         return prompt, question.answers[0]
     return prompt, whole[len(prompt) :]
 
 
 def _chat_text(tokenizer: Any, messages: list[dict[str, str]], *, ask: bool) -> str:
     if not tokenizer.chat_template:
-        raise DataError("The protocol wants a chat template and the tokenizer has none. Set protocol.chat: false.")
+        raise DataError("The protocol needs a chat template and the tokenizer has none. Set protocol.chat: false.")
     text = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask))
-    # A tokenizer that adds its BOS by itself would give two of them.
+    # A tokenizer that adds its BOS by itself would produce two of them.
     bos = tokenizer.bos_token
-    adds = bool(bos) and _encode(tokenizer, "")[:1] == [tokenizer.bos_token_id]
+    adds = bool(bos) and prompt_ids(tokenizer, [""])[0][:1] == [tokenizer.bos_token_id]
     return text.removeprefix(bos) if adds else text
-
-
-def _encode(tokenizer: Any, text: str) -> list[int]:
-    ids = list(tokenizer(text)["input_ids"])
-    # A tokenizer that adds its EOS by itself would end the prompt before the answer.
-    return (
-        ids[:-1]
-        if ids and text and ids[-1] == tokenizer.eos_token_id and not text.endswith(tokenizer.eos_token)
-        else ids
-    )

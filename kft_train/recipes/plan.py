@@ -1,4 +1,4 @@
-"""The steps of a recipe, in their order, and what they would do; no model is loaded."""
+"""The steps of a recipe in order, and what each would do. No model is loaded."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ class Step:
     """One step of a run.
 
     Attributes:
-        kind: ``detect`` asks the train split; ``retest`` does so again with another seed; ``test-categories`` asks the
-            test split; ``evaluate`` measures accuracy on it; ``train`` trains a stage.
-        point: ``base``, or the stage whose adapter is detected, trained or evaluated.
+        kind: ``detect`` finds the categories of the train split; ``retest`` repeats that with another seed;
+            ``test-categories`` finds those of the test split; ``evaluate`` measures test accuracy; ``train`` trains a
+            stage.
+        point: ``base``, or the stage whose adapter is asked, trained or evaluated.
     """
 
     kind: Kind
@@ -26,14 +27,14 @@ class Step:
 
     @property
     def name(self) -> str:
-        """The name of its folder in a run."""
+        """Name of its folder in a run."""
         if self.kind == "train":
             return self.point
         return self.kind if self.kind == "test-categories" else f"{self.kind}-{self.point}"
 
 
 def steps_of(recipe: Recipe) -> list[Step]:
-    """All steps of a recipe, in the order they are done."""
+    """All steps of a recipe, in order."""
     evaluation = recipe.evaluation
     steps = [Step("detect", "base")]
     steps += [Step("retest", "base")] if evaluation.retest else []
@@ -46,7 +47,7 @@ def steps_of(recipe: Recipe) -> list[Step]:
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step with its numbers, by name."""
+    """A step with its named numbers."""
 
     kind: Kind
     name: str
@@ -62,10 +63,10 @@ class Plan:
 
 
 def dry_run(recipe: Recipe) -> Plan:
-    """Resolve a recipe without its model or its questions.
+    """Resolve a recipe without its model or questions.
 
     Raises:
-        RecipeError: an ``sft`` field that TRL does not have (TRL is imported only where a stage has ``sft`` fields).
+        RecipeError: an ``sft`` field that TRL does not have (TRL is imported only if a stage has ``sft`` fields).
     """
     stages = {stage.name: stage for stage in recipe.stages}
 
@@ -86,7 +87,7 @@ def _train(recipe: Recipe, stage: StageConfig) -> dict[str, Any]:
         "parts": [part.name for part in stage.mixture],
         "start": stage.start,
         "batch_size_per_process": stage.per_device_train_batch_size * stage.gradient_accumulation_steps,
-        "epochs_at_most": stage.num_train_epochs,
+        "max_epochs": stage.num_train_epochs,
         "validation_questions": recipe.questions.limit.validation,
         "sft": sft_values(stage, recipe.seed, recipe.protocol_object().scorer),
     }
@@ -95,11 +96,11 @@ def _train(recipe: Recipe, stage: StageConfig) -> dict[str, Any]:
 def _detect(recipe: Recipe, limit: int | None) -> dict[str, Any]:
     protocol = recipe.protocol_object()
     each = protocol.exemplar_sets + protocol.sampled_total
-    most = None if limit is None else limit * each
-    return {"questions": limit, "generations_a_question_at_most": each, "generations_at_most": most}
+    total = None if limit is None else limit * each
+    return {"questions": limit, "max_generations_per_question": each, "max_generations": total}
 
 
 def _evaluate(recipe: Recipe) -> dict[str, Any]:
     limit, shots = recipe.questions.limit.test, list(recipe.evaluation.shots)
-    most = None if limit is None else limit * len(shots)
-    return {"questions": limit, "shots": shots, "generations_at_most": most}
+    total = None if limit is None else limit * len(shots)
+    return {"questions": limit, "shots": shots, "max_generations": total}

@@ -1,13 +1,23 @@
-"""The recipe: one closed, typed object that says everything about a run. Importing it loads no torch."""
+"""The recipe: one closed, typed object that describes a whole run. Importing this module loads no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from typing_extensions import Self
 
 from kft_tasks.categories.category import KnowledgeCategory
@@ -25,17 +35,17 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Closed(BaseModel):
-    """No unknown keys, no silent conversions, no changes afterwards."""
+    """No unknown keys, no silent conversions, no changes after creation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ModelConfig(_Closed):
-    """The model that is detected, trained and evaluated.
+    """The model that is asked, trained and evaluated.
 
     Attributes:
         id: alias, hub id or local folder.
-        dtype: precision of detection and evaluation; training always has float32 weights.
+        dtype: precision of detection and evaluation; training always uses float32 weights.
         revision: of a hub id.
     """
 
@@ -45,7 +55,7 @@ class ModelConfig(_Closed):
 
 
 class Limits(_Closed):
-    """Questions of each split at most; null for all."""
+    """Largest number of questions from each split; null for all."""
 
     train: Count | None = None
     validation: Count | None = None
@@ -53,7 +63,7 @@ class Limits(_Closed):
 
 
 class QuestionsConfig(_Closed):
-    """Where questions come from: a set of kft_tasks, the file or folder it reads, and its own options."""
+    """Where questions come from: a question set of kft_tasks, the file or folder it reads, and the set's options."""
 
     set: Annotated[str, Field(min_length=1)] = "worldfacts"
     path: str | None = None
@@ -62,7 +72,7 @@ class QuestionsConfig(_Closed):
 
 
 class AdapterConfig(_Closed):
-    """PEFT's LoraConfig, by its own names."""
+    """Fields of PEFT's LoraConfig, under their own names."""
 
     r: Count = 16
     lora_alpha: Count = 32
@@ -71,7 +81,7 @@ class AdapterConfig(_Closed):
 
 
 class Selection(_Closed):
-    """Questions by category: in the detection before the last stage, and now. Left out: any category."""
+    """Questions by category, in the detection before the last stage and in the latest one (``now``). Default: any."""
 
     before: Categories | None = None
     now: Categories | None = None
@@ -81,11 +91,13 @@ class MixturePart(_Closed):
     """One part of a stage's training questions.
 
     Attributes:
-        name: stands with every question that the part contributes.
+        name: recorded with every question that the part contributes.
         before, now: which questions, as in :class:`Selection`.
-        limit: that many questions at most.
-        ratio: as many as ``ratio`` times the questions of the parts without ratio (the paper's replay is 0.2).
-        same_size_as: as many as questions answer this selection; for random subsets of the same size.
+        limit: largest number of questions.
+        ratio: take ``ratio`` times as many questions as the parts without a ratio (the paper's replay is 0.2).
+        same_size_as: take as many questions as match this selection; for random subsets of equal size.
+        redraw: take other questions, equally many, in every epoch. The part then reserves all questions it selects;
+            parts that choose after it cannot take them.
     """
 
     name: Name
@@ -94,26 +106,40 @@ class MixturePart(_Closed):
     limit: Count | None = None
     ratio: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     same_size_as: Selection | None = None
+    redraw: bool = False
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``redraw`` if it is false: see :meth:`StageConfig._serialize`."""
+        values: dict[str, Any] = standard(self)
+        if not self.redraw:
+            del values["redraw"]
+        return values
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
         given = [key for key in ("limit", "ratio", "same_size_as") if getattr(self, key) is not None]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} both say how many; keep one of them")
+            raise ValueError(f"{' and '.join(given)} both set the number of questions; keep one of them")
+        if self.redraw and not given:
+            raise ValueError("redraw needs a number of questions; set limit, ratio or same_size_as")
         return self
 
 
 class StageConfig(_Closed):
-    """One training stage. Fields that are no words of kft are TRL's SFTConfig's own.
+    """One training stage. Fields not listed here are those of TRL's SFTConfig with the same name.
 
     Attributes:
-        mixture: what it trains on.
-        start: a new LoRA on the base model, the last stage's adapter trained on, or the last stage's adapter merged
-            into the base model and a new LoRA on top (the paper). Default: new, then continue.
-        patience: epochs without a better validation result before training stops; null trains them all.
-        loss: of the answer's tokens alone, or of the whole sequence (the paper).
-        save_steps: steps between checkpoints within an epoch, for resuming; null: at the end of each epoch only.
-        sft: any further SFTConfig field, passed unchanged.
+        mixture: the questions it trains on.
+        start: ``new``: a new LoRA on the base model; ``continue``: the last stage's adapter, trained further;
+            ``merged``: a new LoRA on top of the last stage's adapter, which is frozen (the paper). Default: ``new`` for
+            the first stage, ``continue`` for the others.
+        patience: number of epochs without a better validation result after which training stops; null trains all.
+        keep_if_worse: save the best trained epoch even if it is no better in validation than the starting point;
+            false ends the stage with an error instead.
+        loss: on the tokens of the answer only, or on the whole sequence (the paper).
+        save_steps: steps between checkpoints within an epoch, for resuming; null saves only at the end of each epoch.
+        sft: any further SFTConfig fields, passed unchanged.
     """
 
     name: Name
@@ -130,25 +156,41 @@ class StageConfig(_Closed):
     adam_beta2: Beta = 0.999
     max_grad_norm: NotNegative = 1.0
     patience: Count | None = 2
+    keep_if_worse: bool = True
     loss: Literal["completion", "sequence"] = "completion"
     save_steps: Count | None = 50
     sft: dict[str, Any] = {}
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a field that older run folders do not have while it has its default: their digests stay valid."""
+        values: dict[str, Any] = standard(self)
+        if self.keep_if_worse:
+            del values["keep_if_worse"]
+        return values
+
+    @model_validator(mode="after")
+    def _check_workers(self) -> Self:
+        if any(part.redraw for part in self.mixture) and self.sft.get("dataloader_persistent_workers"):
+            raise ValueError("dataloader_persistent_workers would keep the questions of the first epoch; remove it")
+        return self
 
     @field_validator("mixture")
     @classmethod
     def _check_mixture(cls, parts: tuple[MixturePart, ...]) -> tuple[MixturePart, ...]:
         _unique([part.name for part in parts], "mixture part")
         if all(part.ratio is not None for part in parts):
-            raise ValueError("every part has a ratio, of nothing; leave it out of one part at least")
+            raise ValueError("every part has a ratio, which leaves no questions to relate to; remove one of the ratios")
         return parts
 
 
 class EvaluationConfig(_Closed):
-    """What is measured besides the detections of the train split.
+    """What is measured in addition to the categories of the train split.
 
     Attributes:
-        shots: test accuracy, greedy, with these numbers of exemplars.
-        retest: detect the base model's train split again under another seed: the noise that upgrades are held against.
+        shots: numbers of exemplars with which greedy test accuracy is measured.
+        retest: detect the base model's train split again with another seed; the changes are the noise level that
+            upgrades are compared with.
         first_categories: detect the test split with the base model, for accuracy by first category.
     """
 
@@ -158,7 +200,7 @@ class EvaluationConfig(_Closed):
 
     @property
     def validation_shots(self) -> int:
-        """Exemplars of a validation prompt: the epoch is chosen under the fullest prompt of the test."""
+        """Number of exemplars in a validation prompt: the largest number used in the test."""
         return max(self.shots)
 
     @field_validator("shots")
@@ -169,7 +211,7 @@ class EvaluationConfig(_Closed):
 
 
 class Recipe(_Closed):
-    """Everything about a run. Load with :func:`load_recipe`."""
+    """A whole run. Load with :func:`load_recipe`."""
 
     name: Name
     description: str = ""
@@ -184,7 +226,7 @@ class Recipe(_Closed):
     @model_validator(mode="before")
     @classmethod
     def _resolve(cls, values: Any) -> Any:
-        """Write out the defaults that depend on other values: the protocol's seed, where each stage starts."""
+        """Fill in the defaults that depend on other values: the protocol's seed, and where each stage starts."""
         if not isinstance(values, dict):
             return values
         values = dict(values)
@@ -209,15 +251,15 @@ class Recipe(_Closed):
             raise ValueError(f"stage {first.name!r} is the first and has no adapter to start from; set start: new")
         for part in first.mixture:
             if part.before or (part.same_size_as and part.same_size_as.before):
-                raise ValueError(f"stage {first.name!r} is the first: there is no detection before; remove `before`")
+                raise ValueError(f"stage {first.name!r} is the first: there is no earlier detection; remove `before`")
         return stages
 
     @model_validator(mode="after")
     def _enough_exemplars(self) -> Self:
-        most, given = max(self.evaluation.shots), self.protocol_object().shots
-        if most > given:
+        needed, given = max(self.evaluation.shots), self.protocol_object().shots
+        if needed > given:
             raise ValueError(
-                f"evaluation.shots asks for {most} exemplars, an exemplar set has {given}; raise protocol.shots"
+                f"evaluation.shots needs {needed} exemplars and an exemplar set has {given}; raise protocol.shots"
             )
         return self
 
@@ -226,29 +268,37 @@ class Recipe(_Closed):
         return Protocol.from_mapping(self.protocol)
 
     def to_yaml(self) -> str:
-        """The resolved recipe, all defaults written; loads back to an equal recipe."""
+        """The resolved recipe with its defaults; loads back to an equal recipe."""
         return dump_yaml(self.model_dump(mode="json"))
 
     def digest(self) -> str:
-        """SHA-256 over everything but name and description, which change nothing that runs."""
+        """SHA-256 of everything but name and description, which do not affect the run."""
         return sha256_of_json(self.model_dump(mode="json", exclude={"name", "description"}))
 
 
-def list_recipes() -> dict[str, str]:
-    """Names and descriptions of the packaged recipes."""
-    files = sorted(_packaged(), key=lambda file: file.name)
-    return {file.stem: str(parse_yaml(file.read_text("utf-8"), file.name).get("description", "")) for file in files}
+@dataclass(frozen=True)
+class RecipeInfo:
+    """Name and one-line description of a packaged recipe."""
+
+    name: str
+    description: str
+
+
+def list_recipes() -> list[RecipeInfo]:
+    """The packaged recipes, by name."""
+    trees = {file.stem: parse_yaml(file.read_text("utf-8"), file.name) for file in _packaged()}
+    return [RecipeInfo(name, str(trees[name].get("description", ""))) for name in sorted(trees)]
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """Load a packaged recipe by name, or a recipe file by path.
 
     Args:
-        name_or_path: "demo", or a path (with a slash or ending in .yaml or .yml).
-        overrides: ``"stages.0.learning_rate=1e-4"``; applied before validation, in order.
+        name_or_path: "demo", or a path (with a slash, or ending in .yaml or .yml).
+        overrides: such as ``"stages.0.learning_rate=1e-4"``; applied in order, before validation.
 
     Raises:
-        RecipeError: it cannot be found or read, or a value is wrong; file, key and remedy are named.
+        RecipeError: the recipe cannot be found or read, or a value is wrong; file, key and remedy are named.
     """
     path = _find(name_or_path)
     tree = _read_tree(path)
@@ -258,21 +308,21 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def _read_tree(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Raw values of a recipe file; one with ``extends`` is the other recipe with the changes under ``set``."""
+    """Raw values of a recipe file. ``extends`` names another recipe, to which the changes under ``set`` are applied."""
     try:
         tree = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read ({error}). Check the path.") from error
     if not isinstance(tree, dict):
-        raise RecipeError(f"{path}: not a recipe. Write keys such as name, model and stages; `demo` is an example.")
+        raise RecipeError(f"{path}: not a recipe. Write keys such as name, model and stages; see the recipe `demo`.")
     if "extends" not in tree:
         return tree
     changes = tree.pop("set", {})
     other = _find(str(tree.pop("extends")), path.parent)
     if not isinstance(changes, dict) or set(tree) - {"name", "description"}:
-        raise RecipeError(f"{path}: with `extends`, write name, description and changes by dotted key under `set`.")
+        raise RecipeError(f"{path}: with `extends`, write only name, description and `set` (changes by dotted key).")
     if other in below or other == path:
-        raise RecipeError(f"{path}: extends itself, by way of {other}. Break the circle.")
+        raise RecipeError(f"{path}: extends itself through {other}. Break the circle.")
     base = _read_tree(other, (*below, path))
     for key, value in changes.items():
         set_value(base, key, value, f"{path}: set")
@@ -280,10 +330,10 @@ def _read_tree(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def parse_recipe(tree: Mapping[str, Any], where: str) -> Recipe:
-    """Check recipe values that are already read.
+    """Validate recipe values.
 
     Raises:
-        RecipeError: unknown keys, wrong values; ``where`` and the path of each key are named.
+        RecipeError: unknown keys or wrong values; the message names ``where`` and the path of each key.
     """
     try:
         return Recipe.model_validate(dict(tree))
@@ -296,7 +346,7 @@ def parse_recipe(tree: Mapping[str, Any], where: str) -> Recipe:
 
 
 def _within(location: tuple[Any, ...], outer: tuple[Any, ...]) -> bool:
-    """A list with a wrong item is also reported as too short; only the item is worth telling."""
+    """Whether one location is inside another. A list with a wrong item is also reported as too short; skip that."""
     return len(location) > len(outer) and location[: len(outer)] == outer
 
 
@@ -314,7 +364,7 @@ def _explain(problem: dict[str, Any]) -> str:
 
 
 def _fields_at(location: Sequence[str | int]) -> list[str]:
-    """Known keys of the model that a path of an error leads to."""
+    """Known keys of the model at an error's location."""
     model: type[BaseModel] = Recipe
     for key in location:
         if isinstance(key, str) and key in model.model_fields:
@@ -332,7 +382,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 def _unique(names: Sequence[str], what: str) -> None:
     for index, name in enumerate(names):
         if name in names[:index]:
-            raise ValueError(f"{what} {name!r} stands here twice; give each its own")
+            raise ValueError(f"{what} {name!r} is duplicated; make each unique")
 
 
 def _packaged() -> list[Path]:

@@ -1,4 +1,4 @@
-"""From a recipe's stage to the values of TRL's SFTConfig. Importing it loads neither TRL nor torch."""
+"""From a recipe's stage to the values of TRL's SFTConfig. Importing this module loads neither TRL nor torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kft_tasks.errors import suggest
 from kft_train.errors import RecipeError
 from kft_train.recipes.recipe import StageConfig
 
-# Fields of a stage that are fields of SFTConfig under the same name.
+# Fields that a stage shares with SFTConfig.
 SHARED = (
     "num_train_epochs",
     "learning_rate",
@@ -24,15 +24,15 @@ SHARED = (
     "max_grad_norm",
 )
 
-# What TRL would choose otherwise is slower here (TRL's default recomputes activations) or talks to somebody.
+# TRL's own defaults are slower here (it recomputes activations) or report to the outside.
 DEFAULTS: dict[str, Any] = {
     "activation_checkpointing": False,
-    "loss_type": "nll",  # TRL 1.14 would choose its chunked head
+    "loss_type": "nll",  # TRL 1.14 would use its chunked head
     "per_device_eval_batch_size": 16,
     "report_to": "none",
 }
 
-# What resuming, choosing the epoch and the loss rest on: not for a recipe to change.
+# Resuming, the choice of the epoch, and the loss depend on these; a recipe cannot change them.
 FIXED: dict[str, Any] = {
     "max_length": None,
     "packing": False,
@@ -41,58 +41,58 @@ FIXED: dict[str, Any] = {
     "remove_unused_columns": False,
     "eval_strategy": "epoch",
     "save_strategy": "epoch",
-    "save_total_limit": 2,  # the best and the newest
+    "save_total_limit": 2,  # the best one and the newest
     "greater_is_better": True,
-    "load_best_model_at_end": False,  # the best adapter is taken from its checkpoint's file
+    "load_best_model_at_end": False,  # the best adapter is copied from its checkpoint
     "restore_callback_states_from_checkpoint": True,
     "logging_strategy": "steps",
-    "logging_steps": 1,  # losses and tokens of every step ride in trainer_state.json, so that a resumed run knows them
+    "logging_steps": 1,  # trainer_state.json holds losses and tokens of every step, so a resumed run has them
     "include_num_input_tokens_seen": "non_padding",
     "ddp_find_unused_parameters": False,  # a PeftModel would get True, and a second walk over the graph
     "disable_tqdm": True,
 }
 
-# Refused in `sft`: why, or what to write instead.
+# Refused in `sft`, with the reason or what to write instead.
 REFUSED: dict[str, str] = {
-    **dict.fromkeys(FIXED, "kft needs the value that it sets"),
+    **dict.fromkeys(FIXED, "kft relies on its own value"),
     "output_dir": "kft chooses the folder",
     "seed": "set the recipe's seed",
     "data_seed": "set the recipe's seed",
     "max_steps": "set num_train_epochs",
-    "max_length": "questions are never cut",
-    "packing": "questions are short and are trained one by one",
-    "padding_free": "questions are short and are trained one by one",
+    "max_length": "questions are never truncated",
+    "packing": "questions are short and each is a row of its own",
+    "padding_free": "questions are short and each is a row of its own",
     "completion_only_loss": "set the stage's loss",
     "assistant_only_loss": "set the stage's loss",
     "dataset_kwargs": "kft makes the training rows",
     "dataset_text_field": "kft makes the training rows",
-    "chat_template_path": "the protocol says what is asked, and how",
-    "eos_token": "the tokenizer of the model is used as it is",
-    "pad_token": "the tokenizer of the model is used as it is",
+    "chat_template_path": "the protocol decides how questions are asked",
+    "eos_token": "the model's tokenizer is used unchanged",
+    "pad_token": "the model's tokenizer is used unchanged",
     "model_init_kwargs": "set the recipe's model",
     "gradient_checkpointing": "deprecated in transformers; write activation_checkpointing",
     "gradient_checkpointing_kwargs": "deprecated in transformers; write activation_checkpointing_kwargs",
     "train_sampling_strategy": "only the random sampler resumes exactly",
-    "auto_find_batch_size": "it changes what a step is",
+    "auto_find_batch_size": "it changes the size of a step",
     "use_liger_kernel": "deprecated in TRL",
-    "use_cpu": "kft looks for an accelerator; hide it with CUDA_VISIBLE_DEVICES=''",
+    "use_cpu": "kft uses an accelerator if there is one; hide it with CUDA_VISIBLE_DEVICES=''",
     "save_steps": "set the stage's save_steps",
-    "push_to_hub": "kft publishes nothing",
-    "resume_from_checkpoint": "kft resumes by itself",
-    "enable_jit_checkpoint": "kft saves on SIGTERM by itself",
+    "push_to_hub": "kft does not publish models",
+    "resume_from_checkpoint": "kft resumes automatically",
+    "enable_jit_checkpoint": "kft saves on SIGTERM automatically",
     "ignore_data_skip": "resuming would not be exact",
     "save_only_model": "resuming would not be exact",
-    "eval_on_start": "kft evaluates before training by itself",
+    "eval_on_start": "kft always evaluates before training",
     "metric_for_best_model": "epochs are chosen by the protocol's scorer on the validation questions",
-    "dataloader_drop_last": "kft decides by the number of processes",
+    "dataloader_drop_last": "kft sets it according to the number of processes",
 }
 
 
 def sft_values(stage: StageConfig, seed: int, scorer: str) -> dict[str, Any]:
-    """SFTConfig values of a stage that hold on every machine; precision and device are added where it runs.
+    """SFTConfig values of a stage that are the same on every machine; precision and device are added at run time.
 
     Args:
-        scorer: of the protocol; ``eval_<scorer>`` chooses the epoch.
+        scorer: the protocol's; ``eval_<scorer>`` chooses the epoch.
     """
     shared = {name: getattr(stage, name) for name in SHARED}
     chosen = {"seed": seed, "data_seed": seed, "metric_for_best_model": f"eval_{scorer}"}
@@ -100,9 +100,9 @@ def sft_values(stage: StageConfig, seed: int, scorer: str) -> dict[str, Any]:
 
 
 def for_installed(values: dict[str, Any], fields: Container[str]) -> dict[str, Any]:
-    """The same values under the names of the installed SFTConfig.
+    """The same values under the names that the installed SFTConfig uses.
 
-    TRL 1.14, the last for Python 3.10, knows activation checkpointing as gradient checkpointing.
+    TRL 1.14, the last release for Python 3.10, calls activation checkpointing gradient checkpointing.
     """
     new, old = "activation_checkpointing", "gradient_checkpointing"
     return {name if name in fields else name.replace(new, old): value for name, value in values.items()}
@@ -112,7 +112,7 @@ def check_sft_fields(stage: StageConfig) -> None:
     """Check the names in a stage's ``sft`` against the installed TRL.
 
     Raises:
-        RecipeError: a name that SFTConfig does not have, or that is not for a recipe to set.
+        RecipeError: SFTConfig has no such field, or a recipe may not set it.
     """
     if not stage.sft:
         return

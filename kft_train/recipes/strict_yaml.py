@@ -1,4 +1,4 @@
-"""YAML as recipes need it: safe, no key twice, and ``1e-4`` is a number."""
+"""YAML for recipes: safe, without duplicate keys, and ``1e-4`` is a number."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import yaml
 
 from kft_train.errors import RecipeError
 
-MAX_BYTES = 1 << 20  # a recipe is a page of text; more is the wrong file
+MAX_BYTES = 1 << 20  # a recipe is a page of text; anything larger is the wrong file
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys and reads YAML 1.2 floats (YAML 1.1 takes ``1e-4`` for text)."""
+    """SafeLoader that refuses duplicate keys and reads YAML 1.2 floats (in YAML 1.1 ``1e-4`` is a string)."""
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -21,10 +21,10 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str):
-            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not text", key_node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not a string", key_node.start_mark)
         line = key_node.start_mark.line + 1
         if key in seen:
-            problem = f"key {key!r} stands here twice (first in line {seen[key]})"
+            problem = f"key {key!r} is duplicated (first in line {seen[key]})"
             raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
         seen[key] = line
     loader.flatten_mapping(node)
@@ -38,13 +38,13 @@ _Loader.add_implicit_resolver(
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """The value of one YAML document.
+    """Parse one YAML document.
 
     Raises:
-        RecipeError: not YAML, a key twice, an unsafe tag, or too large; the message names the line.
+        RecipeError: not YAML, a duplicate key, an unsafe tag, or too large; the message names the line.
     """
     if len(text) > MAX_BYTES:
-        raise RecipeError(f"{where}: over {MAX_BYTES >> 20} MiB. Is this a recipe?")
+        raise RecipeError(f"{where}: larger than {MAX_BYTES >> 20} MiB. Give the path of a recipe.")
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
@@ -57,32 +57,32 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 def dump_yaml(value: Any) -> str:
-    """YAML text with keys in their order."""
+    """YAML text that keeps the order of keys."""
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
 
 
 def apply_override(tree: Any, override: str) -> None:
-    """Set one value, ``stages.0.learning_rate=1e-4``, in place; the value is read as YAML.
+    """Set one value in place, such as ``stages.0.learning_rate=1e-4``; the value is parsed as YAML.
 
     Raises:
-        RecipeError: no "=", or a path that leads through something that is neither mapping nor list.
+        RecipeError: no "=", or a path through a value that is neither mapping nor list.
     """
     path, equals, text = override.partition("=")
     if not equals:
-        raise RecipeError(f"Override {override!r} is not KEY=VALUE. Write for example stages.0.learning_rate=1e-4.")
+        raise RecipeError(f"Override {override!r} is not KEY=VALUE. Write, for example, stages.0.learning_rate=1e-4.")
     where = f"override {override!r}"
     set_value(tree, path.strip(), parse_yaml(text, where), where)
 
 
 def set_value(tree: Any, path: str, value: Any, where: str) -> None:
-    """Put ``value`` at a dotted path, in place; a mapping that is absent or null is made, and checked with the recipe.
+    """Put ``value`` at a dotted path, in place. Missing or null mappings are created; validation checks them later.
 
     Raises:
         RecipeError: an empty key, a list index out of range, or a path through a plain value.
     """
     keys = path.split(".")
     if not all(keys):
-        raise RecipeError(f"{where}: {path!r} is no path. Write for example stages.0.learning_rate.")
+        raise RecipeError(f"{where}: {path!r} is not a path. Write, for example, stages.0.learning_rate.")
     place = tree
     for depth, key in enumerate(keys):
         slot = _slot(place, key, ".".join(keys[:depth]), where)
@@ -94,7 +94,7 @@ def set_value(tree: Any, path: str, value: Any, where: str) -> None:
 
 
 def _slot(place: Any, key: str, name: str, where: str) -> str | int:
-    """The key or index that ``key`` means in a mapping or list."""
+    """The key of a mapping or index of a list that ``key`` stands for."""
     if isinstance(place, dict):
         return key
     if not isinstance(place, list):

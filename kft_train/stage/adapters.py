@@ -1,15 +1,17 @@
-"""LoRA adapters: where a stage starts from, and how two of them become one. torch and peft are imported inside."""
+"""LoRA adapters: what a stage starts from, and how two become one. torch and peft are imported inside functions."""
 
 from __future__ import annotations
 
 import math
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kft_tasks.errors import DataError, UsageError
 from kft_tasks.files import read_json, write_json
 from kft_train.errors import RecipeError
-from kft_train.recipes.recipe import AdapterConfig
+from kft_train.recipes.recipe import AdapterConfig, StageConfig
 
 if TYPE_CHECKING:
     import torch
@@ -25,14 +27,16 @@ def base_path(model: str) -> str:
 
 
 def load_trainable(model: str, revision: str | None, start: str, adapter: AdapterConfig, previous: Path | None) -> Any:
-    """The PeftModel that a stage trains, with float32 weights.
+    """Load the PeftModel that a stage trains, with float32 weights.
 
     Args:
-        start: ``new``: a LoRA of ``adapter`` on the model; ``continue``: ``previous`` as it is; ``merged``:
-            ``previous`` added to the weights (in float32: bfloat16 loses two thirds of the change) and a new LoRA.
+        start: ``new``: a LoRA of shape ``adapter`` on the base model; ``continue``: ``previous``, trained further;
+            ``merged``: a new LoRA on top of ``previous``, which is frozen (see :mod:`kft_train.stage.frozen_part`).
 
     Raises:
         RecipeError: the model has no such modules.
+        UsageError: ``merged``, and ``previous`` is more than plain LoRA matrices.
+        DataError: ``previous`` changes nothing in this model.
     """
     import torch
     from peft import LoraConfig, PeftModel, get_peft_model
@@ -40,20 +44,49 @@ def load_trainable(model: str, revision: str | None, start: str, adapter: Adapte
 
     base = AutoModelForCausalLM.from_pretrained(base_path(model), revision=revision, dtype=torch.float32)
     if start == "continue":
-        return PeftModel.from_pretrained(base, str(previous), is_trainable=True, torch_device="cpu")
-    if start == "merged":
-        base = PeftModel.from_pretrained(base, str(previous), torch_device="cpu").merge_and_unload()
+        continued = PeftModel.from_pretrained(base, str(previous), is_trainable=True, torch_device="cpu")
+        _check_effective(continued, previous)
+        return continued
     config = LoraConfig(task_type="CAUSAL_LM", revision=revision, **adapter.model_dump())
     try:
-        return get_peft_model(base, config)
+        new = get_peft_model(base, config)
     except ValueError as error:  # PEFT names the modules that it did not find
         raise RecipeError(f"adapter: PEFT refuses it for this model ({error}). Correct target_modules.") from error
+    return _on_top_of(previous, new, model) if start == "merged" and previous is not None else new
+
+
+def _on_top_of(previous: Path, new: Any, model: str) -> Any:
+    """The model with one LoRA that joins ``previous``, frozen, and the new one, which learns."""
+    from peft import PeftModel
+
+    from kft_train.stage.frozen_part import freeze_first_ranks
+
+    with tempfile.TemporaryDirectory(prefix="kft-adapter-") as scratch:
+        new.save_pretrained(str(Path(scratch) / "new"))
+        save_joined(previous, Path(scratch) / "new", Path(scratch) / "joined", model)
+        learning = {name for name, layer in new.named_modules() if hasattr(layer, "lora_A")}
+        joined = PeftModel.from_pretrained(
+            new.unload(), str(Path(scratch) / "joined"), is_trainable=True, torch_device="cpu"
+        )
+    _check_effective(joined, previous)
+    freeze_first_ranks(joined, int(read_json(previous / CONFIG)["r"]), learning)
+    return joined
+
+
+def _check_effective(model: Any, adapter: Path | None) -> None:
+    """Raise DataError if an adapter changes no logit; PEFT loads one that belongs to other modules without an error."""
+    parts = ("lora_B", "lora_embedding_B", "modules_to_save")
+    if not any(bool(weight.any()) for name, weight in model.named_parameters() if any(part in name for part in parts)):
+        raise DataError(
+            f"{adapter}: this adapter changes nothing, as its B matrices are all zero or belong to modules that the "
+            "model does not have. Use an adapter that was trained on this model."
+        )
 
 
 def round_frozen(model: Any, dtype: torch.dtype) -> None:
     """Round the frozen matrices below LoRA layers once, to what autocast would round them to in every call.
 
-    The numbers are the same; embeddings, norms and the residual stream stay in float32.
+    The results are the same; embeddings, norms and the residual stream stay in float32.
     """
     import torch
 
@@ -73,10 +106,10 @@ def save_alone(source: Path, target: Path, model: str) -> None:
 
 
 def save_joined(first: Path, second: Path, target: Path, model: str) -> None:
-    """Save two LoRAs, the second trained on top of the merged first, as one LoRA on the base model.
+    """Save two LoRAs of one base model as a single one that does what both do together.
 
-    ``s1 B1 A1 + s2 B2 A2 = [s1 B1, s2 B2] [A1; A2]``: ranks add up, the scalings go into B, nothing is rounded twice.
-    Evaluation then needs one adapter and the original base model.
+    ``s1 B1 A1 + s2 B2 A2 = s2 [s1/s2 B1, B2] [A1; A2]``: ranks add up, and the second LoRA keeps its scaling, so that
+    its learning rate means what it means without the first.
 
     Raises:
         UsageError: an adapter that is more than plain LoRA matrices.
@@ -84,32 +117,41 @@ def save_joined(first: Path, second: Path, target: Path, model: str) -> None:
     import torch
     from safetensors.torch import load_file, save_file
 
-    configs = [read_json(folder / CONFIG) for folder in (first, second)]
-    scalings = [_scaling(config, folder) for config, folder in zip(configs, (first, second), strict=True)]
-    sides = [load_file(folder / WEIGHTS) for folder in (first, second)]
+    folders = (first, second)
+    configs = [read_json(folder / CONFIG) for folder in folders]
+    scalings = [_scaling(config, folder) for config, folder in zip(configs, folders, strict=True)]
+    sides = [load_file(folder / WEIGHTS) for folder in folders]
+    for side, folder in zip(sides, folders, strict=True):
+        _check_plain(side, folder)
     modules = sorted({name.rpartition(".lora_")[0] for side in sides for name in side})
     ranks = [int(config["r"]) for config in configs]
     joined: dict[str, torch.Tensor] = {}
     for module in modules:
-        downs = [
-            _part(side, sides, f"{module}.lora_A.weight", 0, rank) for side, rank in zip(sides, ranks, strict=True)
-        ]
-        ups = [_part(side, sides, f"{module}.lora_B.weight", 1, rank) for side, rank in zip(sides, ranks, strict=True)]
-        joined[f"{module}.lora_A.weight"] = torch.cat(downs, dim=0).contiguous()
-        scaled = [up * scaling for up, scaling in zip(ups, scalings, strict=True)]
-        joined[f"{module}.lora_B.weight"] = torch.cat(scaled, dim=1).contiguous()
+        down, up = f"{module}.lora_A.weight", f"{module}.lora_B.weight"
+        downs = [_factor(side, sides, down, 0, rank) for side, rank in zip(sides, ranks, strict=True)]
+        ups = [_factor(side, sides, up, 1, rank) for side, rank in zip(sides, ranks, strict=True)]
+        joined[down] = torch.cat(downs, dim=0).contiguous()
+        joined[up] = torch.cat([ups[0] * (scalings[0] / scalings[1]), ups[1]], dim=1).contiguous()
     target.mkdir(parents=True)
     save_file(joined, target / WEIGHTS, metadata={"format": "pt"})
     # Names such as "q_proj" stand for all layers; where the two adapters differ, every module is named in full.
     same = all(len(side) == 2 * len(modules) for side in sides) and isinstance(configs[1]["target_modules"], list)
     names = configs[1]["target_modules"] if same else [module.removeprefix(_PREFIX) for module in modules]
-    rank = sum(ranks)
-    changes = {"r": rank, "lora_alpha": rank, "use_rslora": False, "target_modules": names}
-    _write_config(target, {**configs[1], **changes}, model)
+    rank, alpha = sum(ranks), scalings[1] * sum(ranks)
+    changes = {"r": rank, "lora_alpha": int(alpha) if alpha.is_integer() else alpha, "use_rslora": False}
+    _write_config(target, {**configs[1], **changes, "target_modules": names}, model)
 
 
-def _part(side: Any, sides: Any, name: str, axis: int, rank: int) -> Any:
-    """One factor, or zeros in its place where only the other adapter reaches this module."""
+def _check_plain(side: Mapping[str, torch.Tensor], folder: Path) -> None:
+    for name, tensor in side.items():
+        if not name.endswith((".lora_A.weight", ".lora_B.weight")) or tensor.dim() != 2:
+            raise UsageError(f"{folder}: {name} is no matrix of a linear layer's LoRA. Use start: continue.")
+
+
+def _factor(
+    side: Mapping[str, torch.Tensor], sides: Sequence[Mapping[str, torch.Tensor]], name: str, axis: int, rank: int
+) -> torch.Tensor:
+    """One factor, or zeros in its place where only the other adapter has this module."""
     import torch
 
     if name in side:
@@ -120,7 +162,7 @@ def _part(side: Any, sides: Any, name: str, axis: int, rank: int) -> Any:
     return torch.zeros(shape)
 
 
-def _scaling(config: dict[str, Any], folder: Path) -> float:
+def _scaling(config: Mapping[str, Any], folder: Path) -> float:
     if config.get("peft_type") != "LORA":
         raise UsageError(f"{folder}: not a LoRA adapter. Use start: new or start: continue.")
     extra = ("use_dora", "modules_to_save", "alpha_pattern", "rank_pattern", "trainable_token_indices", "lora_bias")
@@ -135,7 +177,7 @@ def _scaling(config: dict[str, Any], folder: Path) -> float:
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
-def _write_config(target: Path, config: dict[str, Any], model: str) -> None:
+def _write_config(target: Path, config: Mapping[str, Any], model: str) -> None:
     names = config["target_modules"]
     # PEFT writes a set: its order changes from run to run
     config = {**config, "base_model_name_or_path": base_path(model), "inference_mode": True}
@@ -143,8 +185,36 @@ def _write_config(target: Path, config: dict[str, Any], model: str) -> None:
     write_json(target / CONFIG, config)
 
 
+def check_trained(checkpoint: Path, previous: Path | None, stage: StageConfig) -> None:
+    """Refuse an adapter that training left as it was: it would be evaluated as a result, and is the starting point.
+
+    Args:
+        checkpoint: holds the trained adapter.
+        previous: the adapter that the stage started from.
+
+    Raises:
+        DataError: what learns is all zero in B, or, with ``start: continue``, equal to ``previous``.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    weights = load_file(checkpoint / WEIGHTS)
+    if stage.start == "continue" and previous is not None:
+        before = load_file(previous / WEIGHTS)
+        changed = any(not torch.equal(weights[name], before[name]) for name in weights)
+    else:
+        frozen = int(read_json(previous / CONFIG)["r"]) if previous is not None else 0
+        ups = [weight for name, weight in weights.items() if ".lora_B." in name or ".lora_embedding_B" in name]
+        changed = any(bool(up[:, frozen:].any()) for up in ups)
+    if not changed:
+        raise DataError(
+            f"Stage {stage.name!r}: training did not change the adapter, so the model answers as before the stage. "
+            "Raise learning_rate or num_train_epochs, or lower warmup_steps."
+        )
+
+
 def check_adapter(folder: Path) -> None:
-    """Raise DataError where a folder is not an adapter saved as safetensors."""
+    """Raise DataError if a folder holds no adapter saved as safetensors."""
     for name in (WEIGHTS, CONFIG):
         if not (folder / name).is_file():
             raise DataError(f"{folder}: no adapter ({name} is missing). Give a folder saved by PEFT.")

@@ -1,7 +1,7 @@
 """Which checkpoint of a killed training can be trusted.
 
-The trainer writes a checkpoint file by file, and goes on from a broken one in silence (a missing optimizer.pt) or not
-at all. So every file is looked at before a checkpoint is used, and whatever is not whole is removed.
+The trainer writes a checkpoint file by file. From a broken one it either resumes silently with a different result
+(a missing optimizer.pt) or crashes. So every file is checked before a checkpoint is used, and broken ones are removed.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
 
 
 def step_of(checkpoint: Path) -> int:
-    """Optimizer steps done, from the folder's name."""
+    """Number of optimizer steps, from the folder's name."""
     return int(checkpoint.name.rpartition("-")[2])
 
 
 def find_checkpoints(work: Path) -> list[Path]:
-    """Checkpoint folders, newest first, whole or not."""
+    """Checkpoint folders, newest first, complete or not."""
     found = [path for path in work.glob("checkpoint-*") if path.is_dir() and re.fullmatch(r"checkpoint-\d+", path.name)]
     return sorted(found, key=step_of, reverse=True)
 
 
 def needed_files(processes: int, *, sharded: bool = False) -> tuple[str, ...]:
-    """Names of the zip files (torch.save) that a checkpoint of that many processes must have.
+    """Names of the files written by torch.save (zip files) that a checkpoint of that many processes must have.
 
     Args:
-        sharded: DeepSpeed keeps optimizer and scheduler in folders of its own, which are not looked into.
+        sharded: DeepSpeed keeps optimizer and scheduler in folders of its own, which are not checked.
     """
     random = ("rng_state.pth",) if processes == 1 else tuple(f"rng_state_{rank}.pth" for rank in range(processes))
     return random if sharded else ("optimizer.pt", "scheduler.pt", *random)
 
 
 def newest_whole(work: Path, needed: Sequence[str]) -> Path | None:
-    """The newest checkpoint that can be resumed from: whole itself, and so is the best one that it points at."""
+    """The newest checkpoint that can be resumed from: it is complete, and so is the best one it refers to."""
     for checkpoint in find_checkpoints(work):
         if is_whole(checkpoint, needed) and _best_is_whole(checkpoint, needed):
             return checkpoint
@@ -60,7 +60,7 @@ def newest_whole(work: Path, needed: Sequence[str]) -> Path | None:
 
 
 def is_whole(checkpoint: Path, needed: Sequence[str]) -> bool:
-    """Are state, adapter and the ``needed`` files there and readable?"""
+    """Whether state, adapter and the ``needed`` files exist and are readable."""
     try:
         state = read_state(checkpoint)
         if not isinstance(state, dict) or state.get("global_step") != step_of(checkpoint):
@@ -69,7 +69,7 @@ def is_whole(checkpoint: Path, needed: Sequence[str]) -> bool:
         _check_safetensors(checkpoint / "adapter_model.safetensors")
         for name in needed:
             with zipfile.ZipFile(checkpoint / name) as archive:
-                if archive.testzip() is not None:  # a checksum does not hold
+                if archive.testzip() is not None:  # a checksum is wrong
                     return False
     except (DataError, OSError, ValueError, zipfile.BadZipFile):
         return False
@@ -82,7 +82,7 @@ def _best_is_whole(checkpoint: Path, needed: Sequence[str]) -> bool:
 
 
 def _check_safetensors(path: Path) -> None:
-    """Raise ValueError where header and length of the file do not agree (reading it needs no torch)."""
+    """Raise ValueError if the file's length does not match its header (no torch needed)."""
     size = path.stat().st_size
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
@@ -96,25 +96,25 @@ def _check_safetensors(path: Path) -> None:
 
 
 def prepare_work(work: Path, identity: dict[str, Any], needed: Sequence[str]) -> None:
-    """Make the work folder fit to be resumed from: checkpoints of other requests and broken ones are removed.
+    """Prepare the work folder for resuming: remove broken checkpoints and those of other requests.
 
     Args:
-        identity: what a checkpoint depends on; JSON values.
+        identity: what a checkpoint depends on, as JSON values.
         needed: see :func:`needed_files`.
     """
     if (work / _IDENTITY).is_file() and _identity_of(work) != identity:
-        logger.warning("%s: checkpoints of another request (or other library versions) are removed.", work)
+        logger.warning("%s: removing checkpoints of another request (or other library versions).", work)
         shutil.rmtree(work)
     elif work.exists() and not (work / _IDENTITY).is_file():
         for checkpoint in find_checkpoints(work):
-            logger.warning("%s: a checkpoint of unknown origin is removed.", checkpoint)
+            logger.warning("%s: removing a checkpoint of unknown origin.", checkpoint)
             shutil.rmtree(checkpoint)
     work.mkdir(parents=True, exist_ok=True)
     write_json(work / _IDENTITY, identity)
     newest = newest_whole(work, needed)
     for checkpoint in find_checkpoints(work):
         if newest is None or step_of(checkpoint) > step_of(newest):
-            logger.warning("%s: an incomplete checkpoint is removed.", checkpoint)
+            logger.warning("%s: removing an incomplete checkpoint.", checkpoint)
             shutil.rmtree(checkpoint)
 
 

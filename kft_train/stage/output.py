@@ -1,4 +1,4 @@
-"""From the last checkpoint to the finished output folder. Needs files only, no model."""
+"""From the last checkpoint to the finished output folder. Works on files only; no model is loaded."""
 
 from __future__ import annotations
 
@@ -7,33 +7,54 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kft_tasks.errors import DataError
 from kft_tasks.files import write_json
 from kft_train.recipes.sft_config import sft_values
-from kft_train.stage.adapters import base_path, save_alone, save_joined
+from kft_train.stage.adapters import base_path, check_trained, save_alone
 from kft_train.stage.checkpoints import read_state
 from kft_train.stage.request import FORMAT, SUMMARY, StageRequest
 from kft_train.stage.training_log import epoch_table, training_cost
 
 
-def commit(request: StageRequest, checkpoint: Path, facts: Mapping[str, Any]) -> None:
-    """Write adapter and summary beside the output folder, rename it into place, remove the checkpoints.
+def check_outcome(request: StageRequest, checkpoint: Path) -> None:
+    """Check that a trained stage has a result worth saving.
 
     Args:
-        checkpoint: the newest; it knows which one was best.
-        facts: of the machine and the processes, added to ``training.json``.
+        checkpoint: the newest; it records which one is the best.
+
+    Raises:
+        DataError: training changed nothing; or no epoch is better than the start and ``keep_if_worse`` is false.
     """
     state = read_state(checkpoint)
-    best = checkpoint.parent / f"checkpoint-{state['best_global_step']}"
+    check_trained(_best(checkpoint, state), request.previous, request.stage)
+    summary = _summary(request, state)
+    if not (summary["better_than_start"] or request.stage.keep_if_worse):
+        start = summary["epochs"][0]
+        raise DataError(
+            f"Stage {request.stage.name!r}: no epoch is better in validation than the starting point ({start['right']}/"
+            f"{start['asked']} right), and keep_if_worse is false. Change how it trains, or set keep_if_worse: true."
+        )
+
+
+def commit(request: StageRequest, checkpoint: Path, facts: Mapping[str, Any]) -> None:
+    """Write adapter and summary to a temporary folder, rename it to the output folder, remove the checkpoints.
+
+    Args:
+        checkpoint: the newest; it records which one is the best.
+        facts: about the machine and the processes, added to ``training.json``.
+    """
+    state = read_state(checkpoint)
     scratch = request.output.parent / f".{request.output.name}.unfinished"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    if request.stage.start == "merged" and request.previous is not None:
-        save_joined(request.previous, best, scratch / "adapter", request.model)
-    else:
-        save_alone(best, scratch / "adapter", request.model)
+    save_alone(_best(checkpoint, state), scratch / "adapter", request.model)
     write_json(scratch / SUMMARY, {**_summary(request, state), **facts})
     scratch.replace(request.output)
     shutil.rmtree(request.work, ignore_errors=True)
+
+
+def _best(checkpoint: Path, state: Mapping[str, Any]) -> Path:
+    return checkpoint.parent / f"checkpoint-{state['best_global_step']}"
 
 
 def _summary(request: StageRequest, state: dict[str, Any]) -> dict[str, Any]:
@@ -53,6 +74,7 @@ def _summary(request: StageRequest, state: dict[str, Any]) -> dict[str, Any]:
         "note": note,
         "chosen_epoch": chosen["epoch"],
         "better_than_start": better,
+        "keep_if_worse": stage.keep_if_worse,
         "stopped_early": state["global_step"] < state["max_steps"],
         "epochs": table,
         "cost": training_cost(state["log_history"]),

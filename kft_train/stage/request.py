@@ -1,4 +1,4 @@
-"""What a training stage is asked to do, and what it leaves behind. Loads no library."""
+"""The request for a training stage, and its result. Importing this module loads no heavy library."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ SUMMARY = "training.json"
 
 @dataclass(frozen=True)
 class StageRequest:
-    """Everything that a stage's result depends on, and where it goes.
+    """Everything that a stage's result depends on, and where the result goes.
 
     Attributes:
         model: local folder (or hub id) of the base model.
-        weights: digest of its weights, so that another model in the same folder is noticed; "" where unknown.
-        previous: adapter folder of the last stage; needed unless ``stage.start`` is ``new``.
+        weights: digest of its weights, so that another model in the same folder is noticed; "" if unknown.
+        previous: adapter folder of the last stage; required unless ``stage.start`` is ``new``.
         validation: questions of the validation split, each with its exemplars; they choose the epoch.
-        work: checkpoints while training; removed when the stage is done.
-        output: ``adapter/`` and ``training.json``; appears as a whole when the stage is done.
-        adapter: of a new LoRA; a continued one keeps its own shape.
+        work: folder for checkpoints while training; removed when the stage is finished.
+        output: folder of ``adapter/`` and ``training.json``; appears complete when the stage is finished.
+        adapter: shape of a new LoRA; with ``start: continue`` the previous one keeps its own shape.
     """
 
     stage: StageConfig
@@ -47,9 +47,11 @@ class StageRequest:
     revision: str | None = None
 
     def digest(self) -> str:
-        """SHA-256 over content: the same request in other folders has the same digest."""
+        """SHA-256 of the content: the same request in other folders has the same digest."""
+        pools = {name: [item.question.id for item in pool] for name, pool in self.mixture.pools.items()}
         return sha256_of_json(
             {
+                **({"pools": pools} if pools else {}),
                 "stage": self.stage.model_dump(mode="json"),
                 "adapter": self.adapter.model_dump(mode="json"),
                 "protocol": self.protocol.to_json(),
@@ -58,7 +60,7 @@ class StageRequest:
                 "mixture": [
                     [item.question.id, item.question.question, *item.question.answers] for item in self.mixture.items
                 ],
-                "validation": [dataclasses.asdict(probe) for probe in self.validation],
+                "validation": [dataclasses.asdict(prompt) for prompt in self.validation],
                 "previous": [sha256_of_file(self.previous / name) for name in (WEIGHTS, CONFIG)]
                 if self.previous
                 else None,
@@ -71,7 +73,7 @@ class StageResult:
     """A finished stage.
 
     Attributes:
-        summary: content of ``training.json``.
+        summary: the content of ``training.json``.
     """
 
     folder: Path
@@ -79,22 +81,22 @@ class StageResult:
 
     @property
     def adapter(self) -> Path:
-        """The adapter, relative to the original base model whatever the stage started from."""
+        """The adapter on the original base model, whatever the stage started from."""
         return self.folder / "adapter"
 
 
 def finished_stage(request: StageRequest) -> StageResult | None:
-    """The result of a request that is done already, else None. Loads no library.
+    """The result of a request that is already finished, else None. Loads no heavy library.
 
     Raises:
-        StateError: the output folder is there and holds another request's result, or none.
+        StateError: the output folder exists and holds another request's result, or none.
     """
     if not request.output.exists():
         return None
     summary = read_json(request.output / SUMMARY) if (request.output / SUMMARY).is_file() else {}
     if summary.get("format") != FORMAT or summary.get("request") != request.digest():
         raise StateError(
-            f"{request.output}: holds something other than this stage. Remove it or choose another folder."
+            f"{request.output}: holds something other than this stage. Remove it, or choose another folder."
         )
     return StageResult(request.output, summary)
 
@@ -104,17 +106,17 @@ def check_request(request: StageRequest) -> None:
     if not request.mixture.items:
         raise DataError(f"Stage {request.stage.name!r} has no questions to train on. Change its mixture.")
     if not request.validation:
-        raise DataError(f"Stage {request.stage.name!r} has no validation questions to choose its epoch by. Add some.")
-    for probe in request.validation:
-        if probe.question.split == "test":
+        raise DataError(f"Stage {request.stage.name!r} has no validation questions to choose its epoch. Add some.")
+    for prompt in request.validation:
+        if prompt.question.split == "test":
             raise DataError(
-                f"Question {probe.question.id!r} is of the test split: epochs are chosen by validation questions."
+                f"Validation question {prompt.question.id!r} is of the test split. Use the validation split."
             )
-    trained = {item.question.id for item in request.mixture.items}
-    if shared := sorted(trained.intersection(probe.question.id for probe in request.validation)):
+    trained = {item.question.id for item in request.mixture.all_items}
+    if shared := sorted(trained.intersection(prompt.question.id for prompt in request.validation)):
         raise DataError(f"Question {shared[0]!r} is in the mixture and in validation. Keep the splits apart.")
     if (request.previous is None) != (request.stage.start == "new"):
-        needs = "starts anew" if request.previous else "needs the adapter of the stage before"
-        raise UsageError(f"Stage {request.stage.name!r}, start: {request.stage.start}, {needs}. Correct `previous`.")
+        needs = "starts from no adapter" if request.previous else "needs the adapter of the stage before"
+        raise UsageError(f"Stage {request.stage.name!r} (start: {request.stage.start}) {needs}. Correct `previous`.")
     if request.previous is not None:
         check_adapter(request.previous)

@@ -1,4 +1,4 @@
-"""The polite end: SIGTERM saves and leaves, instead of dying or looking like success."""
+"""SIGTERM handling: save and stop, instead of dying or looking like success."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def on_sigterm(event: threading.Event) -> Iterator[None]:
-    """Set ``event`` instead of dying while the block runs; only the main thread can, elsewhere nothing changes."""
+    """Set ``event`` on SIGTERM while the block runs. Only the main thread can; in others this does nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,7 @@
 """One training stage: from a mixture to an adapter on disk, through kills and resumes.
 
-Runs under ``torchrun`` as it is: all processes call :func:`train_stage` with the same request and see the same folders.
-DDP and ZeRO-1/2 are supported; FSDP and ZeRO-3, which shard the weights that answers are generated with, are refused.
+Also runs under ``torchrun``: all processes call :func:`train_stage` with the same request and see the same folders.
+DDP and ZeRO-1/2 are supported; FSDP and ZeRO-3 are refused because they shard the weights that generate answers.
 """
 
 from __future__ import annotations
@@ -18,53 +18,58 @@ from typing import TYPE_CHECKING, Any
 
 from kft_tasks.errors import StateError, UsageError
 from kft_tasks.progress import ProgressCallback, no_progress
-from kft_train.data.rows import Rows, training_rows
+from kft_train.data.rows import Rows, check_labels, training_rows
 from kft_train.errors import RecipeError, StageInterruptedError
 from kft_train.recipes.sft_config import check_sft_fields, for_installed, sft_values
 from kft_train.stage.adapters import base_path, load_trainable, round_frozen
 from kft_train.stage.checkpoints import needed_files, newest_whole, prepare_work, read_state
-from kft_train.stage.output import commit
+from kft_train.stage.epoch_rows import EpochRows
+from kft_train.stage.output import check_outcome, commit
 from kft_train.stage.request import StageRequest, StageResult, check_request, finished_stage
 from kft_train.stage.signals import on_sigterm
 from kft_train.stage.training_log import has_ended
 
 if TYPE_CHECKING:
-    from kft_train.stage.trainer import KftTrainer, StageCallback
+    from kft_train.stage.callback import StageCallback
+    from kft_train.stage.trainer import KftTrainer
 
 logger = logging.getLogger(__name__)
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
+_CHECKPOINT_LAYOUT = 2  # raise when what a checkpoint holds changes, so that older ones are not resumed from
 
 
 def train_stage(request: StageRequest, progress: ProgressCallback = no_progress) -> StageResult:
-    """Train a stage, or go on with it, or return it where it is done.
+    """Train a stage, resume it, or return its result if it is finished.
 
     Raises:
-        UsageError: a request that cannot be, an ``sft`` field that TRL does not have.
-        DataError: nothing to train on, no validation questions, no adapter to start from.
+        UsageError: a contradictory request, or an ``sft`` field that TRL does not have.
+        DataError: nothing to train on, no validation questions, no adapter to start from, a training that changed
+            nothing, or no better epoch although ``keep_if_worse`` is false.
         StateError: the output folder holds something else.
-        StageInterruptedError: SIGTERM came; a checkpoint was saved.
+        StageInterruptedError: SIGTERM arrived; a checkpoint was saved.
     """
     check_request(request)
     if done := finished_stage(request):
-        shutil.rmtree(request.work, ignore_errors=True)  # left behind where a kill came just after the renaming
+        shutil.rmtree(request.work, ignore_errors=True)  # left behind by a kill right after the renaming
         return done
     check_sft_fields(request.stage)
     with _quiet_libraries():
         interrupted = _train(request, progress)
     done = finished_stage(request)
     if done is None:
-        raise StateError(f"{request.output}: the stage's result vanished. Is the folder shared by all processes?")
+        raise StateError(f"{request.output}: the stage's result is missing. All processes must share this folder.")
     if interrupted:
-        raise StageInterruptedError("SIGTERM came when the stage was done. Run again to go on with what follows.")
+        raise StageInterruptedError("SIGTERM arrived when the stage was already finished. Run again to continue.")
     return done
 
 
 def _train(request: StageRequest, progress: ProgressCallback) -> bool:
-    """Train until the output folder is there; returns whether SIGTERM came meanwhile."""
+    """Train until the output folder exists; returns whether SIGTERM arrived meanwhile."""
     args = _arguments(request)
     main, wait = args.distributed_state.is_main_process, args.distributed_state.wait_for_everyone
     identity = {"request": request.digest(), "versions": _versions(), "bf16": bool(args.bf16)}
+    identity["layout"] = _CHECKPOINT_LAYOUT
     needed = needed_files(args.world_size, sharded=args.deepspeed is not None)
     if main:
         prepare_work(request.work, {**identity, "processes": args.world_size}, needed)
@@ -72,25 +77,27 @@ def _train(request: StageRequest, progress: ProgressCallback) -> bool:
     checkpoint = newest_whole(request.work, needed)
     rows = _rows(request)
     terminated = False
-    # An early stop is not on record as such: a trainer that is resumed after it would train another epoch.
+    # The trainer does not record an early stop: resumed after one, it would train another epoch.
     if checkpoint is None or not has_ended(read_state(checkpoint), request.protocol.scorer, request.stage.patience):
         terminated = _run_trainer(request, args, rows, checkpoint, progress)
         wait()
         checkpoint = newest_whole(request.work, needed)
     if checkpoint is None:
-        raise StateError(f"{request.work}: training ended without a checkpoint. Run again; if it recurs, report it.")
+        raise StateError(f"{request.work}: training ended without a checkpoint. Run again, and report it if it recurs.")
+    check_outcome(request, checkpoint)
+    wait()  # the first process removes the checkpoints that the others have just read
     if main:
-        commit(request, checkpoint, _run_facts(args, identity, rows))
+        commit(request, checkpoint, _run_facts(request, args, identity, rows))
     wait()
     return terminated
 
 
 def _arguments(request: StageRequest) -> Any:
-    """The SFTConfig, complete but for what depends on checkpoints and rows.
+    """The SFTConfig, except for what depends on checkpoints and rows.
 
     Raises:
         RecipeError: SFTConfig refuses a value.
-        UsageError: several GPUs and one process.
+        UsageError: one process sees several GPUs.
     """
     from trl import SFTConfig
 
@@ -106,8 +113,8 @@ def _arguments(request: StageRequest) -> Any:
         ) from error
     if args.n_gpu > 1:
         raise UsageError(
-            f"{args.n_gpu} GPUs are visible to one process. Start with torchrun --nproc-per-node {args.n_gpu}, or make "
-            "one visible with CUDA_VISIBLE_DEVICES=0."
+            f"One process sees {args.n_gpu} GPUs. Start with torchrun --nproc-per-node {args.n_gpu}, or make only one "
+            "visible with CUDA_VISIBLE_DEVICES=0."
         )
     return args
 
@@ -117,10 +124,10 @@ def _run_trainer(
 ) -> bool:
     from transformers import set_seed
 
-    args.eval_on_start = checkpoint is None  # epoch 0; a resumed stage finds it in its log
-    # Under DDP the last batch of an epoch would be filled up with questions twice. What is left out instead changes
-    # with every epoch's order, and is counted in training.json. A mixture smaller than one batch is filled up.
-    args.dataloader_drop_last = args.world_size > 1 and len(rows.input_ids) >= _block(args)
+    args.eval_on_start = checkpoint is None  # epoch 0; a resumed stage has it in its log
+    # DDP would pad the last batch of an epoch by repeating questions. It is dropped instead: the questions left out
+    # change with the order of every epoch and are counted in training.json. A mixture below one batch is padded.
+    args.dataloader_drop_last = args.world_size > 1 and len(request.mixture.items) >= _block(args)
     set_seed(request.seed)  # PEFT draws the new adapter before the trainer seeds
     trainer, callback = _make_trainer(request, args, rows, progress)
     with on_sigterm(callback.terminated):
@@ -129,12 +136,12 @@ def _run_trainer(
 
 
 def _block(args: Any) -> int:
-    """Questions that all processes take at a time."""
+    """Number of questions in one forward pass over all processes."""
     return int(args.per_device_train_batch_size * args.world_size)
 
 
 def _machine_values() -> dict[str, Any]:
-    """Device and precision: float32 weights, with bfloat16 autocast where the hardware multiplies it natively."""
+    """Device and precision: float32 weights, with bfloat16 autocast if the hardware multiplies bfloat16 natively."""
     import torch
 
     if torch.cuda.is_available():
@@ -146,11 +153,12 @@ def _machine_values() -> dict[str, Any]:
 
 
 def _rows(request: StageRequest) -> Rows:
-    questions = [item.question for item in request.mixture.items]
+    questions = [item.question for item in request.mixture.all_items]
     rows = training_rows(questions, request.protocol, _tokenizer(request), request.stage.loss)
+    check_labels(rows, request.stage.name)
     if rows.split_at_boundary:
         logger.warning(
-            "%s of %s rows: prompt and answer were tokenised apart, the tokenizer would merge them.",
+            "%s of %s rows: prompt and answer were tokenised separately, because the tokenizer would merge them.",
             rows.split_at_boundary,
             len(questions),
         )
@@ -171,38 +179,42 @@ def _make_trainer(
     from transformers import PrinterCallback
     from transformers.integrations import is_deepspeed_zero3_enabled
 
-    from kft_train.stage.trainer import KftTrainer, StageCallback
+    from kft_train.stage.callback import StageCallback
+    from kft_train.stage.trainer import KftTrainer
 
     tokenizer = _tokenizer(request)
     held_out = training_rows(
-        [probe.question for probe in request.validation], request.protocol, tokenizer, request.stage.loss
+        [prompt.question for prompt in request.validation], request.protocol, tokenizer, request.stage.loss
     )
+    count = len(request.mixture.items)  # the first rows are those of the first epoch
     model = load_trainable(request.model, request.revision, request.stage.start, request.adapter, request.previous)
     if args.bf16:
         round_frozen(model, torch.bfloat16)
     trainer = KftTrainer(
-        probes=request.validation,
+        validation=request.validation,
         protocol=request.protocol,
         model=model,
         args=args,
-        train_dataset=Dataset.from_dict({"input_ids": rows.input_ids, "labels": rows.labels}),
+        train_dataset=Dataset.from_dict({"input_ids": rows.input_ids[:count], "labels": rows.labels[:count]}),
         eval_dataset=Dataset.from_dict({"input_ids": held_out.input_ids, "labels": held_out.labels}),
         processing_class=tokenizer,
     )
     if trainer.is_fsdp_enabled or is_deepspeed_zero3_enabled():
         raise UsageError(
-            "FSDP and ZeRO-3 shard the weights that answers are generated with. Use DDP (torchrun) or ZeRO-2."
+            "FSDP and ZeRO-3 shard the weights that generate validation answers. Use DDP (torchrun) or ZeRO-2."
         )
     trainer.remove_callback(PrinterCallback)
     callback = StageCallback(trainer, request.stage.patience, request.stage.save_steps, progress)
+    if request.mixture.pools:
+        trainer.train_dataset = callback.epoch_rows = EpochRows(request.mixture, rows)
     trainer.add_callback(callback)
     return trainer, callback
 
 
-def _run_facts(args: Any, identity: dict[str, Any], rows: Rows) -> dict[str, Any]:
+def _run_facts(request: StageRequest, args: Any, identity: dict[str, Any], rows: Rows) -> dict[str, Any]:
     return {
         "processes": args.world_size,
-        "questions_left_out_per_epoch": len(rows.input_ids) % _block(args) if args.dataloader_drop_last else 0,
+        "questions_left_out_per_epoch": len(request.mixture.items) % _block(args) if args.dataloader_drop_last else 0,
         "rows_split_at_boundary": rows.split_at_boundary,
         "effective_batch_size": _block(args) * args.gradient_accumulation_steps,
         "precision": {"weights": "float32", "autocast": "bfloat16" if args.bf16 else "float16" if args.fp16 else None},
@@ -218,7 +230,7 @@ def _versions() -> dict[str, str]:
 
 @contextmanager
 def _quiet_libraries() -> Iterator[None]:
-    """No bars, advice or telemetry while training; warnings of kft itself go through."""
+    """No progress bars, advice or telemetry from libraries while training; kft's own warnings still show."""
     import datasets
 
     from kft_tasks.models.weights import quiet_transformers
@@ -227,7 +239,7 @@ def _quiet_libraries() -> Iterator[None]:
     datasets.utils.logging.disable_progress_bar()
     try:
         with quiet_transformers(), warnings.catch_warnings():
-            for kind in (FutureWarning, DeprecationWarning):  # among the libraries; nothing that a user could change
+            for kind in (FutureWarning, DeprecationWarning):  # between libraries; a user can do nothing about them
                 warnings.simplefilter("ignore", kind)
             yield
     finally:

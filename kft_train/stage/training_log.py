@@ -1,6 +1,6 @@
-"""What a trainer's log says about epochs: which was best, when to stop, what it cost. Pure functions of the log.
+"""What a trainer's log says: scores per epoch, when to stop, what training cost. Pure functions of the log.
 
-The log is ``log_history`` of trainer_state.json. It is part of every checkpoint, so that a resumed stage knows it.
+The log is ``log_history`` in trainer_state.json. It is part of every checkpoint, so a resumed stage has it.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ Log = Sequence[Mapping[str, Any]]
 
 
 def epoch_scores(log: Log, scorer: str) -> list[float]:
-    """Validation score of each epoch trained so far, in order; epoch 0 (before training) is left out."""
+    """Validation score of each epoch trained so far, in order, without epoch 0 (before training)."""
     return [entry[f"eval_{scorer}"] for entry in log if f"eval_{scorer}" in entry and entry["step"] > 0]
 
 
 def out_of_patience(scores: Sequence[float], patience: int | None) -> bool:
-    """Have ``patience`` epochs passed since the best one? The first of equal epochs is the best."""
+    """Whether ``patience`` epochs have passed since the best one; of equal epochs the first is the best."""
     return patience is not None and bool(scores) and len(scores) - 1 - scores.index(max(scores)) >= patience
 
 
 def has_ended(state: Mapping[str, Any], scorer: str, patience: int | None) -> bool:
-    """Is a trainer state one from which training must not go on?"""
+    """Whether training must not continue from this trainer state."""
     ended: bool = state["global_step"] >= state["max_steps"]
     return ended or out_of_patience(epoch_scores(state["log_history"], scorer), patience)
 
 
 def epoch_table(log: Log, scorer: str) -> list[dict[str, Any]]:
-    """One row an epoch, from epoch 0: training loss a loss token, validation loss and right answers."""
+    """One row per epoch, from epoch 0: training loss per loss token, validation loss, correct answers."""
     rows: list[dict[str, Any]] = []
     for entry in log:
         if f"eval_{scorer}" not in entry:
@@ -50,13 +50,13 @@ def epoch_table(log: Log, scorer: str) -> list[dict[str, Any]]:
 
 
 def mean_loss(steps: Log) -> float | None:
-    """Mean loss over all loss tokens of some steps, or None where there are none."""
+    """Mean loss over all loss tokens of some steps, or None if there are none."""
     tokens = sum(step["loss_tokens"] for step in steps)
     return sum(step["loss"] * step["loss_tokens"] for step in steps) / tokens if tokens else None
 
 
 def training_cost(log: Log) -> dict[str, float]:
-    """Steps, non-padding input tokens, loss tokens and seconds of everything that was trained."""
+    """Steps, non-padding input tokens, loss tokens and seconds of the whole training."""
     steps = [entry for entry in log if "loss" in entry]
     return {
         "steps": len(steps),

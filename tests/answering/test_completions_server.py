@@ -1,4 +1,4 @@
-"""Detection through a completions server on loopback that serves a tiny model."""
+"""Detection through a completions server on loopback that serves a tiny_model model."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_training_refuses_the_categories_of_a_served_model_unless_told_otherwise
     with serving(tiny_model) as server:
         header = CategoryFile(detection(served(server.url), tmp_path / "x", limit=2).path).header
     local = identify_choice(ModelChoice(str(tiny_model)))
-    with pytest.raises(DataError, match=r"made for tiny \(served, weights unknown\), training starts from"):
+    with pytest.raises(DataError, match=r"made for tiny \(served, weights unknown\), but training starts from"):
         check_model(header, local)
     check_model(header, local, allow=True)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterable
 from dataclasses import replace
@@ -57,14 +58,16 @@ BEFORE = {item.question.id: NAMES[code[0]] for item, code in zip(NOW, PAIRS, str
         ([{"name": "highly_known", "now": ["HighlyKnown"], "limit": 100}], [12]),
     ],
 )
-def test_every_make_up_of_the_paper_and_the_baselines_can_be_said(rows: list[dict[str, Any]], taken: list[int]) -> None:
+def test_every_composition_of_the_paper_and_every_baseline_can_be_expressed(
+    rows: list[dict[str, Any]], taken: list[int]
+) -> None:
     mixture = build_mixture(parts(*rows), NOW, BEFORE, seed=1)
     assert [part.taken for part in mixture.parts] == taken
     assert [part.name for part in mixture.parts] == [row["name"] for row in rows]
     assert len(mixture.items) == sum(taken)
 
 
-def test_reasons_are_in_words() -> None:
+def test_reasons_are_given_in_words() -> None:
     mixture = build_mixture(
         parts(STILL, UPGRADED, {"name": "fallen", "before": ["HighlyKnown"], "now": ["MaybeKnown"]}), NOW, BEFORE, 1
     )
@@ -101,7 +104,7 @@ def test_a_question_belongs_to_the_first_part_that_takes_it() -> None:
 @pytest.mark.parametrize("split", ["test", "validation", "exemplars"])
 def test_questions_of_other_splits_are_refused(split: str) -> None:
     foreign = replace(NOW[0], question=make_question(0, split))
-    with pytest.raises(DataError, match=f"is of the {split} split"):
+    with pytest.raises(DataError, match=f"is from the {split} split"):
         build_mixture(parts({"name": "highly_known", "now": ["Unknown"]}), [*NOW[1:], foreign], None, 1)
 
 
@@ -112,13 +115,48 @@ def test_an_empty_mixture_says_which_parts_are_empty_and_what_to_do() -> None:
         build_mixture(parts({"name": "weak", "now": ["WeaklyKnown"]}, REPLAY), categorized(["H", "M"]), None, 1)
 
 
-def test_a_before_without_a_detection_before_or_without_the_question_is_refused() -> None:
-    with pytest.raises(DataError, match="there was no detection before"):
+def test_selecting_by_before_needs_an_earlier_detection_of_the_same_questions() -> None:
+    with pytest.raises(DataError, match="there is no earlier detection"):
         build_mixture(parts(STILL), NOW, None, 1)
-    with pytest.raises(DataError, match="has no category in the detection before"):
+    with pytest.raises(DataError, match="has no category in the earlier detection"):
         build_mixture(parts(STILL), NOW, {}, 1)
-    with pytest.raises(DataError, match="stands twice"):
+    with pytest.raises(DataError, match="is duplicated"):
         build_mixture(parts(REPLAY, {"name": "all"}), [*NOW, NOW[0]], None, 1)
+
+
+def test_a_redrawn_part_takes_other_questions_every_epoch_and_no_other_part_takes_them() -> None:
+    replay = {"name": "replay", "now": ["HighlyKnown"], "limit": 4, "redraw": True}
+    known = {"name": "known", "now": ["HighlyKnown"]}
+    mixture = build_mixture(parts(STILL, replay, known), NOW, BEFORE, 1)
+    assert [part.taken for part in mixture.parts] == [10, 4, 0]
+    assert (
+        mixture.items_of(0)
+        == mixture.items
+        == build_mixture(parts(STILL, {**replay, "redraw": False}), NOW, BEFORE, 1).items
+    )
+    draws = []
+    for epoch in range(6):
+        items = mixture.items_of(epoch)
+        assert [item.part for item in items] == ["still_maybe_known"] * 10 + ["replay"] * 4
+        assert items[:10] == mixture.items[:10]
+        draws.append(frozenset(item.question.id for item in items[10:]))
+        assert {item.now for item in items[10:]} == {HIGH}
+    assert len(set(draws)) > 3
+    pool = {item.question.id for item in mixture.pools["replay"]}
+    assert len(pool) == 12
+    assert pool >= frozenset().union(*draws)
+    assert {item.question.id for item in mixture.all_items} == pool | {item.question.id for item in mixture.items}
+    shuffled = list(NOW)
+    random.Random(3).shuffle(shuffled)
+    assert build_mixture(parts(STILL, replay, known), shuffled, BEFORE, 1).items_of(5) == mixture.items_of(5)
+
+
+def test_a_mixture_file_names_the_redrawn_parts_and_holds_the_first_epoch(tmp_path: Path) -> None:
+    mixture = build_mixture(parts(STILL, {**REPLAY, "redraw": True}), NOW, BEFORE, 1)
+    write_mixture(tmp_path / "mixture.jsonl", mixture)
+    assert read_mixture(tmp_path / "mixture.jsonl") == replace(mixture, pools={})
+    header = json.loads((tmp_path / "mixture.jsonl").read_text("utf-8").splitlines()[0])
+    assert header["redrawn"] == ["replay"]
 
 
 def test_mixture_files_round_trip_and_broken_ones_are_refused(tmp_path: Path) -> None:
@@ -129,7 +167,7 @@ def test_mixture_files_round_trip_and_broken_ones_are_refused(tmp_path: Path) ->
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     for broken, message in [
         (lines[:-1], "truncated"),
-        ([*lines, lines[-1]], "stands here twice"),
+        ([*lines, lines[-1]], "is duplicated"),
         (lines[1:], "not a mixture of format"),
         ([], "not a mixture of format"),
         ([*lines[:-1], lines[-1].replace('"part"', '"port"')], f"mixture.jsonl:{len(lines)}: broken line"),
@@ -145,6 +183,6 @@ def test_a_category_file_of_another_model_is_refused_unless_allowed() -> None:
     header = Header("0", ModelIdentity("a", "w1" * 9, "ad1"), Protocol(), questions, False, {})
     check_model(header, ModelIdentity("another name", "w1" * 9, "ad1", "float32"))
     for other in (ModelIdentity("a", "w2" * 9, "ad1"), ModelIdentity("a", "w1" * 9)):
-        with pytest.raises(DataError, match=r"made for a .* training starts from a"):
+        with pytest.raises(DataError, match=r"made for a .* but training starts from a"):
             check_model(header, other)
         check_model(header, other, allow=True)

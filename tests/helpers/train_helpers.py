@@ -47,7 +47,7 @@ def make_stage(**changes: Any) -> StageConfig:
 def make_request(model: Path, folder: Path, *, count: int = 20, **changes: Any) -> StageRequest:
     fields = {key: changes.pop(key) for key in ("previous", "output", "adapter", "protocol") if key in changes}
     shots = (make_question(1, "exemplars"),)
-    probes = tuple(ValidationPrompt(make_question(i, "validation"), shots if i % 2 else ()) for i in range(6))
+    prompts = tuple(ValidationPrompt(make_question(i, "validation"), shots if i % 2 else ()) for i in range(6))
     values: dict[str, Any] = {
         "stage": make_stage(**changes),
         "adapter": AdapterConfig(r=4, lora_alpha=8, lora_dropout=0.1),
@@ -55,7 +55,7 @@ def make_request(model: Path, folder: Path, *, count: int = 20, **changes: Any) 
         "seed": 5,
         "model": str(model),
         "mixture": make_mixture(count),
-        "validation": probes,
+        "validation": prompts,
         "work": folder / "work",
         "output": folder / "stage1",
     }

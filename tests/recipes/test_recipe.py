@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import kft_train
 from kft_train.errors import RecipeError
 from kft_train.recipes.plan import dry_run
 from kft_train.recipes.recipe import Recipe, list_recipes, load_recipe
@@ -28,7 +29,7 @@ def minimal(tmp_path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", sorted(list_recipes()))
+@pytest.mark.parametrize("name", [info.name for info in list_recipes()])
 def test_packaged_recipes_load_round_trip_and_plan_without_their_model(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)
     copy = tmp_path / "copy.yaml"
@@ -42,13 +43,16 @@ def test_packaged_recipes_load_round_trip_and_plan_without_their_model(name: str
 
 
 def test_demo_and_paper_are_packaged() -> None:
-    assert {"demo", "paper-qwen2-7b"} <= set(list_recipes())
+    described = {info.name: info.description for info in list_recipes()}
+    assert {"demo", "paper-qwen2-7b"} <= set(described)
+    assert list(described) == sorted(described)
+    assert all(described.values())
 
 
 def test_paper_recipe_has_the_values_of_the_paper() -> None:
     plan = dry_run(load_recipe("paper-qwen2-7b"))
     detect, train, second = (plan.steps[index] for index in (0, 4, 7))
-    assert detect.detail["generations_a_question_at_most"] == 170
+    assert detect.detail["max_generations_per_question"] == 170
     assert train.detail["batch_size_per_process"] == 1024
     assert second.detail["start"] == "merged"
     assert {
@@ -81,6 +85,18 @@ def test_name_and_description_do_not_change_the_digest_and_values_do(minimal: st
     assert load_recipe(minimal, ["seed=1"]).digest() != digest
 
 
+def test_newer_fields_with_their_defaults_change_neither_digest_nor_file(minimal: str) -> None:
+    recipe = load_recipe(minimal)
+    assert recipe.stages[0].keep_if_worse
+    assert "keep_if_worse" not in recipe.to_yaml()
+    assert "redraw" not in recipe.to_yaml()
+    assert load_recipe("demo").digest() == "9e6af480fbae8b5818d76412c5d4ca42e2e6491c09f3c2602b534adc40bc4f2a"
+    strict = load_recipe(minimal, ["stages.0.keep_if_worse=false"])
+    assert "keep_if_worse: false" in strict.to_yaml()
+    assert "redraw: true" in load_recipe("paper-qwen2-7b").to_yaml()
+    assert strict.digest() != recipe.digest()
+
+
 def test_overrides_reach_keys_and_list_items(minimal: str) -> None:
     recipe = load_recipe(
         minimal, ["stages.1.learning_rate=1e-5", "stages.0.mixture.0.now=[MaybeKnown]", "stages.0.patience=null"]
@@ -101,15 +117,19 @@ def test_overrides_reach_keys_and_list_items(minimal: str) -> None:
         ("seed=x", "seed: input should be a valid integer"),
         ("stages.0.patience=true", "stages.0.patience: input should be a valid integer"),
         ("stages.0.learning_rate=.nan", "stages.0.learning_rate:"),
-        ("stages.1.name=one", "stage 'one' stands here twice"),
+        ("stages.1.name=one", "stage 'one' is duplicated"),
         ("stages.1.name=Two", "stages.1.name: string should match"),
         ("stages.0.start=continue", "has no adapter to start from"),
-        ("stages.0.mixture.0.before=[Unknown]", "there is no detection before"),
+        ("stages.0.mixture.0.before=[Unknown]", "there is no earlier detection"),
         ("stages.0.mixture.0.ratio=0.2", "every part has a ratio"),
-        ("stages.1.mixture=[{name: a, ratio: 0.1, limit: 3}, {name: b}]", "limit and ratio both say how many"),
-        ("stages.1.mixture=[{name: a}, {name: a}]", "mixture part 'a' stands here twice"),
+        (
+            "stages.1.mixture=[{name: a, ratio: 0.1, limit: 3}, {name: b}]",
+            "limit and ratio both set the number of questions",
+        ),
+        ("stages.1.mixture=[{name: a, redraw: true}]", "redraw needs a number of questions"),
+        ("stages.1.mixture=[{name: a}, {name: a}]", "mixture part 'a' is duplicated"),
         ("stages=[]", "at least 1 item"),
-        ("evaluation.shots=[4, 4]", "number of shots '4' stands here twice"),
+        ("evaluation.shots=[4, 4]", "number of shots '4' is duplicated"),
         ("stages.9.name=x", "stages is a list of 2. Use a number from 0 to 1."),
         ("name.first=x", "name has no parts"),
         ("nonsense", "is not KEY=VALUE"),
@@ -127,17 +147,17 @@ def test_a_wrong_value_is_named_with_file_key_and_remedy(minimal: str, override:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name: a\nname: b\n", "mine.yaml:2: key 'name' stands here twice (first in line 1)"),
-        ("stages:\n  - {name: a, name: b}\n", "mine.yaml:2: key 'name' stands here twice"),
+        ("name: a\nname: b\n", "mine.yaml:2: key 'name' is duplicated (first in line 1)"),
+        ("stages:\n  - {name: a, name: b}\n", "mine.yaml:2: key 'name' is duplicated"),
         ("name: !!python/object/apply:os.system [ls]\n", "mine.yaml:1: could not determine a constructor"),
         ("- a\n", "not a recipe"),
         ("name: [\n", "mine.yaml:2:"),
-        ("1: a\n", "key 1 is not text"),
+        ("1: a\n", "key 1 is not a string"),
         ("[" * 5000, "mine.yaml"),
         ("name: mine\n", "model: field required"),
     ],
 )
-def test_a_file_that_is_no_recipe_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+def test_a_file_that_is_not_a_recipe_is_refused_and_the_line_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(RecipeError) as caught:
@@ -145,7 +165,7 @@ def test_a_file_that_is_no_recipe_is_refused_with_its_line(tmp_path: Path, text:
     assert message in str(caught.value)
 
 
-def test_unknown_names_and_paths_say_what_there_is(tmp_path: Path) -> None:
+def test_errors_for_unknown_names_and_paths_suggest_known_ones(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="Did you mean 'demo'"):
         load_recipe("demoo")
     with pytest.raises(RecipeError, match="no such recipe file"):
@@ -155,7 +175,7 @@ def test_unknown_names_and_paths_say_what_there_is(tmp_path: Path) -> None:
         load_recipe(str(tmp_path / "latin.yaml"))
 
 
-def test_a_recipe_that_extends_another_is_that_one_with_changes(tmp_path: Path) -> None:
+def test_a_recipe_that_extends_another_applies_changes_to_it(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(MINIMAL, encoding="utf-8")
     middle = "name: middle\nextends: base.yaml\nset: {stages.1.learning_rate: 1e-5, seed: 3}\n"
     (tmp_path / "middle.yaml").write_text(middle, encoding="utf-8")
@@ -172,8 +192,8 @@ def test_a_recipe_that_extends_another_is_that_one_with_changes(tmp_path: Path) 
         ("extends: mine.yaml\n", "extends itself"),
         ("extends: absent.yaml\n", "no such recipe file"),
         ("extends: dem\n", "Did you mean 'demo'"),
-        ("extends: demo\nseed: 3\n", "changes by dotted key under `set`"),
-        ("extends: demo\nset: [seed]\n", "changes by dotted key under `set`"),
+        ("extends: demo\nseed: 3\n", "`set` (changes by dotted key)"),
+        ("extends: demo\nset: [seed]\n", "`set` (changes by dotted key)"),
         ("extends: demo\nset: {stages.5.name: x}\n", "stages is a list of 2"),
         ("extends: demo\nset: {sead: 1}\n", "sead: unknown key. Did you mean 'seed'"),
     ],
@@ -183,6 +203,18 @@ def test_a_recipe_that_cannot_extend_says_why(tmp_path: Path, text: str, message
     with pytest.raises(RecipeError) as caught:
         load_recipe(str(tmp_path / "mine.yaml"))
     assert message in str(caught.value)
+
+
+def test_the_recipe_in_the_readme_loads_and_every_module_is_in_its_table(tmp_path: Path) -> None:
+    package = Path(kft_train.__file__).parent
+    readme = (package / "README.md").read_text(encoding="utf-8")
+    path = tmp_path / "my-recipe.yaml"
+    path.write_text(readme.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    recipe = load_recipe(str(path))
+    assert recipe.stages[1].start == "merged"
+    modules = [module for module in package.rglob("*.py") if module.name != "__init__.py"]
+    assert all(f"| `{module.relative_to(package).with_suffix('').as_posix()}` |" in readme for module in modules)
+    assert all(f"`{info.name}`" in readme for info in list_recipes())
 
 
 def test_recipes_are_frozen(minimal: str) -> None:
@@ -203,7 +235,7 @@ def test_sft_fields_are_checked_against_trl() -> None:
             check_sft_fields(make_stage(sft=sft))
 
 
-def test_names_in_the_settings_are_names_of_sftconfig() -> None:
+def test_every_name_in_sft_config_is_a_field_of_sftconfig() -> None:
     import dataclasses
 
     from trl import SFTConfig
@@ -213,7 +245,7 @@ def test_names_in_the_settings_are_names_of_sftconfig() -> None:
     assert {*SHARED, *FIXED, *REFUSED, *values} <= known
 
 
-def test_activation_checkpointing_has_its_older_name_where_trl_knows_that_one_alone() -> None:
+def test_activation_checkpointing_gets_its_older_name_if_trl_has_only_that() -> None:
     values = {"activation_checkpointing": False, "learning_rate": 1.0}
     assert for_installed(values, {"activation_checkpointing", "learning_rate"}) == values
     assert for_installed(values, {"gradient_checkpointing", "learning_rate"}) == {

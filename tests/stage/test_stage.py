@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -15,13 +16,15 @@ from typing import Any
 import pytest
 
 from kft_tasks.errors import DataError, StateError, UsageError
+from kft_train.data.mixture import Mixture, PartCount
+from kft_train.data.rows import IGNORED, Rows, ValidationPrompt, training_rows
 from kft_train.errors import RecipeError, StageInterruptedError
 from kft_train.recipes.recipe import AdapterConfig
 from kft_train.stage import train as stage_module
 from kft_train.stage.checkpoints import find_checkpoints
-from kft_train.stage.request import StageResult, finished_stage
+from kft_train.stage.request import StageRequest, StageResult, finished_stage
 from kft_train.stage.train import train_stage
-from train_helpers import make_question, make_request, make_stage
+from train_helpers import make_mixture, make_question, make_request, make_stage
 
 FLOAT32 = {"bf16": False}
 
@@ -55,7 +58,7 @@ def undisturbed(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> S
 
 @pytest.fixture(scope="module")
 def broken_off(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose stage died in step 9 of 15: checkpoints 5 (end of epoch 1, the best) and 8."""
+    """A folder whose stage died at step 9 of 15, with checkpoints 5 (end of epoch 1, the best) and 8."""
     folder = tmp_path_factory.mktemp("broken_off")
     request = make_request(tiny_model, folder)
     with pytest.raises(KeyboardInterrupt):
@@ -79,14 +82,12 @@ def test_a_finished_stage_has_an_adapter_and_a_summary_and_no_checkpoints(
     assert [row["epoch"] for row in undisturbed.summary["epochs"]] == [0, 1, 2, 3]
     assert [row["asked"] for row in undisturbed.summary["epochs"]] == [6] * 4
     assert undisturbed.summary["epochs"][0]["loss"] is None
-    assert undisturbed.summary["chosen_epoch"] == 1  # of equal epochs the first
+    assert undisturbed.summary["chosen_epoch"] == 1  # the first of equal epochs
     assert "NOT better than the starting point (0/6)" in undisturbed.summary["note"]
 
 
 def test_tokens_are_counted_without_padding(undisturbed: StageResult, tiny_model: Path) -> None:
     from transformers import AutoTokenizer
-
-    from kft_train.data.rows import training_rows
 
     request = make_request(tiny_model, undisturbed.folder.parent)
     questions = [item.question for item in request.mixture.items]
@@ -233,7 +234,7 @@ def test_sigterm_in_the_last_step_of_an_epoch_evaluates_it_first(tiny_model: Pat
     assert [row["epoch"] for row in train_stage(request).summary["epochs"]] == [0, 1, 2]
 
 
-def test_a_stage_that_dies_before_its_output_is_in_place_only_finishes(
+def test_a_stage_killed_after_training_only_writes_its_output_when_resumed(
     tiny_model: Path, tmp_path: Path, undisturbed: StageResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = make_request(tiny_model, tmp_path)
@@ -250,7 +251,7 @@ def test_a_stage_that_dies_before_its_output_is_in_place_only_finishes(
 
 
 def scores(monkeypatch: pytest.MonkeyPatch, values: list[int]) -> None:
-    """Let validation give these counts of right answers, from epoch 0 on."""
+    """Make validation return these counts of correct answers, from epoch 0."""
     from kft_train.stage.trainer import KftTrainer
 
     monkeypatch.setattr(KftTrainer, "count_right", lambda self: values[round(self.state.epoch or 0)])
@@ -270,7 +271,7 @@ def test_early_stopping_saves_the_best_adapter_exactly(
     assert adapter_bytes(stopped) == adapter_bytes(short)
 
 
-def test_patience_survives_a_kill_and_an_early_stop_is_not_trained_on(
+def test_patience_survives_a_kill_and_training_does_not_continue_after_an_early_stop(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores(monkeypatch, [1, 2, 1, 1, 9, 9])
@@ -284,6 +285,92 @@ def test_patience_survives_a_kill_and_an_early_stop_is_not_trained_on(
     result = train_stage(request)
     assert [row["right"] for row in result.summary["epochs"]] == [1, 2, 1, 1]
     assert result.summary["chosen_epoch"] == 1
+
+
+def test_a_stage_without_a_better_epoch_is_an_error_if_keep_if_worse_is_false(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores(monkeypatch, [3, 2, 3])
+    request = make_request(tiny_model, tmp_path, num_train_epochs=2, keep_if_worse=False)
+    for _ in range(2):  # the second time it is not trained again and raises the same error
+        with pytest.raises(DataError, match=r"no epoch is better in validation than the starting point \(3/6 right\)"):
+            train_stage(request)
+    assert finished_stage(request) is None
+    kept = train_stage(make_request(tiny_model, tmp_path, num_train_epochs=2))
+    assert kept.summary["keep_if_worse"] is True
+    assert kept.summary["better_than_start"] is False
+    scores(monkeypatch, [3, 2, 4])
+    better = train_stage(make_request(tiny_model, tmp_path / "b", num_train_epochs=2, keep_if_worse=False))
+    assert better.summary["keep_if_worse"] is False
+    assert better.summary["chosen_epoch"] == 2
+
+
+@pytest.mark.parametrize("start", ["new", "continue", "merged"])
+def test_a_training_that_changes_nothing_is_an_error(tiny_model: Path, tmp_path: Path, start: str) -> None:
+    changes: dict[str, Any] = {"start": start, "output": tmp_path / "still", "name": "still", "count": 4}
+    if start != "new":
+        changes["previous"] = first_adapter(tiny_model, tmp_path).adapter
+    changes["warmup_steps"] = 5.0  # the learning rate of the only step is 0
+    request = make_request(tiny_model, tmp_path, num_train_epochs=1, **changes)
+    with pytest.raises(DataError, match="'still': training did not change the adapter"):
+        train_stage(request)
+    assert finished_stage(request) is None
+
+
+def test_a_stage_without_a_single_label_is_an_error(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = stage_module.training_rows
+
+    def masked(*args: Any) -> Rows:
+        rows = original(*args)
+        return dataclasses.replace(rows, labels=[[IGNORED] * len(row) for row in rows.labels])
+
+    monkeypatch.setattr(stage_module, "training_rows", masked)
+    with pytest.raises(DataError, match="'stage1': all labels of its 20 rows are masked"):
+        train_stage(make_request(tiny_model, tmp_path))
+
+
+def with_pool(mixture: Mixture) -> Mixture:
+    """The mixture with its last eight questions redrawn from a pool of 28."""
+    redrawn = tuple(dataclasses.replace(item, part="replay") for item in make_mixture(40).items[12:])
+    parts = (PartCount("all", 12, 12), PartCount("replay", 28, 8))
+    return Mixture((*mixture.items[:12], *redrawn[:8]), parts, 0, {"replay": redrawn})
+
+
+def test_redrawn_questions_change_with_the_epoch_and_resuming_in_mid_epoch_gives_the_same_bytes(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kft_train.stage.epoch_rows import EpochRows
+
+    seen: list[int] = []
+    original = EpochRows.__getitem__
+
+    def get(self: EpochRows, position: int) -> dict[str, list[int]]:
+        seen.append(self._current[position])
+        return original(self, position)
+
+    monkeypatch.setattr(EpochRows, "__getitem__", get)
+
+    def request(folder: Path) -> StageRequest:
+        made = make_request(tiny_model, folder)
+        return dataclasses.replace(made, mixture=with_pool(made.mixture))
+
+    whole = train_stage(request(tmp_path / "a"))
+    mixture = request(tmp_path).mixture
+    position = {item.question.id: index for index, item in enumerate(mixture.all_items)}
+    for epoch in range(3):
+        expected = sorted(position[item.question.id] for item in mixture.items_of(epoch))
+        assert sorted(seen[20 * epoch : 20 * (epoch + 1)]) == expected
+    assert len(seen) == 60
+    with pytest.raises(KeyboardInterrupt):
+        train_stage(request(tmp_path / "b"), at_step(9, die))
+    assert adapter_bytes(train_stage(request(tmp_path / "b"))) == adapter_bytes(whole)
+    plain = make_request(tiny_model, tmp_path)
+    assert (
+        request(tmp_path).digest()
+        != dataclasses.replace(plain, mixture=dataclasses.replace(mixture, pools={})).digest()
+    )
 
 
 def first_adapter(tiny_model: Path, folder: Path, **changes: Any) -> StageResult:
@@ -308,11 +395,27 @@ def test_a_second_stage_starts_where_the_first_ended_and_one_adapter_holds_both(
     assert third.summary["epochs"][0]["validation_loss"] == pytest.approx(chosen["validation_loss"], abs=1e-5)
 
 
-def test_requests_that_cannot_be_are_refused(tiny_model: Path, tmp_path: Path) -> None:
-    import dataclasses
+@pytest.mark.parametrize("start", ["continue", "merged"])
+def test_a_second_stage_that_is_killed_and_resumed_gives_the_same_bytes(
+    tiny_model: Path, tmp_path: Path, start: str
+) -> None:
+    first = first_adapter(tiny_model, tmp_path)
 
-    from kft_train.data.rows import ValidationPrompt
+    def request(name: str) -> StageRequest:
+        changes = {"start": start, "previous": first.adapter, "output": tmp_path / name / "stage2", "name": "stage2"}
+        return make_request(tiny_model, tmp_path / name, num_train_epochs=2, weight_decay=0.1, **changes)
 
+    whole = train_stage(request("a"))
+    with pytest.raises(KeyboardInterrupt):
+        train_stage(request("b"), at_step(9, die))
+    steps: list[int] = []
+    assert adapter_bytes(train_stage(request("b"), lambda done, total, note: steps.append(done))) == adapter_bytes(
+        whole
+    )
+    assert steps[0] == 9
+
+
+def test_impossible_requests_are_refused(tiny_model: Path, tmp_path: Path) -> None:
     request = make_request(tiny_model, tmp_path)
     for changes, error, message in [
         ({"validation": ()}, DataError, "no validation questions"),
@@ -324,7 +427,7 @@ def test_requests_that_cannot_be_are_refused(tiny_model: Path, tmp_path: Path) -
         ),
         ({"mixture": dataclasses.replace(request.mixture, items=())}, DataError, "no questions to train on"),
         ({"stage": make_stage(start="continue")}, UsageError, "needs the adapter of the stage before"),
-        ({"previous": tmp_path}, UsageError, "starts anew"),
+        ({"previous": tmp_path}, UsageError, "starts from no adapter"),
         ({"previous": tmp_path, "stage": make_stage(start="merged")}, DataError, "no adapter"),
         ({"stage": make_stage(lr_scheduler_type="cosin")}, RecipeError, "SFTConfig refuses its values"),
         ({"adapter": AdapterConfig(target_modules=["no_proj"])}, RecipeError, "Correct target_modules"),

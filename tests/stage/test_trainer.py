@@ -7,21 +7,19 @@ from typing import Any
 
 import pytest
 
+from kft_tasks.errors import DataError
 from kft_train.data.rows import training_rows
 from kft_train.recipes.recipe import AdapterConfig
 from kft_train.recipes.sft_config import for_installed
-from kft_train.stage.adapters import load_trainable, save_joined
+from kft_train.stage.adapters import load_trainable
+from kft_train.stage.frozen_part import restore_frozen
 from kft_train.stage.train import _quiet_libraries
 from kft_train.stage.training_log import out_of_patience
 from tiny import ARCHITECTURES, make_tiny_model
 from train_helpers import make_question, make_request
 
 ADAPTER = AdapterConfig(r=4, lora_alpha=8, lora_dropout=0.0)
-PROMPTS = [
-    ("Question: Tree 1?\nAnswer:", " birch"),
-    ("Question: Tree 12?\nAnswer:", " ash"),
-    ("Question: T?\nAnswer:", " elm"),
-]
+ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 def arguments(folder: Path, **changes: Any) -> Any:
@@ -62,7 +60,7 @@ def ours(model: Path, args: Any, loss: Any = "completion") -> Any:
     args.dataset_kwargs = {"skip_prepare_dataset": True}
     args.remove_unused_columns = False
     return KftTrainer(
-        probes=(),
+        validation=(),
         protocol=protocol,
         model=load_trainable(str(model), None, "new", ADAPTER, None),
         args=args,
@@ -105,7 +103,7 @@ def test_the_whole_sequence_loss_equals_that_of_the_stock_trainer(tiny_model: Pa
         assert losses(ours(tiny_model, arguments(tmp_path / "a"), "sequence")) == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_model_that_takes_no_positions_uses_the_stock_head_and_says_so_once(
+def test_a_model_without_positional_logits_to_keep_uses_the_stock_head_and_warns_once(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from transformers import LlamaForCausalLM
@@ -135,8 +133,8 @@ def test_validation_asks_with_its_exemplars_and_scores_by_the_protocol(
     asked: list[str] = []
 
     class Scripted:
-        def open(self, asks: Any) -> Any:
-            asked.extend(ask.prompt for ask in asks)
+        def open(self, requests: Any) -> Any:
+            asked.extend(request.prompt for request in requests)
             return self
 
         def greedy(self, which: Any) -> list[str]:
@@ -145,10 +143,10 @@ def test_validation_asks_with_its_exemplars_and_scores_by_the_protocol(
 
     with _quiet_libraries():
         trainer = ours(tiny_model, arguments(tmp_path))
-        trainer.probes = make_request(tiny_model, tmp_path).validation
-        monkeypatch.setattr(trainer, "_answerer", Scripted)
+        trainer.validation.prompts = make_request(tiny_model, tmp_path).validation
+        monkeypatch.setattr(trainer.validation, "answerer", Scripted)
         trainer.model.train()
-        assert trainer.count_right() == 1
+        assert trainer.validation.count_right(trainer.accelerator) == 1
         assert trainer.model.training
     assert "Question: Tree 0?\nAnswer:" in asked
     assert "Question: Tree 1?\nAnswer: birch\n\nQuestion: Tree 1?\nAnswer:" in asked
@@ -163,11 +161,11 @@ def test_validation_answers_are_those_of_plain_generation_before_and_after_the_w
     from kft_tasks.engine.engine import Engine
     from kft_tasks.errors import UnsupportedModelError
 
-    with _quiet_libraries(), caplog.at_level(logging.WARNING, "kft_train.stage.trainer"):
+    with _quiet_libraries(), caplog.at_level(logging.WARNING, "kft_train.stage.validation"):
         trainer = ours(tiny_model, arguments(tmp_path))
-        trainer.probes = make_request(tiny_model, tmp_path).validation
+        validation = trainer.validation
         trainer.model.eval()
-        asks = trainer._asks(trainer.probes)
+        requests = validation.requests(make_request(tiny_model, tmp_path).validation)
         seen = []
         for scale in (0.0, 0.3):
             torch.manual_seed(0)
@@ -176,18 +174,18 @@ def test_validation_answers_are_those_of_plain_generation_before_and_after_the_w
                     if "lora_B" in name:
                         parameter.normal_(std=scale) if scale else parameter.zero_()
             with trainer.accelerator.autocast():
-                fast = dict(greedy_answers(asks, trainer._answerer()))
+                fast = dict(greedy_answers(requests, validation.answerer()))
             with monkeypatch.context() as patch:
 
                 def refuse(self: Any, *args: Any, **kwargs: Any) -> None:
                     raise UnsupportedModelError("no tries.")
 
                 patch.setattr(Engine, "__init__", refuse)
-                patch.setattr(trainer, "_engine", None)
+                patch.setattr(validation, "_engine", None)
                 with trainer.accelerator.autocast():
-                    assert dict(greedy_answers(asks, trainer._answerer())) == fast
-                patch.setattr(trainer, "_plain", False)
-            trainer._plain = False
+                    assert dict(greedy_answers(requests, validation.answerer())) == fast
+                patch.setattr(validation, "_engine_refused", False)
+            validation._engine_refused = False
             seen.append(fast)
     assert seen[0] != seen[1]
     assert "slower" in caplog.text
@@ -213,6 +211,7 @@ def random_adapter(
     for name, parameter in loaded.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.1)
+    restore_frozen(loaded)
     loaded.save_pretrained(str(folder))
     return loaded
 
@@ -232,19 +231,80 @@ def test_two_adapters_joined_equal_the_second_on_the_merged_first(
     tmp_path: Path, first: dict[str, Any], second: dict[str, Any], architecture: str
 ) -> None:
     import torch
-    from peft import PeftModel
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from safetensors.torch import load_file
     from transformers import AutoModelForCausalLM
 
     with _quiet_libraries():
         model = make_tiny_model(tmp_path / "model", architecture)
         random_adapter(model, tmp_path / "one", 1, **first)
-        stacked = random_adapter(model, tmp_path / "two", 2, "merged", tmp_path / "one", **second)
-        save_joined(tmp_path / "one", tmp_path / "two", tmp_path / "joined", str(model))
+        trained = random_adapter(model, tmp_path / "joined", 2, "merged", tmp_path / "one", **second)
         base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
         plain = logits(base)
         joined = logits(PeftModel.from_pretrained(base, str(tmp_path / "joined")))
+        base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+        merged = PeftModel.from_pretrained(base, str(tmp_path / "one")).merge_and_unload()
+        adapter = AdapterConfig(**{"r": 3, "lora_alpha": 5, "lora_dropout": 0.0, **second})
+        stacked = get_peft_model(merged, LoraConfig(task_type="CAUSAL_LM", **adapter.model_dump()))
+        factors = load_file(tmp_path / "joined" / "adapter_model.safetensors")
+        with torch.no_grad():
+            for name, parameter in stacked.named_parameters():
+                if ".lora_" in name:
+                    factor = factors[name.replace(".default", "")]
+                    parameter.copy_(factor[3:] if ".lora_A" in name else factor[:, 3:])
     assert (joined - plain).abs().max() > 0.1
+    assert torch.equal(joined, logits(trained))
     torch.testing.assert_close(joined, logits(stacked), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("start", ["continue", "merged"])
+@pytest.mark.parametrize("damage", ["zero", "renamed"])
+@pytest.mark.filterwarnings("ignore:Found missing adapter keys")  # PEFT only warns about it
+def test_an_adapter_that_changes_nothing_is_no_start(tiny_model: Path, tmp_path: Path, start: str, damage: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    with _quiet_libraries():
+        random_adapter(tiny_model, tmp_path / "one", 1)
+        path = tmp_path / "one" / "adapter_model.safetensors"
+        weights = load_file(path)
+        if damage == "zero":
+            weights = {name: weight * (".lora_A." in name) for name, weight in weights.items()}
+        else:
+            weights = {name.replace("model.layers", "model.blocks"): weight for name, weight in weights.items()}
+        save_file(weights, path, metadata={"format": "pt"})
+        with pytest.raises(DataError, match="one: this adapter changes nothing"):
+            load_trainable(str(tiny_model), None, start, ADAPTER, tmp_path / "one")
+
+
+@pytest.mark.parametrize("second", [{"r": 4, "lora_alpha": 32, "lora_dropout": 0.5}, {"target_modules": ["q_proj"]}])
+def test_training_on_top_of_an_adapter_changes_no_bit_of_it(
+    tiny_model: Path, tmp_path: Path, second: dict[str, Any]
+) -> None:
+    import torch
+
+    with _quiet_libraries():
+        random_adapter(tiny_model, tmp_path / "one", 1)
+        model = load_trainable(
+            str(tiny_model), None, "merged", AdapterConfig(**{"r": 3, "lora_alpha": 5, **second}), tmp_path / "one"
+        )
+        start = {name: weight.detach().clone() for name, weight in model.named_parameters() if ".lora_" in name}
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5)
+        model.train()
+        for _ in range(2):
+            logits_in_training = model(input_ids=torch.arange(3, 43)[None]).logits
+            logits_in_training.square().mean().backward()
+            optimizer.step()
+            restore_frozen(model)
+            optimizer.zero_grad()
+    learned = set()
+    for name, weight in model.named_parameters():
+        if ".lora_" in name:
+            before, axis = start[name], 0 if ".lora_A" in name else 1
+            assert torch.equal(weight.narrow(axis, 0, 3), before.narrow(axis, 0, 3))
+            rest = weight.shape[axis] - 3
+            if not torch.equal(weight.narrow(axis, 3, rest), before.narrow(axis, 3, rest)):
+                learned.add(name.split(".")[-4])
+    assert learned == set(second.get("target_modules", {*ALL_LINEAR}))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""From category files and a recipe to a request for a training stage."""
+"""From category files and a recipe to the request for a training stage."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from kft_train.recipes.recipe import Recipe, StageConfig
 from kft_train.stage.request import StageRequest
 
 
-def validation_probes(
+def validation_prompts(
     recipe: Recipe, exemplars: ExemplarPool, questions: Sequence[Question]
 ) -> tuple[ValidationPrompt, ...]:
-    """Validation questions, asked as in the test with the most exemplars."""
+    """Validation questions, with as many exemplars as the test's longest prompts."""
     shots = recipe.evaluation.validation_shots
-    return tuple(ValidationPrompt(one, exemplars.sets(one.type)[0][:shots] if shots else ()) for one in questions)
+    return tuple(
+        ValidationPrompt(question, exemplars.sets(question.type)[0][:shots] if shots else ()) for question in questions
+    )
 
 
 def stage_request(
@@ -38,10 +40,16 @@ def stage_request(
     output: Path,
     any_model: bool = False,
 ) -> StageRequest:
-    """Select the mixture and put the request together.
+    """Choose the mixture and build the request.
+
+    Args:
+        now: category file of the latest detection.
+        before: category file of the detection before that; None in the first stage.
+        previous: adapter folder of the last stage.
+        any_model: accept category files made for another model.
 
     Raises:
-        DataError: a category file that is broken or was made for another model; an empty mixture.
+        DataError: a category file is broken or was made for another model, or the mixture is empty.
     """
     protocol, questions = recipe.protocol_object(), recipe.questions
     folder = model_folder(recipe.model.id, recipe.model.revision)
@@ -64,7 +72,7 @@ def stage_request(
         seed=recipe.seed,
         model=str(folder),
         mixture=build_mixture(stage.mixture, list(current), earlier, recipe.seed),
-        validation=validation_probes(recipe, exemplars, validation),
+        validation=validation_prompts(recipe, exemplars, validation),
         work=work,
         output=output,
         previous=previous,
