@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Protocol
 
 from kft_tasks.errors import DataError
 from kft_tasks.files import atomic_write, json_line, read_jsonl, sha256_of_json
+from kft_tasks.hashing import keyed_digest
 
 SPLITS = ("train", "validation", "test", "exemplars")
 
@@ -48,7 +48,7 @@ class Question:
 
 def content_id(set_name: str, type_: str, question: str) -> str:
     """An id from content: the same on every machine, in every row order."""
-    return f"{set_name}-{type_}-{hashlib.blake2b(question.encode(), digest_size=8).hexdigest()}"
+    return f"{set_name}-{type_}-{keyed_digest(question, size=8).hex()}"
 
 
 def parse_question(row: Mapping[str, Any], where: str, *, set_name: str = "questions", split: str = "") -> Question:
@@ -113,7 +113,7 @@ def read_questions(path: Path, *, set_name: str = "questions", split: str = "") 
     seen: dict[bytes, int] = {}
     for number, row in read_jsonl(path):
         question = parse_question(row, f"{path}:{number}", set_name=set_name, split=split)
-        key = hashlib.blake2b(question.id.encode(), digest_size=12).digest()
+        key = keyed_digest(question.id, size=12)
         if key in seen:
             raise DataError(
                 f"{path}:{number}: id {question.id!r} was already used in line {seen[key]}. "

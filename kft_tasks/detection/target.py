@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from kft_tasks.errors import DataError
+from kft_tasks.hashing import keyed_digest
 from kft_tasks.protocol.exemplars import ExemplarPool
 from kft_tasks.protocol.identity import QuestionsIdentity
 from kft_tasks.questions import Question, QuestionDigest, QuestionSet
@@ -47,7 +47,7 @@ def select(stream: QuestionStream, limit: int | None) -> QuestionStream:
         return stream
 
     def rank(question: Question) -> bytes:
-        return hashlib.blake2b(b"limit|" + question.id.encode(), digest_size=12).digest()
+        return keyed_digest("limit", question.id, size=12)
 
     chosen = set(heapq.nsmallest(limit, (rank(question) for question in stream())))
     return lambda: (question for question in stream() if rank(question) in chosen)

@@ -7,11 +7,12 @@ batch, was skipped, or ran before.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from kft_tasks.hashing import keyed_int
 
 U64 = npt.NDArray[np.uint64]
 F64 = npt.NDArray[np.float64]
@@ -21,9 +22,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 def context_key(seed: int, question_id: str, exemplar_set: int) -> int:
     """64-bit key of everything sampled for one question with one exemplar set."""
-    return int.from_bytes(
-        hashlib.blake2b(f"{seed}|{exemplar_set}|{question_id}".encode(), digest_size=8).digest(), "big"
-    )
+    return keyed_int(seed, exemplar_set, question_id)
 
 
 def sample_keys(key: int, count: int) -> U64:

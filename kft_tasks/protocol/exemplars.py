@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from kft_tasks.errors import DataError
+from kft_tasks.hashing import keyed_digest
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.questions import Question, QuestionDigest
 
@@ -71,4 +71,4 @@ class ExemplarPool:
 
 def _shuffled(pool: Sequence[Question], salt: str) -> list[Question]:
     """Order by a keyed hash of the id: the same on every Python version, whatever the order of the pool."""
-    return sorted(pool, key=lambda question: hashlib.blake2b(f"{salt}|{question.id}".encode(), digest_size=16).digest())
+    return sorted(pool, key=lambda question: keyed_digest(salt, question.id))

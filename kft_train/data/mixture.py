@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,6 +12,7 @@ from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.categories.category_file import CategorizedQuestion, Header
 from kft_tasks.errors import DataError
 from kft_tasks.files import atomic_write, json_line, read_jsonl
+from kft_tasks.hashing import keyed_digest
 from kft_tasks.protocol.identity import SERVED, ModelIdentity
 from kft_tasks.questions import Question, parse_question
 from kft_train.recipes.recipe import MixturePart, Selection
@@ -188,8 +188,7 @@ def _without_ratio(parts: Sequence[MixturePart], counts: Mapping[str, PartCount]
 
 
 def _rank(seed: int, part: str, id_: str) -> bytes:
-    key = hashlib.blake2b(f"{seed}|{part}".encode(), digest_size=32).digest()
-    return hashlib.blake2b(id_.encode(), key=key, digest_size=16).digest()
+    return keyed_digest(id_, key=keyed_digest(seed, part, size=32))
 
 
 def _item(item: CategorizedQuestion, part: MixturePart, before: Mapping[str, KnowledgeCategory] | None) -> MixtureItem:

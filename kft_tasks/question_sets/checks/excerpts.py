@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from kft_tasks.errors import StateError, UsageError, suggest
+from kft_tasks.hashing import keyed_digest
 from kft_tasks.questions import Question, QuestionSet, write_questions
 
 _KNOWN = 40  # types that an error lists
@@ -40,7 +40,7 @@ def sample(source: QuestionSet, split: str, size: int, *, seed: int = 0, type_: 
                 yield question
 
     def rank(question: Question) -> bytes:
-        return hashlib.blake2b(f"show|{seed}|{question.id}".encode(), digest_size=12).digest()
+        return keyed_digest("show", seed, question.id, size=12)
 
     chosen = heapq.nsmallest(size, wanted(), key=rank)
     if type_ is not None and type_ not in types:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from array import array
 from collections.abc import Sequence
 
+from kft_tasks.hashing import keyed_digest, keyed_int
 from kft_tasks.questions import Question
 
 Shares = tuple[tuple[str, float], ...]
@@ -24,13 +24,13 @@ _BASE = re.compile(r"(.*?-[0-9a-f]{10,16})(?:[-.].*)?$")
 
 def key_of(text: str) -> int:
     """64 bits of content: small, and the same on every machine."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+    return keyed_int(text)
 
 
 def place_of(text: str) -> int:
     """Where in 0 .. 2^64 a subject stands when splits are made; letter case and spacing do not count."""
-    folded = " ".join(text.casefold().split()).encode()
-    return int.from_bytes(hashlib.blake2b(folded, digest_size=8, key=_SALT).digest(), "big")
+    folded = " ".join(text.casefold().split())
+    return keyed_int(folded, key=_SALT)
 
 
 def in_share(text: str, share: float) -> bool:
@@ -55,7 +55,8 @@ def base_id(id_: str) -> str:
 
 def disambiguated_id(base: str, answers: Sequence[str]) -> str:
     """An id for one of several rows with the same text: told apart by its answers."""
-    return f"{base}-{hashlib.blake2b(chr(10).join(answers).encode(), digest_size=3).hexdigest()}"
+    text = "\n".join(answers)
+    return f"{base}-{keyed_digest(text, size=3).hex()}"
 
 
 def numbered(id_: str, copy: int) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kft_tasks.errors import KftError
 from kft_tasks.files import atomic_write
+from kft_tasks.hashing import keyed_digest
 from kft_tasks.questions import SPLITS, content_id
 from kft_tasks.scoring.scorers import normalize
 from worldfacts_builder import rules, sources
@@ -127,7 +128,7 @@ def _assign_splits(subjects: set[tuple[str, str]]) -> dict[tuple[str, str], str]
 
 
 def _rank(domain: str, subject: str) -> str:
-    return hashlib.blake2b(f"worldfacts/{domain}/{subject}".encode(), digest_size=16).hexdigest()
+    return keyed_digest(f"worldfacts/{domain}/{subject}").hex()
 
 
 def _record(candidate: Candidate, split: str) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from kft_cli.report.run_data import RunData
 from kft_cli.stats.movement import is_forgotten, is_upgraded
 from kft_tasks.categories.category_file import CategorizedQuestion, CategoryFile
+from kft_tasks.hashing import keyed_digest
 
 EXAMPLES = 8  # of each kind; nobody reads more
 _SHOWN_CHARACTERS = 300  # of a text in report.json
@@ -24,7 +24,7 @@ def draw_examples(data: RunData) -> dict[str, Any]:
     result: dict[str, Any] = {"before": before, "after": after}
     for name, moved in (("upgraded", is_upgraded), ("forgotten", is_forgotten)):
         ids = [id_ for id_, category in one.items() if moved(category, two[id_])]
-        drawn = sorted(ids, key=lambda id_: hashlib.blake2b(f"example|{id_}".encode()).digest())[:EXAMPLES]
+        drawn = sorted(ids, key=lambda id_: keyed_digest("example", id_, size=64))[:EXAMPLES]
         old, new = (_items(data.layout.detection(point), drawn) for point in (before, after))
         shown = [
             {**_example(old[id_], new[id_]), "trained_in": [stage for stage, known in trained.items() if id_ in known]}
