@@ -207,7 +207,7 @@ def test_broken_entries_name_file_and_entry(small: Path, rows: object, message: 
 def test_truncated_file_is_an_error(small: Path) -> None:
     path = small / "train" / "P36.train.json"
     path.write_text(path.read_text()[:50])
-    with pytest.raises(DataError, match=r"P36.train.json:entry 1: not JSON"):
+    with pytest.raises(DataError, match=r"P36.train.json:1: not JSON"):
         list(open_set("entityquestions", small, {"relation": "P36"}).split("train"))
 
 

@@ -1,9 +1,10 @@
-"""Rows of JSON Lines, JSON, CSV, TSV and Parquet files, streamed, each with the place it came from."""
+"""Rows of JSON Lines, JSON, CSV, TSV and Parquet files, each with the place it came from; all but JSON stream."""
 
 from __future__ import annotations
 
 import csv
 import itertools
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,22 +12,22 @@ from typing import Any
 
 from kft_tasks.errors import DataError
 from kft_tasks.files import MAX_LINE_BYTES, read_jsonl
-from kft_tasks.question_sets.storage.json_array import NotAnArrayError, read_array
 
 Row = tuple[str, dict[str, Any]]
-_DELIMITERS = (",", ";", "\t")  # spreadsheets of most of Europe write semicolons
+MAX_JSON_BYTES = 128 * 1024 * 1024  # decoded as a whole, in several times as much memory
+_DELIMITERS = (",", ";", "\t")  # spreadsheets in most of Europe write semicolons
 
 
 def read_rows(path: Path, *, quoted: bool = True) -> Iterator[Row]:
-    """Yield ``("file:line", row)`` for every row of a data file, in flat memory.
+    """Yield ``("file:line", row)`` for every row of a data file, in flat memory unless it is a JSON array.
 
     Args:
-        path: ``.jsonl``, ``.ndjson``, ``.json`` (an array of objects), ``.csv`` (with commas, semicolons or tabs),
-            ``.tsv`` or ``.parquet``.
-        quoted: whether quotation marks mean anything in CSV and TSV; they do not in the WikiQA corpus.
+        path: ``.jsonl``, ``.ndjson``, ``.json`` (an array of objects, up to 128 MiB), ``.csv`` (with commas,
+            semicolons or tabs), ``.tsv`` or ``.parquet``.
+        quoted: whether quotation marks have a meaning in CSV and TSV; in the WikiQA corpus they have none.
 
     Raises:
-        DataError: an unreadable or broken file, or an unknown suffix.
+        DataError: an unreadable, broken or overlong file, or an unknown suffix.
     """
     suffix = path.suffix.lower()
     if suffix in (".jsonl", ".ndjson"):
@@ -37,24 +38,39 @@ def read_rows(path: Path, *, quoted: bool = True) -> Iterator[Row]:
         return _csv_rows(path, "\t" if suffix == ".tsv" else "", quoted)
     if suffix == ".parquet":
         return _parquet_rows(path)
-    raise DataError(f"{path}: unknown kind of file. Use .jsonl, .json, .csv, .tsv or .parquet.")
+    raise DataError(f"{path}: unknown file type. Use .jsonl, .json, .csv, .tsv or .parquet.")
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
-    number = 0
-    try:
-        with path.open(encoding="utf-8-sig") as stream:
-            for row in read_array(stream, MAX_LINE_BYTES):
-                number += 1
-                yield f"{path}:entry {number}", row
-    except NotAnArrayError as error:
+    entries = _load_json(path)
+    if not isinstance(entries, list):
         raise DataError(
-            f"{path}: is not a JSON array of objects. Write a list, or one object a line in a .jsonl file."
-        ) from error
+            f"{path}: is not a JSON array of objects. Write an array, or one object per line in a .jsonl file."
+        )
+    for number, entry in enumerate(entries, start=1):
+        where = f"{path}:entry {number}"
+        if not isinstance(entry, dict):
+            raise DataError(f"{where}: not an object. Fix or remove the entry.")
+        yield where, entry
+
+
+def _load_json(path: Path) -> Any:
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise DataError(
+                f"{path}: over {MAX_JSON_BYTES >> 20} MiB, too large for a JSON array. Write one object per line in a "
+                ".jsonl file."
+            )
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 ({error.reason}). Convert the file to UTF-8.") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}:entry {number + 1}: {error}. Fix or remove the entry.") from error
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path}:{error.lineno}: not JSON ({error.msg}, character {error.colno} of the line). "
+            "Fix the file, or fetch it again."
+        ) from error
+    except (ValueError, RecursionError) as error:  # a number of 4,300 digits, brackets in brackets
+        raise DataError(f"{path}: not JSON ({error}). Fix the file, or fetch it again.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}). Check the path.") from error
 
@@ -68,7 +84,7 @@ def _csv_rows(path: Path, delimiter: str, quoted: bool) -> Iterator[Row]:
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
     else:
         reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-    line = 1  # where the row begins: quoted cells may hold line breaks
+    line = 1  # where the row starts: quoted cells may hold line breaks
     try:
         header = next(reader, None)
         if not header:
@@ -88,7 +104,7 @@ def _csv_rows(path: Path, delimiter: str, quoted: bool) -> Iterator[Row]:
 
 
 def _text_lines(path: Path) -> Iterator[str]:
-    """Lines of bounded length, so that a wrong file fails instead of filling the memory."""
+    """Lines of bounded length, so that the wrong file fails instead of filling memory."""
     number = 0
     try:
         with path.open("rb") as stream:
@@ -123,7 +139,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 
 
 def _check_sizes(metadata: Any, path: Path) -> None:
-    """Refuse rows that are over-long on average before any of them is read."""
+    """Refuse rows that are overlong on average before reading any of them."""
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         if group.total_byte_size > MAX_LINE_BYTES * max(1, group.num_rows):
@@ -131,22 +147,22 @@ def _check_sizes(metadata: Any, path: Path) -> None:
 
 
 def read_files(paths: Iterable[Path]) -> Iterator[Row]:
-    """Rows of several files, one after the other."""
+    """Rows of several files, one file after another."""
     for path in paths:
         yield from read_rows(path)
 
 
 def need_columns(where: str, row: Mapping[str, Any], names: Sequence[str], source: str) -> None:
-    """Check that a row has the columns that a source is known to have.
+    """Check that a row has the columns its source is known to have.
 
     Raises:
-        DataError: the schema changed, or this is another data set.
+        DataError: the schema changed, or this is a different data set.
     """
     missing = [name for name in names if name not in row]
     if missing:
         raise DataError(
             f"{where}: no column {', '.join(missing)}; there are {', '.join(map(str, row))}. Is this {source}? "
-            f"Its schema has {', '.join(names)}."
+            f"Its columns include {', '.join(names)}."
         )
 
 
@@ -163,10 +179,10 @@ def text_of(where: str, row: Mapping[str, Any], name: str) -> str:
 
 
 def answers_of(where: str, values: object, name: str) -> tuple[str, ...]:
-    """Distinct non-blank answers out of a cell that holds a list of text.
+    """Distinct non-blank answers from a cell that holds a list of text.
 
     Raises:
-        DataError: not a list of text, or nothing in it.
+        DataError: not a list of text, or an empty one.
     """
     if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) for value in values):
         raise DataError(f'{where}: "{name}" is not a list of text. Fix or remove the row.')
