@@ -19,10 +19,9 @@ from kft_tasks.question_sets.loaders import (
 )
 from kft_tasks.question_sets.splits.cleaning import Cleaned, divide_options
 from kft_tasks.question_sets.splits.row_set import RowSet
-from kft_tasks.question_sets.splits.splitting import base_id
 from kft_tasks.questions import QuestionSet
 
-__all__ = ["SETS", "OptionInfo", "SetInfo", "base_id", "info_of", "open_set"]
+__all__ = ["SETS", "OptionInfo", "SetInfo", "info_of", "open_set"]
 
 _Open = Callable[[str | Path | None, Mapping[str, object] | None], QuestionSet]
 

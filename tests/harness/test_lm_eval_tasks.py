@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kft_tasks.question_sets.info import check_options
-from kft_tasks.question_sets.loaders.entityquestions import RELATIONS, SLICK_IN, SLICK_OUT, TEMPLATES, VARIANTS
+from kft_tasks.question_sets.loaders.entityquestions import RELATIONS, VARIANTS
 from kft_tasks.question_sets.registry import SETS
 
 TASKS = Path(__file__).parents[2] / "kft_tasks" / "lm_eval_tasks"
@@ -93,14 +93,3 @@ def test_every_set_has_a_readme_with_what_users_must_know(name: str) -> None:
     for split, size in info.sizes.items():
         if size:
             assert re.search(rf"\| {split} \|.*{size:,}", text)
-
-
-def test_readme_table_has_the_counts_of_the_real_data(entityquestions: Any) -> None:
-    counts = entityquestions.counts
-    text = (TASKS / "entityquestions" / "README.md").read_text(encoding="utf-8")
-    for relation in RELATIONS:
-        role = "in" if relation in SLICK_IN else "out" if relation in SLICK_OUT else "dropped"
-        dev = counts["validation", relation] + counts["exemplars", relation]
-        test = f"{counts['test', relation]:,}" if counts["test", relation] else "?"
-        row = f"| {TEMPLATES[relation]} | {role} | {counts['train', relation]:,} | {dev:,} | {test} |"
-        assert f"| {relation} {row}" in text

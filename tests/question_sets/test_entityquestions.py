@@ -12,7 +12,8 @@ from kft_tasks.errors import DataError, UsageError
 from kft_tasks.protocol.exemplars import ExemplarPool
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.question_sets.loaders.entityquestions import RELATIONS, SLICK_IN, SLICK_OUT, TEMPLATES
-from kft_tasks.question_sets.registry import base_id, open_set
+from kft_tasks.question_sets.registry import open_set
+from kft_tasks.questions import content_id
 
 SPLITS = ("train", "validation", "test", "exemplars")
 
@@ -58,6 +59,19 @@ def test_published_counts_come_out_of_the_real_data(entityquestions: Any) -> Non
     assert tally.of("validation", "exemplars") == 21_174
     assert tally.of("validation", "exemplars") + tally.multiple["validation"] == 22_068
     assert tally.of("test") == 10_481  # the local copy has 12 of the 24 test files
+
+
+def test_the_task_readme_has_the_counts_of_the_real_data(entityquestions: Any) -> None:
+    counts = entityquestions.counts
+    text = (Path(__file__).parents[2] / "kft_tasks" / "lm_eval_tasks" / "entityquestions" / "README.md").read_text(
+        encoding="utf-8"
+    )
+    for relation in RELATIONS:
+        role = "in" if relation in SLICK_IN else "out" if relation in SLICK_OUT else "dropped"
+        dev = counts["validation", relation] + counts["exemplars", relation]
+        test = f"{counts['test', relation]:,}" if counts["test", relation] else "?"
+        row = f"| {TEMPLATES[relation]} | {role} | {counts['train', relation]:,} | {dev:,} | {test} |"
+        assert f"| {relation} {row}" in text
 
 
 def test_real_ids_are_unique_over_all_splits_and_every_subject_is_known(entityquestions: Any) -> None:
@@ -110,7 +124,8 @@ def test_repeated_texts_are_kept_with_ids_of_their_own(small: Path) -> None:
     georgia = [q for q in questions if q.subject == "Georgia"]
     assert [q.answers for q in georgia] == [("Tbilisi",), ("Atlanta",), ("Atlanta",)]
     assert len({q.id for q in georgia}) == 3
-    assert len({base_id(q.id) for q in georgia}) == 1
+    base = content_id("entityquestions", "P36", "What is the capital of Georgia?")
+    assert all(q.id.startswith(f"{base}-") for q in georgia)
     assert [q.answers[0] for q in questions if q.subject == "Peru"] == ["Lima"]
     assert "Bolivia" not in {q.subject for q in questions}
 
@@ -125,19 +140,19 @@ def test_deduplicate_accepts_the_answers_of_all_rows(small: Path) -> None:
     }
 
 
-def test_base_id_tells_the_overlap_of_train_and_test(small: Path) -> None:
+def test_the_same_text_in_train_and_test_has_different_ids(small: Path) -> None:
     questions = open_set("entityquestions", small, {"relation": "P36"})
-    train = {base_id(q.id): q for q in questions.split("train")}
-    shared = [q for q in questions.split("test") if base_id(q.id) in train]
+    train = {q.question: q for q in questions.split("train")}
+    shared = [q for q in questions.split("test") if q.question in train]
     assert [q.subject for q in shared] == ["Peru"]
-    assert shared[0].id != train[base_id(shared[0].id)].id
+    assert shared[0].id == f"{train[shared[0].question].id}-test"
 
 
 def test_remove_overlap_leaves_nothing_in_two_splits(small: Path) -> None:
     questions = open_set("entityquestions", small, {"relation": "P36", "remove_overlap": True})
     seen: Counter[str] = Counter()
     for split in SPLITS:
-        seen.update({base_id(q.id) for q in questions.split(split)})
+        seen.update({q.question for q in questions.split(split)})
     assert set(seen.values()) == {1}
 
 

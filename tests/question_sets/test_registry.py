@@ -10,7 +10,7 @@ import pytest
 from kft_tasks.errors import UnavailableError, UsageError
 from kft_tasks.files import cache_folder
 from kft_tasks.question_sets.loaders import worldfacts
-from kft_tasks.question_sets.registry import SETS, base_id, open_set
+from kft_tasks.question_sets.registry import SETS, open_set
 from kft_tasks.question_sets.splits.splitting import question_word
 from kft_tasks.questions import SPLITS, read_questions
 
@@ -103,12 +103,6 @@ def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, t
 )
 def test_question_words(text: str, word: str) -> None:
     assert question_word(text) == word
-
-
-@pytest.mark.parametrize("tail", ["", "-test", "-dev-0a1b2c", ".2", "-0a1b2c.3"])
-def test_base_id_forgets_what_tells_repeats_apart(tail: str) -> None:
-    assert base_id("popqa-place_of_birth-0123456789" + tail) == "popqa-place_of_birth-0123456789"
-    assert base_id("mine") == "mine"
 
 
 def test_importing_the_sets_loads_nothing_heavy() -> None:

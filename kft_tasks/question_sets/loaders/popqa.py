@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +49,6 @@ def parse(where: str, row: Mapping[str, Any]) -> Question:
         checked = tuple(dict.fromkeys((object_.strip(), *checked)))
     text, type_ = text_of(where, row, "question"), text_of(where, row, "prop").replace(" ", "_")
     return Question(content_id("popqa", type_, text), text, checked, type_, "", text_of(where, row, "subj"))
-
-
-def popularity(questions: RowSet) -> Iterator[tuple[str, str, int]]:
-    """``(subject, type, page views a month)`` of every row of an opened ``popqa`` (the source's ``s_pop``)."""
-    for question, _, row in questions.rows():
-        yield question.subject, question.type, int(row.get("s_pop") or 0)
 
 
 def open_popqa(path: str | Path | None, options: Mapping[str, object] | None = None) -> RowSet:

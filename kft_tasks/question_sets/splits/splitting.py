@@ -19,7 +19,6 @@ _SALT = b"kft-split-1"
 QUESTION_WORDS = ("who", "when", "where", "what", "which", "how_many", "how", "why", "other")
 _WORD = re.compile(r"\b(how many|how much|how|whom|whose|who|when|where|what|which|why)\b")
 _SAME = {"whom": "who", "whose": "who", "how many": "how_many", "how much": "how_many"}
-_BASE = re.compile(r"(.*?-[0-9a-f]{10,16})(?:[-.].*)?$")
 
 
 def key_of(text: str) -> int:
@@ -42,15 +41,6 @@ def question_word(text: str) -> str:
     """The first question word in a text: one of :data:`QUESTION_WORDS`."""
     match = _WORD.search(text.lower())
     return _SAME.get(match.group(1), match.group(1)) if match else "other"
-
-
-def base_id(id_: str) -> str:
-    """An id without what tells repeated texts apart: equal for the same text of the same type in all splits.
-
-    ``entityquestions-P17-0123456789-test`` and ``entityquestions-P17-0123456789`` ask the same.
-    """
-    match = _BASE.match(id_)
-    return match.group(1) if match else id_
 
 
 def disambiguated_id(base: str, answers: Sequence[str]) -> str:
