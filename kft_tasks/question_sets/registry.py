@@ -1,11 +1,13 @@
-"""Question sets by name: what there is (:data:`SETS`) and how to open one (:func:`open_set`)."""
+"""Question sets by name: which ones there are (:data:`SETS`) and how to open one (:func:`open_set`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from kft_tasks.errors import UsageError, suggest
+from kft_tasks.progress import ProgressCallback, no_progress
 from kft_tasks.question_sets.info import OptionInfo, SetInfo
 from kft_tasks.question_sets.loaders import (
     entityquestions,
@@ -40,34 +42,33 @@ SETS: dict[str, SetInfo] = {
 }
 
 
-def _open_simpleqa(path: str | Path | None, options: Mapping[str, object] | None) -> QuestionSet:
-    return simpleqa.open_simpleqa(path, options, open_other=open_set)
-
-
-_OPEN: dict[str, _Open] = {
+_OPEN: dict[str, _Open] = {  # those that need nothing but path and options; the others are in _open
     "worldfacts": worldfacts.open_worldfacts,
-    "entityquestions": entityquestions.open_entityquestions,
     "wikiqa": wikiqa.open_wikiqa,
     "questions": own_files.open_questions,
     "popqa": popqa.open_popqa,
     "triviaqa": triviaqa.open_triviaqa,
     "nq_open": nq_open.open_nq_open,
-    "simpleqa": _open_simpleqa,
 }
 
 
 def info_of(name: str) -> SetInfo:
-    """Look a set up.
+    """Look up a set.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is no set of that name.
     """
     if name not in SETS:
         raise UsageError(f"There is no question set {name!r}. {suggest(name, SETS)}")
     return SETS[name]
 
 
-def open_set(name: str, path: str | Path | None = None, options: Mapping[str, object] | None = None) -> QuestionSet:
+def open_set(
+    name: str,
+    path: str | Path | None = None,
+    options: Mapping[str, object] | None = None,
+    progress: ProgressCallback = no_progress,
+) -> QuestionSet:
     """Open a question set.
 
     The data come from ``path``, else from ``$KFT_DATA_<NAME>``, else from ``$KFT_DATA/<name>``, else from a cache,
@@ -76,12 +77,14 @@ def open_set(name: str, path: str | Path | None = None, options: Mapping[str, ob
     Args:
         name: one of :data:`SETS`.
         path: local folder or file.
-        options: see ``SETS[name].options``; ``splits.cleaning.OPTIONS`` are those that every set has.
+        options: see ``SETS[name].options``; every set also has those of ``splits.cleaning.OPTIONS``.
+        progress: told about kft's own downloads; the hub's client draws bars of its own.
 
     Raises:
-        UsageError: an unknown set, an unknown option or a wrong value.
-        UnavailableError: the data are not here and could not be fetched; the message says how to supply them.
-        DataError: they are here and cannot be used.
+        UsageError: an unknown set, an unknown option or an invalid value.
+        UnavailableError: the data are not on this machine and could not be fetched; the message says how to supply
+            them.
+        DataError: the data are there but cannot be used.
 
     Example:
         >>> next(open_set("worldfacts").split("test")).answers  # doctest: +SKIP
@@ -89,9 +92,17 @@ def open_set(name: str, path: str | Path | None = None, options: Mapping[str, ob
     """
     info = info_of(name)
     own, cleaning = divide_options(info, options)
-    questions = _OPEN[name](path, own)
+    questions = _open(name, path, own, progress)
     if not any(cleaning.values()):
         return questions
     if cleaning["deduplicate"] and isinstance(questions, RowSet):
         questions.allow_copies()
     return Cleaned(info, questions, **cleaning)
+
+
+def _open(name: str, path: str | Path | None, options: Mapping[str, object], progress: ProgressCallback) -> QuestionSet:
+    if name == "entityquestions":
+        return entityquestions.open_entityquestions(path, options, progress)
+    if name == "simpleqa":
+        return simpleqa.open_simpleqa(path, options, open_other=partial(open_set, progress=progress))
+    return _OPEN[name](path, options)

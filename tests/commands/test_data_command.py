@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from kft_cli.main import main
-from kft_cli.pages import data_growth
 from kft_tasks.question_sets.registry import SETS, open_set
 
 HOSTILE = "\x1b[2J\x9b\u202egone\r"
@@ -255,13 +254,13 @@ def test_fetch_downloads_once_and_says_where(
     monkeypatch.setenv("KFT_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("KFT_DATA", raising=False)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(data_growth, "SECONDS", 0.02)
     folder = tmp_path / "cache" / "sets" / "entityquestions" / "dataset"
     code, out, err = run("fetch", "entityquestions")
     assert (code, out) == (0, f"{folder}\n")
     assert err.startswith("Fetching https://nlp.cs.princeton.edu")
     assert "entityquestions: cached, " in err
-    assert "dataset.zip: 0 bytes so far" in err
+    assert "fetch entityquestions: done in " in err
+    assert "dataset.zip: 1 of 1 MB" in err
     code, out, err = run("fetch", "entityquestions")
     assert (code, out) == (0, f"{folder}\n")
     assert "nothing to fetch" in err

@@ -114,6 +114,19 @@ def test_a_server_without_ranges_starts_over(server: _Server, tmp_path: Path) ->
     assert download(entityquestions_source.URL, tmp_path / "f").read_bytes() == server.content
 
 
+def test_progress_is_told_in_megabytes_and_starts_where_the_download_resumes(server: _Server, tmp_path: Path) -> None:
+    server.content = b"x" * 3_500_000
+    server.cut_at = 1_500_000
+    told: list[tuple[int, int, str]] = []
+    for _ in range(2):
+        with contextlib.suppress(FetchError):
+            download(entityquestions_source.URL, tmp_path / "f", progress=lambda *report: told.append(report))
+    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
+    assert (told[0], told[-1]) == ((0, 4, "f: 0 of 4 MB"), (4, 4, "f: 4 of 4 MB"))
+    assert server.asked == [None, "bytes=1500000-"]
+    assert [report for report in told if report[0] == 2] == [(2, 4, "f: 2 of 4 MB")] * 2  # where each attempt stood
+
+
 def test_a_part_that_is_too_long_is_dropped(server: _Server, tmp_path: Path) -> None:
     server.content = b"0123456789"
     (tmp_path / "f.part").write_bytes(b"x" * 20)
@@ -234,7 +247,7 @@ def test_a_zip_without_the_data_is_refused(server: _Server, tmp_path: Path) -> N
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as bundle:
         bundle.writestr("dataset/README", "moved")
     server.content = (tmp_path / "z.zip").read_bytes()
-    with pytest.raises(UnavailableError, match=r"no train/P\*"):
+    with pytest.raises(UnavailableError, match=r"the zip no longer has train/P\*"):
         open_set("entityquestions")
 
 

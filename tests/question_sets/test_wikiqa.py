@@ -165,7 +165,7 @@ def test_hub_without_the_files_is_asked_for_its_conversion(
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *args, revision, **kwargs: str(folders[revision]))
     assert sum(1 for _ in open_set("wikiqa").split("train")) > 0
     folders["refs/convert/parquet"] = empty
-    with pytest.raises(UnavailableError, match=r"holds no data/\*.parquet any more"):
+    with pytest.raises(UnavailableError, match=r"no longer has data/\*.parquet"):
         open_set("wikiqa")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ from kft_cli.commands.options import exemplar_options, json_option, parse_pairs,
 from kft_cli.display.console import narrate, print_json, progress_bar
 
 if TYPE_CHECKING:
+    from kft_tasks.progress import ProgressCallback
     from kft_tasks.question_sets.checks.local_copies import LocalCopy
     from kft_tasks.questions import QuestionSet
 
@@ -93,7 +96,6 @@ def fetch_set(set_: str, set_options: tuple[str, ...], as_json: bool) -> None:
     \b
     Example: kft data fetch entityquestions
     """
-    from kft_cli.pages.data_growth import narrated_growth
     from kft_cli.pages.data_views import size_text
     from kft_tasks.question_sets.checks.local_copies import holding
     from kft_tasks.question_sets.registry import info_of, open_set
@@ -104,14 +106,28 @@ def fetch_set(set_: str, set_options: tuple[str, ...], as_json: bool) -> None:
     elif set_ != "questions":
         narrate(f"Fetching {info_of(set_).source} ...")
     if options or not held.here:  # an option may need another set's data too
-        with narrated_growth():
-            open_set(set_, None, options)
+        with _bar_once_it_moves(f"fetch {set_}") as progress:
+            open_set(set_, None, options, progress)
         held = holding(set_)
     if as_json:
         print_json({"set": set_, "state": held.state, "place": str(held.place), "bytes": held.size()})
         return
     narrate(f"{set_}: {held.state}, {size_text(held.size())}")
     click.echo(held.place)
+
+
+@contextmanager
+def _bar_once_it_moves(title: str) -> Iterator[ProgressCallback]:
+    """A progress bar that appears with the first report: the hub's client, which reports nothing, draws its own."""
+    with ExitStack() as stack:
+        bars: list[ProgressCallback] = []
+
+        def report(done: int, total: int, note: str) -> None:
+            if not bars:
+                bars.append(stack.enter_context(progress_bar(title)))
+            bars[0](done, total, note)
+
+        yield report
 
 
 @command.command("check", short_help="Say what is wrong with a set.")

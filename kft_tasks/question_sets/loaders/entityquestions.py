@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kft_tasks.errors import DataError, UsageError
+from kft_tasks.progress import ProgressCallback, no_progress
 from kft_tasks.question_sets.info import OptionInfo, SetInfo, check_options
 from kft_tasks.question_sets.loaders.entityquestions_source import FILE, fetch
 from kft_tasks.question_sets.splits.row_set import BaseQuestionSet, log
@@ -203,7 +204,11 @@ def _relation_files(folder: Path) -> dict[tuple[str, str], Path]:
     return found
 
 
-def open_entityquestions(path: str | Path | None, options: Mapping[str, object] | None = None) -> EntityQuestions:
-    """Open a local folder, or the published zip out of the cache, downloaded once."""
+def open_entityquestions(
+    path: str | Path | None,
+    options: Mapping[str, object] | None = None,
+    progress: ProgressCallback = no_progress,
+) -> EntityQuestions:
+    """Open a local folder, or the cached content of the published zip, which is downloaded once."""
     checked = check_options(INFO, options)
-    return EntityQuestions(locate(INFO, path, fetch), checked)
+    return EntityQuestions(locate(INFO, path, lambda: fetch(progress)), checked)

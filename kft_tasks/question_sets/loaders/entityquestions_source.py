@@ -1,4 +1,4 @@
-"""Fetching EntityQuestions: the authors' zip, and where that fails a copy on the hub, into kft's cache."""
+"""Fetching EntityQuestions into kft's cache: the authors' zip or, if that fails, a copy on the hub."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import IO
 
 from kft_tasks.errors import DataError, FetchError
 from kft_tasks.files import cache_folder
+from kft_tasks.progress import ProgressCallback, no_progress
 from kft_tasks.question_sets.storage.archive import download, unpack
 from kft_tasks.question_sets.storage.hub import cache_root, fetch_hub_files
 from kft_tasks.question_sets.storage.locate import inside, offline, split_files
@@ -25,12 +26,12 @@ _MEMBER = re.compile(r"(?:dataset/)?(train|dev|test)/(P\d+\.(train|dev|test)\.js
 
 
 def cached_folder() -> Path:
-    """Where :func:`fetch` puts the data, whether they are there or not."""
+    """Where :func:`fetch` puts the data, whether or not they are there yet."""
     return cache_folder() / "sets" / "entityquestions" / "dataset"
 
 
-def fetch() -> Path:
-    """The folder with train, dev and test: from the cache, the zip, or the hub.
+def fetch(progress: ProgressCallback = no_progress) -> Path:
+    """Return the folder with train, dev and test: from the cache, the zip, or the hub.
 
     Raises:
         FetchError: nothing worked; the text has every reason.
@@ -38,13 +39,13 @@ def fetch() -> Path:
     folder = cached_folder()
     root = folder.parent
     if not folder.is_dir():
-        _fetch_into(root, folder)
+        _fetch_into(root, folder, progress)
     for path in folder.rglob("*"):
         inside(path, root)
     return folder
 
 
-def _fetch_into(root: Path, folder: Path) -> None:
+def _fetch_into(root: Path, folder: Path, progress: ProgressCallback) -> None:
     if offline():
         raise FetchError(f"{URL}: HF_HUB_OFFLINE is set, so nothing was downloaded")
     from filelock import FileLock
@@ -57,7 +58,7 @@ def _fetch_into(root: Path, folder: Path) -> None:
         if folder.is_dir():
             return
         try:
-            _from_zip(root, folder)
+            _from_zip(root, folder, progress)
         except FetchError as first:
             try:
                 _from_hub(folder)
@@ -65,9 +66,9 @@ def _fetch_into(root: Path, folder: Path) -> None:
                 raise FetchError(f"{first}\n  tried {second}") from second
 
 
-def _from_zip(root: Path, folder: Path) -> None:
+def _from_zip(root: Path, folder: Path, progress: ProgressCallback) -> None:
     archive = root / "dataset.zip"
-    download(URL, archive)
+    download(URL, archive, progress=progress)
     try:
         unpack(archive, folder, _wanted)
         _check_parts(folder)
@@ -84,11 +85,11 @@ def _check_parts(folder: Path) -> None:
     for part in ("train", "dev", "test"):
         if not any((folder / part).glob("P*.json")):
             shutil.rmtree(folder, ignore_errors=True)
-            raise FetchError(f"{URL}: the zip has no {part}/P*.{part}.json any more")
+            raise FetchError(f"{URL}: the zip no longer has {part}/P*.{part}.json")
 
 
 def _from_hub(folder: Path) -> None:
-    """Turn a copy with rows of question, answers and relation into the folder that the zip has."""
+    """Turn a copy whose rows have question, answers and relation into the folder that the zip has."""
     source = fetch_hub_files(MIRROR, ["*.jsonl", "*.parquet", "**/*.jsonl", "**/*.parquet"])
     temporary = Path(tempfile.mkdtemp(prefix=".dataset.", dir=folder.parent))
     try:
@@ -112,7 +113,7 @@ def _write_part(paths: list[Path], folder: Path, part: str) -> None:
                 need_columns(where, row, ("question", "answers", "relation"), MIRROR)
                 relation = text_of(where, row, "relation")
                 if not re.fullmatch(r"P\d{1,6}", relation):
-                    raise DataError(f"{where}: relation {relation!r} is not like P17. The copy changed its schema.")
+                    raise DataError(f"{where}: relation {relation!r} is not like P17. Supply the authors' files.")
                 if relation not in streams:
                     streams[relation] = stack.enter_context(_json_array(folder / part / f"{relation}.{part}.json"))
                     separator = ""

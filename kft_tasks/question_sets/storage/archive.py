@@ -1,4 +1,4 @@
-"""A zip from the web: resumed, bounded, tested, and only the expected members taken out of it."""
+"""A zip from the web: resumable, bounded, checked, and only the expected members unpacked."""
 
 from __future__ import annotations
 
@@ -12,23 +12,31 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from kft_tasks.errors import FetchError
+from kft_tasks.progress import ProgressCallback, no_progress
 
 MAX_DOWNLOAD = 512 * 1024 * 1024
 MAX_UNPACKED = 1024 * 1024 * 1024
 _BLOCK = 1 << 20
+_MEGABYTE = 1_000_000
 _TIMEOUT = 30.0
 
 
-def download(url: str, target: Path, max_bytes: int = MAX_DOWNLOAD) -> Path:
-    """Fetch ``url`` into ``target``; an interrupted download goes on where it stopped.
+def download(url: str, target: Path, max_bytes: int = MAX_DOWNLOAD, progress: ProgressCallback = no_progress) -> Path:
+    """Fetch ``url`` into ``target``; an interrupted download resumes where it stopped.
+
+    Args:
+        url: of the file.
+        target: where it goes once it is complete; until then it grows in ``<target>.part``.
+        max_bytes: refuse a larger file.
+        progress: called with whole megabytes.
 
     Raises:
-        FetchError: no connection, a wrong answer, too large, or cut off (the part stays for the next attempt).
+        FetchError: no connection, an HTTP error, too large, or cut off (the part is kept for the next attempt).
     """
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _append_rest(url, part, max_bytes)
+        _append_rest(url, part, max_bytes, _Megabytes(target.name, progress))
         part.replace(target)
     except (OSError, ValueError) as error:  # urllib's errors are OSErrors, http.client's are below
         reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
@@ -36,7 +44,24 @@ def download(url: str, target: Path, max_bytes: int = MAX_DOWNLOAD) -> Path:
     return target
 
 
-def _append_rest(url: str, part: Path, max_bytes: int) -> None:
+class _Megabytes:
+    """Reports a download in megabytes, rounded up and each once; a total that is unknown is what has arrived."""
+
+    def __init__(self, name: str, progress: ProgressCallback) -> None:
+        self._name = name
+        self._progress = progress
+        self._last: int | None = None
+
+    def __call__(self, count: int, size: int | None) -> None:
+        done, total = -(-count // _MEGABYTE), -(-(count if size is None else size) // _MEGABYTE)
+        if done != self._last:
+            self._last = done
+            self._progress(
+                done, total, f"{self._name}: {done:,} MB" if size is None else f"{self._name}: {done:,} of {total:,} MB"
+            )
+
+
+def _append_rest(url: str, part: Path, max_bytes: int, report: _Megabytes) -> None:
     have = part.stat().st_size if part.exists() else 0
     with _open(url, have) as answer:
         resumed = have > 0 and answer.status == 206
@@ -45,10 +70,11 @@ def _append_rest(url: str, part: Path, max_bytes: int) -> None:
         total = have + int(length) if length else None
         if total is not None and total > max_bytes:
             raise FetchError(f"{url}: {total:,} bytes, over the limit of {max_bytes:,}")
+        report(have, total)
         with part.open("ab" if resumed else "wb") as stream:
-            have += _copy(answer, stream, max_bytes - have, url)
+            have += _copy(answer, stream, max_bytes - have, url, lambda count: report(have + count, total))
     if total is not None and have < total:
-        raise FetchError(f"{url}: cut off after {have:,} of {total:,} bytes; the next attempt goes on from there")
+        raise FetchError(f"{url}: cut off after {have:,} of {total:,} bytes; the next attempt resumes there")
 
 
 def _open(url: str, have: int) -> Any:
@@ -60,7 +86,7 @@ def _open(url: str, have: int) -> Any:
     try:
         return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # the part is whole, or of another file: begin again
+        if error.code == 416 and have:  # the part is complete, or of another file: start over
             error.close()
             return _open(url, 0)
         with error:
@@ -69,7 +95,9 @@ def _open(url: str, have: int) -> Any:
         raise FetchError(f"{url}: {error!r}") from error
 
 
-def _copy(source: Any, target: IO[bytes], limit: int, name: str) -> int:
+def _copy(
+    source: Any, target: IO[bytes], limit: int, name: str, report: Callable[[int], None] = lambda count: None
+) -> int:
     import http.client
 
     count = 0
@@ -79,6 +107,7 @@ def _copy(source: Any, target: IO[bytes], limit: int, name: str) -> int:
             if count > limit:
                 raise FetchError(f"{name}: more than {limit:,} bytes")
             target.write(block)
+            report(count)
     except http.client.IncompleteRead as error:
         target.write(error.partial)
         count += len(error.partial)
@@ -86,15 +115,15 @@ def _copy(source: Any, target: IO[bytes], limit: int, name: str) -> int:
 
 
 def unpack(archive: Path, folder: Path, wanted: Callable[[PurePosixPath], PurePosixPath | None]) -> None:
-    """Unpack the wanted members beside ``folder``, then rename into place.
+    """Unpack the wanted members next to ``folder``, then rename into place.
 
     Args:
         archive: the zip.
         folder: must not exist yet.
-        wanted: place below ``folder`` for a member's name, or None for members that are not wanted.
+        wanted: maps a member's name to its path below ``folder``, or to None to skip it.
 
     Raises:
-        FetchError: not a zip, damaged, too large, or with a name or link that leads elsewhere.
+        FetchError: not a zip, damaged, too large, or a name or link that leads outside ``folder``.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

@@ -1,4 +1,4 @@
-"""Files of a hub data set: fetched with the hub's own client and cache, never any code from a data set."""
+"""Files of a hub data set, fetched with the hub's own client and cache; code in a data set is never run."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from pathlib import Path
 
 from kft_tasks.errors import FetchError
 
-CONVERTED = "refs/convert/parquet"  # the hub's own conversion, there for every public data set
+CONVERTED = "refs/convert/parquet"  # the hub's own conversion, which every public data set has
 
 
 def fetch_hub_files(
     repository: str, patterns: Sequence[str], config: str = "default", *, local_only: bool = False
 ) -> Path:
-    """Return the folder in the hub's cache that holds a data set's files, fetching them where needed.
+    """Return the folder in the hub's cache that holds a data set's files, fetching what is missing.
 
     Args:
         repository: hub id of the data set.
         patterns: files wanted on the main branch.
         config: folder on the hub's converted branch, tried when the main branch holds none of ``patterns``.
-        local_only: look into the cache, fetch nothing.
+        local_only: look in the cache only, fetch nothing.
 
     Raises:
-        FetchError: the hub cannot be reached and the cache has nothing, or the layout changed.
+        FetchError: the hub cannot be reached and nothing is cached, or the layout changed.
     """
     folder = _snapshot(repository, patterns, None, local_only)
     if _holds(folder, patterns):
         return folder
-    converted = [f"{config}/*.parquet"]  # a star matches folders too
+    converted = [f"{config}/*.parquet"]  # a star also matches folders
     folder = _snapshot(repository, converted, CONVERTED, local_only) / config
     if folder.is_dir():
         return folder
-    raise FetchError(f"hub data set {repository}: holds no {', '.join(patterns)} any more")
+    raise FetchError(f"hub data set {repository}: no longer has {', '.join(patterns)}")
 
 
 def cache_root(folder: Path) -> Path:
-    """The part of the hub's cache that belongs to one data set: ``<root>/snapshots/<revision>`` and its blobs."""
+    """The data set's folder in the hub's cache, which holds ``snapshots/<revision>`` and the blobs these link to."""
     for parent in folder.parents:
         if parent.name == "snapshots":
             return parent.parent
@@ -58,6 +58,6 @@ def _snapshot(repository: str, patterns: Sequence[str], revision: str | None, lo
                 repository, repo_type="dataset", revision=revision, allow_patterns=list(patterns), **local
             )
         )
-    except Exception as error:  # whatever the client raises (its own, httpx's, OSError), the data cannot be had
+    except Exception as error:  # the client's own errors, httpx's, OSError: whichever it is, there are no data
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise FetchError(f"hub data set {repository}: {reason}") from error
