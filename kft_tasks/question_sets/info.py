@@ -1,4 +1,4 @@
-"""What a question set is, where it comes from and which options it understands: data, checked before use."""
+"""Descriptions of question sets: source, licence, sizes, and the options they take, which are checked here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class OptionInfo:
         help: one sentence for recipes, YAML files and the command line.
         default: value when the option is not given.
         kind: ``flag``, ``choice``, ``text`` or ``names`` (list, or text with commas).
-        choices: allowed values of ``choice`` and ``names``; empty means any.
+        choices: allowed values of ``choice`` and ``names``; if empty, any.
     """
 
     name: str
@@ -38,17 +38,17 @@ class SetInfo:
 
     Attributes:
         name: as in ``kft_<name>`` and ``open_set(name)``.
-        title: name of the data set as its authors write it.
+        title: the data set's name as its authors write it.
         description: one sentence.
-        source: hub id, URL or package the data come from.
+        source: hub id, URL or package that the data come from.
         paper: reference, or "".
         licence: licence of the data.
-        types: what ``Question.type`` is in this set.
-        published: how many questions the source has, for sets whose splits are made here; or "".
-        sizes: questions per split with default options over the whole source; None where nobody counted yet.
-        digests: digest of a split's questions (:class:`kft_tasks.questions.QuestionDigest`) under the same conditions.
-        options: what ``options`` may hold.
-        version: raised at every change of meaning.
+        types: what ``Question.type`` means in this set.
+        published: number of questions in the source, for sets whose splits are made here; or "".
+        sizes: questions per split of the whole source with default options; None where not counted yet.
+        digests: by split, :class:`kft_tasks.questions.QuestionDigest` of the same questions.
+        options: those that a user may set.
+        version: raised whenever questions, answers or splits change.
     """
 
     name: str
@@ -71,7 +71,7 @@ class SetInfo:
 
     @property
     def env(self) -> str:
-        """Environment variable that names a local folder or file of this set."""
+        """Environment variable that names a local folder or file with this set."""
         return f"KFT_DATA_{self.name.upper()}"
 
 
@@ -79,7 +79,7 @@ def check_options(info: SetInfo, options: Mapping[str, object] | None) -> dict[s
     """Fill in defaults and check names and values.
 
     Raises:
-        UsageError: an unknown option or a value of the wrong kind.
+        UsageError: an unknown option, or an invalid value.
     """
     known = {option.name: option for option in info.options}
     for name in options or {}:
@@ -114,7 +114,7 @@ def _flag(info: SetInfo, option: OptionInfo, value: object) -> bool:
 def _names(info: SetInfo, option: OptionInfo, value: object) -> tuple[str, ...]:
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise UsageError(f"{info.name}: option {option.name} is {value!r}. Write names with commas between, or a list.")
+        raise UsageError(f"{info.name}: option {option.name} is {value!r}. Write names separated by commas, or a list.")
     cleaned = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
     if not cleaned:
         raise UsageError(f"{info.name}: option {option.name} is empty. Name at least one, or leave it out.")

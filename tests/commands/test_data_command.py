@@ -76,10 +76,10 @@ def test_list_tells_what_is_here(run: Any, leaky: str, monkeypatch: pytest.Monke
         assert name == "worldfacts" or name == "questions" or f"from: {info.source}" in out
     assert "169,164 train, 21,206 test" in out
     assert "14,267 in one split" in out
-    assert "local, by KFT_DATA_QUESTIONS" in out
+    assert "local, via KFT_DATA_QUESTIONS" in out
     assert leaky in out
     monkeypatch.setenv("KFT_DATA_POPQA", "/nowhere")
-    assert "KFT_DATA_POPQA names a place where nothing is" in run("list")[1]
+    assert "KFT_DATA_POPQA names a place that does not exist" in run("list")[1]
 
     rows = {row["name"]: row for row in json.loads(run("list", "--count", "--json")[1])}
     assert rows["questions"]["counted"] == {"train": 4, "test": 2, "exemplars": 8}
@@ -268,5 +268,5 @@ def test_fetch_downloads_once_and_says_where(
     data = json.loads(run("fetch", "entityquestions", "--json")[1])
     assert data["state"] == "cached"
     assert json.loads(run("check", "entityquestions", "--json")[1])["wrong"][0].startswith(
-        "train: 40 questions, published"
+        "train: 40 questions instead of the published"
     )

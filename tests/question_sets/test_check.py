@@ -26,8 +26,8 @@ def test_nothing_is_wrong_with_the_embedded_set() -> None:
     result = check_set("worldfacts")
     assert (result.wrong, result.notes, result.held.state) == ((), (), "embedded")
     assert result.verified == (
-        "Questions as published: train 1,411, validation 391, test 824, exemplars 863.",
-        "Digest of questions and answers as known to kft: train, validation, test, exemplars.",
+        "Sizes as published: train 1,411, validation 391, test 824, exemplars 863.",
+        "Questions and answers as known to kft: train, validation, test, exemplars.",
     )
 
 
@@ -36,14 +36,17 @@ def test_a_changed_or_cut_copy_is_found(tmp_path: Path) -> None:
     place = [number for number, line in enumerate(lines) if '"split": "test"' in line]
     path = tmp_path / "facts.jsonl"
     path.write_text("".join(lines[: place[-1]] + lines[place[-1] + 1 :]), encoding="utf-8")
-    assert "test: 823 questions, published are 824. Fetch or complete the data." in check_set("worldfacts", path).wrong
+    assert (
+        "test: 823 questions instead of the published 824. Fetch or complete the data."
+        in check_set("worldfacts", path).wrong
+    )
     lines[place[0]] = lines[place[0]].replace('"answers": ["', '"answers": ["X')
     path.write_text("".join(lines), encoding="utf-8")
     assert check_set("worldfacts", path).wrong == (
-        "test: other questions or answers than those that kft knows. Fetch the data again.",
+        "test: questions or answers differ from those known to kft. Fetch the data again.",
     )
     path.write_text("".join(line for line in lines if '"split": "validation"' not in line), encoding="utf-8")
-    assert check_set("worldfacts", path).wrong[0].startswith("validation: not in these data; the published set has it.")
+    assert check_set("worldfacts", path).wrong[0].startswith("validation: missing here, but part of the published set.")
     assert not any("published" in sentence for sentence in check_set("worldfacts", path, {"deduplicate": True}).wrong)
 
 
@@ -74,8 +77,8 @@ def test_repeated_ids_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 
     monkeypatch.setattr(checking, "open_set", lambda *args: Twice())
     wrong = check_set("questions", write(tmp_path / "q.jsonl", rows(1, "test"))).wrong
-    assert wrong[0] == "2 ids occur more than once, such as 'a', 'b'. Give every question its own."
-    assert wrong[1] == "There is no split of exemplars. Add one, or ask with 0 shots."
+    assert wrong[0] == "2 ids occur more than once, such as 'a', 'b'. Give each question its own id."
+    assert wrong[1] == "There is no exemplars split. Add one, or use 0 shots."
 
 
 def test_broken_data_are_the_loaders_error(tmp_path: Path, write: Write) -> None:
@@ -93,5 +96,5 @@ def test_without_data_and_network_it_says_how_to_supply_them(name: str) -> None:
 def test_overlap_of_the_real_data_is_a_note(shared: Callable[[str], Path]) -> None:
     result = check_set("entityquestions", shared("entityquestions"), {"relation": "P40,P264"})
     assert result.wrong == ()
-    assert result.verified == ("Sizes were not compared with the published ones, which hold without options.",)
+    assert result.verified == ("Sizes were not compared with the published ones, which apply only without options.",)
     assert "test: 37 of 1,759 questions (2.1 %) are also asked in train, 5 of them" in "\n".join(result.notes)

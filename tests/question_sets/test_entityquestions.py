@@ -188,9 +188,9 @@ def test_inner_folder_of_the_zip_is_understood(small: Path, tmp_path: Path) -> N
 
 
 def test_missing_relation_that_was_asked_for_is_an_error(small: Path) -> None:
-    with pytest.raises(DataError, match=r"no test file of P17\. Of test there are P36"):
+    with pytest.raises(DataError, match=r"no test file of P17\. Its test files are of P36"):
         open_set("entityquestions", small, {"relation": "P17,P36"}).split("test")
-    with pytest.raises(DataError, match="Of test there are P36"):
+    with pytest.raises(DataError, match="Its test files are of P36"):
         open_set("entityquestions", small, {"relation": "P17"}).split("test")
 
 

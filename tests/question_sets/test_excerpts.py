@@ -61,7 +61,7 @@ def test_an_export_replaces_nothing_unasked_and_leaves_nothing_half_written(tmp_
     source = open_set("worldfacts")
     path = tmp_path / "out.jsonl"
     path.write_text("mine", encoding="utf-8")
-    with pytest.raises(StateError, match=r"is there already.*--overwrite"):
+    with pytest.raises(StateError, match=r"already exists.*--overwrite"):
         export(source, ["test"], path)
     with pytest.raises(UsageError, match="Name a .jsonl file"):
         export(source, ["test"], tmp_path / "out.csv")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kft_tasks.errors import UsageError
-from kft_tasks.question_sets.checks.local_copies import LocalCopy, holding, verify
+from kft_tasks.question_sets.checks.local_copies import LocalCopy, find_local_copy, verify
 from kft_tasks.question_sets.loaders import worldfacts
 from kft_tasks.question_sets.registry import SETS
 
@@ -18,13 +18,17 @@ ROWS = [{"question": f"Q{n}?", "answers": ["A"], "type": "t", "split": "train"} 
 
 
 def test_an_empty_machine_has_the_embedded_set_alone() -> None:
-    states = {name: holding(name).state for name in SETS}
+    states = {name: find_local_copy(name).state for name in SETS}
     assert states.pop("worldfacts") == "embedded"
     assert set(states.values()) == {"absent"}
-    assert holding("worldfacts").size() == worldfacts.PACKAGED.stat().st_size
-    assert (holding("popqa").files(), holding("popqa").size(), holding("popqa").here) == ((), 0, False)
+    assert find_local_copy("worldfacts").size() == worldfacts.PACKAGED.stat().st_size
+    assert (find_local_copy("popqa").files(), find_local_copy("popqa").size(), find_local_copy("popqa").here) == (
+        (),
+        0,
+        False,
+    )
     with pytest.raises(UsageError, match="Did you mean 'popqa'"):
-        holding("popqq")
+        find_local_copy("popqq")
 
 
 def test_own_copies_are_found_where_the_loader_finds_them(
@@ -32,21 +36,21 @@ def test_own_copies_are_found_where_the_loader_finds_them(
 ) -> None:
     path = write(tmp_path / "all" / "popqa" / "test.jsonl", ROWS)
     monkeypatch.setenv("KFT_DATA", str(tmp_path / "all"))
-    assert holding("popqa") == LocalCopy("popqa", "local", path.parent, "KFT_DATA")
+    assert find_local_copy("popqa") == LocalCopy("popqa", "local", path.parent, "KFT_DATA")
     monkeypatch.setenv("KFT_DATA_POPQA", str(path))
-    assert holding("popqa") == LocalCopy("popqa", "local", path, "KFT_DATA_POPQA")
-    assert holding("popqa", path.parent) == LocalCopy("popqa", "local", path.parent, "path")
-    assert holding("popqa").size() == path.stat().st_size
+    assert find_local_copy("popqa") == LocalCopy("popqa", "local", path, "KFT_DATA_POPQA")
+    assert find_local_copy("popqa", path.parent) == LocalCopy("popqa", "local", path.parent, "path")
+    assert find_local_copy("popqa").size() == path.stat().st_size
     monkeypatch.setenv("KFT_DATA_POPQA", str(tmp_path / "gone"))
-    assert holding("popqa") == LocalCopy("popqa", "missing", None, "KFT_DATA_POPQA")
-    assert holding("questions", tmp_path / "gone") == LocalCopy("questions", "missing", None, "path")
+    assert find_local_copy("popqa") == LocalCopy("popqa", "missing", None, "KFT_DATA_POPQA")
+    assert find_local_copy("questions", tmp_path / "gone") == LocalCopy("questions", "missing", None, "path")
 
 
 def test_entityquestions_in_the_cache(tmp_path: Path, write: Write) -> None:
     folder = tmp_path / "cache" / "sets" / "entityquestions" / "dataset"
     write(folder / "train" / "P17.train.json", ROWS)
-    assert holding("entityquestions") == LocalCopy("entityquestions", "cached", folder)
-    assert verify(holding("entityquestions")).checked == 0
+    assert find_local_copy("entityquestions") == LocalCopy("entityquestions", "cached", folder)
+    assert verify(find_local_copy("entityquestions")).checked == 0
 
 
 @pytest.fixture
@@ -76,16 +80,16 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_hubs_cache_is_looked_into_without_asking_the_hub(hub: Path) -> None:
-    held = holding("popqa")
+    held = find_local_copy("popqa")
     assert (held.state, held.place, held.size()) == ("cached", hub, 22)
 
 
 def test_cached_files_are_compared_with_their_digests_and_parts_counted(hub: Path) -> None:
-    found = verify(holding("popqa"))
+    found = verify(find_local_copy("popqa"))
     assert found.checked == 2
     (missing,) = found.wrong
     assert missing.endswith("data: test-00001-of-00002.parquet is missing. Fetch the set again.")
     (hub / "test.tsv").resolve().write_bytes(b"changed\n")
-    damaged = [sentence for sentence in verify(holding("popqa")).wrong if "its digest is" in sentence]
+    damaged = [sentence for sentence in verify(find_local_copy("popqa")).wrong if "its digest is" in sentence]
     assert len(damaged) == 1
     assert "test.tsv" in damaged[0]

@@ -318,7 +318,7 @@ def test_a_path_is_needed(tmp_path: Path) -> None:
 def test_files_with_and_without_a_split_do_not_mix(tmp_path: Path, write: Write) -> None:
     write(tmp_path / "train.jsonl", _rows(3))
     write(tmp_path / "more.jsonl", _rows(3))
-    with pytest.raises(DataError, match=r"more.jsonl is beside files with a split"):
+    with pytest.raises(DataError, match=r"more.jsonl is next to files with a split"):
         open_set("questions", tmp_path)
 
 

@@ -49,7 +49,7 @@ def test_unknown_set_and_option_suggest_the_nearest() -> None:
         open_set("entityquestions", options={"relation": " , "})
     with pytest.raises(UsageError, match="Write it as text"):
         open_set("simpleqa", options={"exemplars_from": 3})
-    with pytest.raises(UsageError, match="Write names with commas between"):
+    with pytest.raises(UsageError, match="Write names separated by commas"):
         open_set("entityquestions", options={"relation": 17})
 
 

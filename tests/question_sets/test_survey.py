@@ -59,7 +59,7 @@ def test_everything_is_counted(tmp_path: Path, write: Write) -> None:
 def test_notes_say_how_many_and_which_option_helps(tmp_path: Path, write: Write) -> None:
     path = write(tmp_path / "q.jsonl", TRAIN)
     assert list(notes(survey(open_set("questions", path)))) == [
-        "train: 2 of 4 questions have the text of another one (1 with the same answers, 1 with others). "
+        "train: 2 of 4 questions repeat the text of another one (1 with the same answers, 1 with others). "
         "`--option deduplicate=true` asks each text once.",
         "test: 1 of 3 questions (33.3 %) are also asked in train, 0 of them with the same answers. "
         "`--option remove_overlap=true` leaves them out of train.",
@@ -127,4 +127,4 @@ def test_memory_holds_hashes_and_no_texts() -> None:
 
     peak(10)  # imports
     small, large = peak(1000), peak(5000)
-    assert (large - small) / 8000 < 150  # bytes a question
+    assert (large - small) / 8000 < 150  # bytes per question

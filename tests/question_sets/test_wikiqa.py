@@ -48,7 +48,7 @@ def test_real_corpus_has_exemplars_for_every_type_under_test(shared: Callable[[s
 
 
 def test_real_corpus_without_test_files_says_what_is_there(shared: Callable[[str], Path]) -> None:
-    with pytest.raises(DataError, match=r"nothing for split 'test'.*WikiQA-dev.tsv, WikiQASent.*WikiQA-test.tsv"):
+    with pytest.raises(DataError, match=r"no data for split 'test'.*WikiQA-dev.tsv, WikiQASent.*WikiQA-test.tsv"):
         open_set("wikiqa", shared("wikiqa")).split("test")
 
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @click.group("data", short_help="Question sets.", context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Question sets: what there is, what is here, what is in them, and what is wrong with them.
+    """List, fetch, check, show, count and export question sets.
 
-    SET is a name of `kft data list`. Every set takes the options deduplicate, remove_overlap and separate_subjects.
+    SET is a name from `kft data list`. Every set takes the options deduplicate, remove_overlap and separate_subjects.
 
     \b
     Example: kft data stats questions --path my.jsonl --option remove_overlap=true
@@ -30,10 +30,10 @@ def command() -> None:
 
 
 @command.command("list", short_help="List the sets and where their data are.")
-@click.option("--count", is_flag=True, help="Read the sets that are here and count their questions.")
+@click.option("--count", is_flag=True, help="Read the sets that are on this machine and count their questions.")
 @json_option
 def list_sets(count: bool, as_json: bool) -> None:
-    """List the sets: size, licence, source, and whether and where their data are here. Fetches nothing.
+    """List the sets with size, licence, source, and where their data are on this machine. Fetches nothing.
 
     Sizes are those of the whole published set.
 
@@ -41,10 +41,10 @@ def list_sets(count: bool, as_json: bool) -> None:
     Example: kft data list --json
     """
     from kft_cli.pages.data_views import list_text
-    from kft_tasks.question_sets.checks.local_copies import holding
+    from kft_tasks.question_sets.checks.local_copies import find_local_copy
     from kft_tasks.question_sets.registry import SETS
 
-    held = {name: holding(name) for name in SETS}
+    held = {name: find_local_copy(name) for name in SETS}
     rows = [_list_row(held[name], _count(held[name]) if count else None) for name in SETS]
     if as_json:
         print_json(rows)
@@ -89,26 +89,26 @@ def _count(held: LocalCopy) -> dict[str, int] | None:
 @click.option("--option", "set_options", multiple=True, metavar="KEY=VALUE", help="Option of the set; repeatable.")
 @json_option
 def fetch_set(set_: str, set_options: tuple[str, ...], as_json: bool) -> None:
-    """Fetch the data of SET into the cache and print their place; does nothing where they are here already.
+    """Fetch the data of SET into the cache and print where they are. If they are already there, only print that.
 
-    A download that was interrupted goes on where it stopped.
+    An interrupted download resumes where it stopped.
 
     \b
     Example: kft data fetch entityquestions
     """
     from kft_cli.pages.data_views import size_text
-    from kft_tasks.question_sets.checks.local_copies import holding
+    from kft_tasks.question_sets.checks.local_copies import find_local_copy
     from kft_tasks.question_sets.registry import info_of, open_set
 
-    options, held = parse_pairs(set_options), holding(set_)
+    options, held = parse_pairs(set_options), find_local_copy(set_)
     if held.here:
         narrate(f"{set_}: nothing to fetch.")
     elif set_ != "questions":
         narrate(f"Fetching {info_of(set_).source} ...")
-    if options or not held.here:  # an option may need another set's data too
+    if options or not held.here:  # an option may also need another set's data
         with _bar_once_it_moves(f"fetch {set_}") as progress:
             open_set(set_, None, options, progress)
-        held = holding(set_)
+        held = find_local_copy(set_)
     if as_json:
         print_json({"set": set_, "state": held.state, "place": str(held.place), "bytes": held.size()})
         return
@@ -130,15 +130,15 @@ def _bar_once_it_moves(title: str) -> Iterator[ProgressCallback]:
         yield report
 
 
-@command.command("check", short_help="Say what is wrong with a set.")
+@command.command("check", short_help="Report what is wrong with a set.")
 @set_argument
 @exemplar_options
 @json_option
 def check(set_: str, path: str | None, set_options: tuple[str, ...], as_json: bool, **values: Any) -> int:
-    """Read all of SET and say what is wrong; exit code 1 if something is.
+    """Read all of SET and report what is wrong; exit with code 1 if anything is.
 
     Compares downloads with their digests and sizes with the published ones, looks for repeated ids and for answers
-    that nothing can match, and draws the exemplar sets of every type.
+    that nothing can match, and draws the exemplar sets of each type.
 
     \b
     Example: kft data check questions --path my.jsonl --exemplar-sets 4
@@ -161,9 +161,9 @@ def check(set_: str, path: str | None, set_options: tuple[str, ...], as_json: bo
 @command.command("show", short_help="Show questions and prompts.")
 @set_argument
 @click.option("--split", default="test", show_default=True, help="train, validation, test or exemplars.")
-@click.option("--type", "type_", help="Of this type only.")
-@click.option("--limit", "-n", type=click.IntRange(1), default=5, show_default=True, help="That many questions.")
-@click.option("--exemplars", is_flag=True, help="Also show the prompts, with every exemplar set, of each type shown.")
+@click.option("--type", "type_", help="Only questions of this type.")
+@click.option("--limit", "-n", type=click.IntRange(1), default=5, show_default=True, help="Number of questions.")
+@click.option("--exemplars", is_flag=True, help="Also show prompts: for each type shown, one per exemplar set.")
 @exemplar_options
 @json_option
 def show(
@@ -177,7 +177,7 @@ def show(
     as_json: bool,
     **values: Any,
 ) -> None:
-    """Show questions of SET, drawn by --seed, with their answers.
+    """Show questions of SET and their answers, drawn by --seed.
 
     \b
     Example: kft data show worldfacts --type capital_of_country --exemplars --exemplar-sets 2
@@ -207,7 +207,7 @@ def show(
     "--split", "splits", multiple=True, help="train, validation, test or exemplars; repeatable.  [default: all]"
 )
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="JSON Lines file (.jsonl).")
-@click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 @json_option
 def export_set(
     set_: str,
@@ -218,7 +218,7 @@ def export_set(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Write SET as JSON Lines that the set `questions` reads back to the same questions with the same ids.
+    """Write SET as JSON Lines, which the set `questions` reads back as the same questions with the same ids.
 
     \b
     Example: kft data export worldfacts -o facts.jsonl, then kft detect --set questions --path facts.jsonl
@@ -234,16 +234,17 @@ def export_set(
     narrate(f"{set_}: " + ", ".join(f"{count:,} {split}" for split, count in counts.items()))
     if "exemplars" not in counts:
         narrate(
-            "The file has no exemplars: read back, some of its questions become exemplars. --split exemplars adds them."
+            "The file has no exemplars: when it is read back, some of its questions become exemplars. "
+            "Add them with --split exemplars."
         )
     click.echo(output)
 
 
-@command.command("stats", short_help="Count a set: answers, repeats, overlap of splits.")
+@command.command("stats", short_help="Count a set: answers, repeats, overlap between splits.")
 @set_argument
 @json_option
 def stats(set_: str, path: str | None, set_options: tuple[str, ...], as_json: bool) -> None:
-    """Count SET: types, answer lengths, aliases, repeats, and what its splits share.
+    """Count types, answer lengths, aliases and repeats of SET, and what its splits share.
 
     \b
     Example: kft data stats entityquestions --option relation=P36

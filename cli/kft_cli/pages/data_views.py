@@ -1,4 +1,4 @@
-"""What `kft data` shows: question sets as tables. Cells may hold anybody's text; tables make it harmless."""
+"""What `kft data` prints: question sets as tables. Cells may hold anyone's text; tables make it harmless."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from kft_tasks.question_sets.checks.survey import Survey
     from kft_tasks.questions import Question
 
-_TYPES = 40  # rows of types in a terminal; --json has all
-_CELL = 120  # characters of a cell
+_TYPES = 40  # rows of types in a terminal; --json has them all
+_CELL = 120  # characters shown of a cell
 
 
 def size_text(size: int) -> str:
-    """Bytes in words, such as "782.0 kB"."""
+    """A number of bytes for people, such as "782.0 kB"."""
     from rich.filesize import decimal
 
     return decimal(size)
@@ -28,18 +28,18 @@ def list_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """All sets, one line each, and where their data are or come from."""
     cells = [[row["name"], _sizes(row), row["licence"], _state(row)] for row in rows]
     table = terminal_text([Section("", (make_table("set | questions | licence | data", cells),))])
-    wide = max(len(row["name"]) for row in rows)
-    places = [f"{row['name']:{wide}}  {visible(row['place'] or 'from: ' + row['source'])}" for row in rows]
-    return "\n".join([table, "", *places])  # not in the table, where long paths would be cut
+    width = max(len(row["name"]) for row in rows)
+    places = [f"{row['name']:{width}}  {visible(row['place'] or 'from: ' + row['source'])}" for row in rows]
+    return "\n".join([table, "", *places])  # outside the table, which would cut long paths
 
 
 def _state(row: Mapping[str, Any]) -> str:
     if row["state"] == "missing":
-        return f"{row['origin']} names a place where nothing is"
+        return f"{row['origin']} names a place that does not exist"
     if row["state"] == "absent":
         return "not fetched" if row["fetchable"] else "name yours with --path"
-    by = f", by {row['origin']}" if row["origin"] else ""
-    return f"{row['state']}{by}, {size_text(row['bytes'])}"
+    via = f", via {row['origin']}" if row["origin"] else ""
+    return f"{row['state']}{via}, {size_text(row['bytes'])}"
 
 
 def _sizes(row: Mapping[str, Any]) -> str:
@@ -50,7 +50,7 @@ def _sizes(row: Mapping[str, Any]) -> str:
 
 
 def sample_text(name: str, split: str, drawn: Sample, prompts: Mapping[str, Sequence[str]]) -> str:
-    """Drawn questions, and exemplar sets as prompts by type."""
+    """Drawn questions, then the prompts of each type, one per exemplar set."""
     rows = [
         [
             question.type,
@@ -75,11 +75,11 @@ def stats_text(found: Survey, notes: Sequence[str]) -> str:
     sections = [
         Section(f"{found.name}: questions and answers", (_answers_table(found),)),
         Section("Repeats", (_repeats_table(found),)),
-        Section("What splits share", (_overlap_table(found),)),
+        Section("Overlap between splits", (_overlap_table(found),)),
     ]
     if found.left_out:
         sections.append(Section("Left out by the set", (_left_out_table(found),)))
-    return "\n\n".join([terminal_text(sections), *_list("Mind", notes)])
+    return "\n\n".join([terminal_text(sections), *_list("Note", notes)])
 
 
 def _answers_table(found: Survey) -> Table:
@@ -92,7 +92,7 @@ def _answers_table(found: Survey) -> Table:
         rows.append([name, number(split.count), number(len(split.types)), *lengths, more])
     caption = (
         "Lengths of the canonical answer, in characters (Unicode code points) and in words (between white space): "
-        "median / 95th percentile / longest. Aliases are answers accepted beside it: mean / most."
+        "median / 95th percentile / maximum. Aliases are the other accepted answers: mean / maximum."
     )
     return make_table("split | questions > | types > | characters > | words > | aliases >", rows, caption)
 
@@ -104,8 +104,8 @@ def _repeats_table(found: Survey) -> Table:
         counts = (copies.exact, copies.other_answers, copies.subject_and_type, split.keys.with_subject)
         rows.append([name, *map(number, counts)])
     caption = (
-        "Questions that repeat an earlier one of their split. Texts are the same if they differ in letter case, "
-        "spacing and the mark at the end alone."
+        "Questions that repeat an earlier one in their split. Texts count as the same if they differ only in letter "
+        "case, spacing and the mark at the end."
     )
     heads = "split | text and answers > | text, other answers > | subject and type > | subject known >"
     return make_table(heads, rows, caption)
@@ -117,8 +117,8 @@ def _overlap_table(found: Survey) -> Table:
         counts = (pair.text, pair.text_and_answers, pair.subject, pair.subject_and_type, pair.answer)
         rows.append([f"{pair.of}, in {pair.within}", number(pair.questions), *map(number, counts)])
     caption = (
-        "Questions of the first split of which the second has the text, the text and the answers, the subject, the "
-        "subject and the type, or, for some question, one of the accepted answers."
+        "Questions of the first split whose text, text and answers, subject, subject and type, or at least one answer "
+        "also occurs in the second."
     )
     return make_table("split | n > | text > | and answers > | subject > | and type > | an answer >", rows, caption)
 
@@ -129,13 +129,13 @@ def _left_out_table(found: Survey) -> Table:
 
 
 def check_text(check: Check) -> str:
-    """Questions of every type and split, and what is wrong."""
+    """Questions by type and split, and what is wrong."""
     found = check.survey
     sections = [Section(f"{found.name}, version {found.version}", (_types_table(found),))]
     if found.left_out:
         sections.append(Section("Left out by the set", (_left_out_table(found),)))
     parts = [terminal_text(sections)]
-    parts += [*_list("Verified", check.verified), *_list("Mind", check.notes), *_list("Wrong", check.wrong)]
+    parts += [*_list("Verified", check.verified), *_list("Note", check.notes), *_list("Wrong", check.wrong)]
     return "\n\n".join([*parts, *([] if check.wrong else ["Nothing is wrong."])])
 
 
@@ -152,7 +152,7 @@ def _types_table(found: Survey) -> Table:
     sums = [split.count for split in found.splits.values()]
     rows.append(["all", *map(number, [*sums, sum(sums)])])
     more = len(ordered) - _TYPES
-    caption = f"and {more:,} more types; --json has all" if more > 0 else ""
+    caption = f"and {more:,} more types; --json has them all" if more > 0 else ""
     return make_table(" | ".join(["type", *(f"{name} >" for name in found.splits), "all >"]), rows, caption)
 
 
@@ -162,7 +162,7 @@ def _list(title: str, sentences: Iterable[str]) -> list[str]:
 
 
 def prompts_by_type(questions: Iterable[Question], prompt: Any, sets: int) -> dict[str, list[str]]:
-    """The prompts of the first question of each type under every exemplar set."""
+    """For the first question of each type, its prompt under every exemplar set."""
     firsts: dict[str, Question] = {}
     for question in questions:
         firsts.setdefault(question.type, question)

@@ -1,4 +1,4 @@
-"""Questions taken out of a set: some to look at, or all of a split as a file that ``questions`` reads back."""
+"""Questions taken from a set: a few to look at, or whole splits in a file that the set ``questions`` reads back."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from kft_tasks.errors import StateError, UsageError, suggest
 from kft_tasks.hashing import keyed_digest
 from kft_tasks.questions import Question, QuestionSet, write_questions
 
-_KNOWN = 40  # types that an error lists
+_LISTED = 40  # of the known types, in an error
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Questions drawn by seed, and of how many."""
+    """Questions drawn by seed, and the number they were drawn from."""
 
     questions: tuple[Question, ...]
     total: int
 
 
 def sample(source: QuestionSet, split: str, size: int, *, seed: int = 0, type_: str | None = None) -> Sample:
-    """Draw questions of a split (and of one type) by a keyed hash of their ids: the same whatever their order.
+    """Draw questions of a split (and of one type) by a keyed hash of their ids, independent of their order.
 
     Raises:
-        UsageError: the split has no such type.
+        UsageError: the split has no question of that type.
         DataError: no such split, or damaged data.
     """
     types: Counter[str] = Counter()
@@ -44,23 +44,23 @@ def sample(source: QuestionSet, split: str, size: int, *, seed: int = 0, type_: 
 
     chosen = heapq.nsmallest(size, wanted(), key=rank)
     if type_ is not None and type_ not in types:
-        known = [ascii(name)[1:-1] for name, _ in types.most_common(_KNOWN)]  # others' text: nothing hidden in it
+        known = [ascii(name)[1:-1] for name, _ in types.most_common(_LISTED)]  # foreign text: escape hidden characters
         raise UsageError(f"{source.name}: split {split!r} has no type {type_!r}. {suggest(type_, known)}")
     return Sample(tuple(chosen), types.total() if type_ is None else types[type_])
 
 
 def export(source: QuestionSet, splits: Sequence[str], output: Path, *, overwrite: bool = False) -> dict[str, int]:
-    """Write splits as JSON Lines; returns how many questions of each.
+    """Write splits as JSON Lines; return the number of questions of each.
 
     Raises:
-        UsageError: ``output`` has a suffix that would be read as something else.
-        StateError: ``output`` is there already.
-        DataError: no such split, damaged data, or a place that cannot be written.
+        UsageError: ``output`` does not have the suffix of JSON Lines, by which it is read back.
+        StateError: ``output`` already exists.
+        DataError: no such split, damaged data, or ``output`` cannot be written.
     """
     if output.suffix.lower() not in (".jsonl", ".ndjson"):
-        raise UsageError(f"{output}: is read as JSON Lines by its suffix alone. Name a .jsonl file.")
+        raise UsageError(f"{output}: the export is JSON Lines, which is recognised by its suffix. Name a .jsonl file.")
     if output.exists() and not overwrite:
-        raise StateError(f"{output}: is there already. Choose another output, or replace it with --overwrite.")
+        raise StateError(f"{output}: already exists. Choose another output, or replace it with --overwrite.")
     counts: Counter[str] = Counter()
 
     def counted(split: str, questions: Iterator[Question]) -> Iterator[Question]:

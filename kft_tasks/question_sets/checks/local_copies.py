@@ -1,4 +1,4 @@
-"""Which data are on this machine, where and how large, and whether they are what was published. Fetches nothing."""
+"""Which data are on this machine, where, how large, and whether they are intact. Fetches nothing."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class LocalCopy:
 
     Attributes:
         state: ``embedded`` in kft, ``cached`` by kft or the hub's client, ``local`` (the user's own copy), ``missing``
-            (a place was named and nothing is there) or ``absent`` (nothing here yet).
-        place: folder or file; None where there is none.
-        origin: what led there: "path", a variable of the environment, or "".
+            (a place was named and does not exist) or ``absent`` (nothing here yet).
+        place: folder or file; None if there is none.
+        origin: what named the place: "path", an environment variable, or "".
     """
 
     name: str
@@ -64,11 +64,11 @@ class LocalCopy:
         return tuple(sorted(path for path in self.place.rglob("*") if is_data(path, self.place)))
 
     def size(self) -> int:
-        """Bytes of all data files."""
+        """Total size of all data files in bytes."""
         return sum(path.stat().st_size for path in self.files())
 
 
-def holding(name: str, path: str | Path | None = None) -> LocalCopy:
+def find_local_copy(name: str, path: str | Path | None = None) -> LocalCopy:
     """Find the data that opening the set would read, without fetching any.
 
     Raises:
@@ -109,11 +109,11 @@ def _cached(name: str) -> Path | None:
 
 @dataclass(frozen=True)
 class Verification:
-    """What the files themselves tell.
+    """What the files themselves show.
 
     Attributes:
-        checked: files whose bytes were compared with the digest that their source gave.
-        wrong: what is wrong, a sentence each.
+        checked: files whose bytes were compared with the digest given by their source.
+        wrong: what is wrong, one sentence each.
     """
 
     checked: int
@@ -121,7 +121,7 @@ class Verification:
 
 
 def verify(held: LocalCopy) -> Verification:
-    """Compare cached files with the digests under which the hub's client keeps them, and look for missing parts."""
+    """Compare cached files with the digests that the hub's client names them by, and look for missing parts."""
     files = held.files()
     wrong = list(_missing_parts(files))
     checked = 0
@@ -129,7 +129,7 @@ def verify(held: LocalCopy) -> Verification:
         blobs = cache_root(held.place) / "blobs"
         for path in files:
             kept = path.resolve()
-            if kept.parent != blobs.resolve():  # not the hub's cache, or one of a system without links
+            if kept.parent != blobs.resolve():  # not the hub's cache, or a system without links
                 continue
             found = _digest_as(kept)
             if found is not None:
@@ -140,7 +140,7 @@ def verify(held: LocalCopy) -> Verification:
 
 
 def _digest_as(path: Path) -> str | None:
-    """Digest of the kind that the file's name is: SHA-256 (large files) or git's SHA-1; None where it is neither."""
+    """The digest that the file's name is meant to be: SHA-256 (large files) or git's SHA-1; None if it is neither."""
     if re.fullmatch(r"[0-9a-f]{64}", path.name):
         return sha256_of_file(path)
     if re.fullmatch(r"[0-9a-f]{40}", path.name):
@@ -153,7 +153,7 @@ def _digest_as(path: Path) -> str | None:
 
 
 def _missing_parts(files: Sequence[Path]) -> Iterator[str]:
-    """Names such as train-00000-of-00002.parquet tell how many there should be."""
+    """Parts that are missing: names such as train-00000-of-00002.parquet say how many there should be."""
     parts: dict[tuple[Path, str, str, int], set[int]] = {}
     for path in files:
         if match := _SHARD.match(path.name):

@@ -1,6 +1,6 @@
-"""A whole question set read once and counted: sizes, answers, repeats, and what splits have in common.
+"""A whole question set read once and counted: sizes, answers, repeats, and overlap between splits.
 
-Memory: some 50 bytes a question and the distinct lengths; no text is kept.
+Memory: about 50 bytes per question and the distinct lengths; no text is kept.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from kft_tasks.scoring.scorers import normalize
 if TYPE_CHECKING:
     from kft_tasks.question_sets.splits.overlap import Keys
 
-_EVERY = 5000  # questions between two reports of progress
+_EVERY = 5000  # questions between two progress reports
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """Whole numbers, summed up; of none, all zero."""
+    """A summary of whole numbers; all zero if there are none."""
 
     least: int
     median: int
@@ -36,7 +36,7 @@ class Distribution:
 
     @classmethod
     def of(cls, counts: Counter[int]) -> Distribution:
-        """Sum up numbers by how often each occurs; median and 95th percentile are numbers that occur."""
+        """Summarise numbers by how often each occurs; median and 95th percentile are numbers that occur."""
         total = counts.total()
         if not total:
             return cls(0, 0, 0.0, 0, 0)
@@ -45,7 +45,7 @@ class Distribution:
 
 
 def _quantile(counts: Counter[int], share: float) -> int:
-    """The smallest number that at least ``share`` of all do not exceed."""
+    """The smallest number that at least ``share`` of all numbers do not exceed."""
     wanted, seen = share * counts.total(), 0
     for number in sorted(counts):
         seen += counts[number]
@@ -56,14 +56,14 @@ def _quantile(counts: Counter[int], share: float) -> int:
 
 @dataclass
 class SplitSurvey:
-    """One split, counted.
+    """What was counted in one split.
 
     Attributes:
-        types: questions of each type.
+        types: number of questions by type.
         characters: canonical answers by their length in characters (Unicode code points).
-        words: canonical answers by their length in words (what stands between white space).
-        aliases: questions by how many answers they accept beside the canonical one.
-        unmatched: questions none of whose answers has a letter or a digit, so that scorers have nothing to compare.
+        words: canonical answers by their length in words (separated by white space).
+        aliases: questions by how many answers they accept besides the canonical one.
+        unmatched: questions none of whose answers has a letter or a digit, so scorers have nothing to compare.
     """
 
     types: Counter[str] = field(default_factory=Counter)
@@ -75,7 +75,7 @@ class SplitSurvey:
     keys: SplitKeys = field(default_factory=SplitKeys)
 
     def add(self, question: Question) -> None:
-        """Count one more question in."""
+        """Count a question."""
         canonical = question.answers[0]
         self.types[question.type] += 1
         self.characters[len(canonical)] += 1
@@ -112,13 +112,13 @@ class Overlap:
 
     Attributes:
         of: the split whose questions are counted.
-        within: the split that they are compared with.
-        questions: size of the first.
-        text: whose text is asked there too.
+        within: the split they are compared with.
+        questions: size of ``of``.
+        text: those whose text is also asked there.
         text_and_answers: of these, those with the same answers.
-        subject: whose subject is asked about there; None where one of the two tells no subjects.
+        subject: those whose subject is also asked about there; None if either split names no subjects.
         subject_and_type: of these, those of the same type.
-        answer: of whose answers at least one is accepted for some question there.
+        answer: those with at least one answer that is accepted for some question there.
     """
 
     of: str
@@ -133,7 +133,7 @@ class Overlap:
 
 @dataclass
 class Survey:
-    """A set, counted.
+    """What was counted in a set.
 
     Attributes:
         splits: in the order of :data:`kft_tasks.questions.SPLITS`.
@@ -150,7 +150,7 @@ class Survey:
     left_out: dict[str, Mapping[str, int]] = field(default_factory=dict)
 
     def overlap(self, of: str, within: str) -> Overlap | None:
-        """What two splits share; None where one of them is not there."""
+        """What two splits share; None if the set does not have both."""
         return next((pair for pair in self.overlaps if (pair.of, pair.within) == (of, within)), None)
 
     def to_json(self) -> dict[str, Any]:
@@ -202,8 +202,8 @@ def _overlaps(splits: Mapping[str, SplitKeys]) -> list[Overlap]:
         distinct: dict[str, Keys] = {name: keys.distinct(kind) for name, keys in splits.items()}
         for of, keys in splits.items():
             for within in splits:
-                told = not kind.startswith("subject") or (keys.with_subject and splits[within].with_subject)
-                shared[kind, of, within] = keys.shared(kind, distinct[within]) if told else None
+                known = not kind.startswith("subject") or (keys.with_subject and splits[within].with_subject)
+                shared[kind, of, within] = keys.shared(kind, distinct[within]) if known else None
     pairs = [(of, within) for of in SPLITS for within in SPLITS if of != within and of in splits and within in splits]
     return [
         Overlap(of, within, splits[of].count, **{kind: shared[kind, of, within] for kind in KINDS})  # type: ignore[arg-type]

@@ -45,7 +45,7 @@ TEMPLATES = {
     "P800": "What is [X] famous for?",
 }
 RELATIONS = tuple(TEMPLATES)
-# Gekhman et al. 2024: relations trained and tested on, and those kept for the out-of-distribution test
+# Gekhman et al. 2024: relations for training and testing, and those kept for the out-of-distribution test
 SLICK_IN = ("P17", "P19", "P26", "P36", "P40", "P69", "P131", "P136", "P264", "P495", "P740", "P800")
 SLICK_OUT = ("P50", "P112", "P127", "P170", "P175", "P176", "P407")
 VARIANTS = {"all": RELATIONS, "slick_in": SLICK_IN, "slick_out": SLICK_OUT}
@@ -67,7 +67,7 @@ INFO = SetInfo(
         OptionInfo("relation", "Only these relations, such as P17 or P17,P36.", None, "names", RELATIONS),
         OptionInfo(
             "variant",
-            "all 24 relations, or those of SliCK: slick_in (12, trained and tested on), slick_out (7, tested only).",
+            "all: 24 relations; slick_in: the 12 that SliCK trains and tests on; slick_out: the 7 that it only tests on.",
             "all",
             "choice",
             tuple(VARIANTS),
@@ -79,7 +79,7 @@ INFO = SetInfo(
 
 @dataclass(frozen=True)
 class _Entry:
-    """One row of a relation file. ``repeated`` tells whether its text occurs again in the file."""
+    """One row of a relation file; ``repeated`` if its text occurs more than once in the file."""
 
     text: str
     answers: tuple[str, ...]
@@ -91,7 +91,7 @@ class EntityQuestions(BaseQuestionSet):
     """The relation files of one folder, one in memory at a time.
 
     Source splits: train is train, test is test. Of dev, about a fifth (by a hash of the subject) is ``exemplars`` and
-    the rest ``validation``; SliCK too draws its exemplars from dev. A dev question whose text is also in train or
+    the rest ``validation``; SliCK also draws its exemplars from dev. A dev question whose text is also in train or
     test is never an exemplar, so that no prompt shows a question under test.
     """
 
@@ -104,11 +104,11 @@ class EntityQuestions(BaseQuestionSet):
         self.relations = tuple(r for r in VARIANTS[options["variant"]] if not chosen or r in chosen)
         if not self.relations:
             raise UsageError(
-                f"{self.name}: none of {', '.join(chosen)} is in variant {options['variant']}. Leave one of them out."
+                f"{self.name}: none of {', '.join(chosen)} is in variant {options['variant']}. Drop one of the two."
             )
 
     def splits(self) -> tuple[str, ...]:
-        """Splits of which the folder has files of the relations asked for."""
+        """Splits for which the folder has files of the chosen relations."""
         parts = {part for part, relation in self._files if relation in self.relations}
         return tuple(split for split in self.info.splits if _PARTS[split] in parts)
 
@@ -116,21 +116,21 @@ class EntityQuestions(BaseQuestionSet):
         """Questions of one split, relation by relation in the order of :data:`RELATIONS`.
 
         Raises:
-            DataError: no such split here, a relation asked for has no file, or a broken file.
+            DataError: no such split here, no file for a chosen relation, or a broken file.
         """
         self.check_split(name)
         part = _PARTS[name]
-        there = tuple(r for r in self.relations if (part, r) in self._files)
-        missing = tuple(r for r in self.relations if r not in there)
-        if not there or (missing and self._options["relation"]):
+        present = tuple(r for r in self.relations if (part, r) in self._files)
+        missing = tuple(r for r in self.relations if r not in present)
+        if not present or (missing and self._options["relation"]):
             known = [r for r in RELATIONS if (part, r) in self._files]
             raise DataError(
-                f"{self._folder}: no {part} file of {', '.join(missing)}. Of {part} there are "
-                f"{', '.join(known) or 'none'}. Complete the folder, or ask for these."
+                f"{self._folder}: no {part} file of {', '.join(missing)}. Its {part} files are of "
+                f"{', '.join(known) or 'no relation'}. Complete the folder, or choose among these."
             )
         if missing:
             log.warning("%s: %s has no %s file of %s", self.name, self._folder, part, ", ".join(missing))
-        return self._stream(name, part, there)
+        return self._stream(name, part, present)
 
     def _stream(self, name: str, part: str, relations: Sequence[str]) -> Iterator[Question]:
         dropped: Counter[str] = Counter()
@@ -159,14 +159,14 @@ class EntityQuestions(BaseQuestionSet):
             yield Question(numbered(id_, copies[id_]), entry.text, entry.answers, relation, name, subject)
 
     def _id(self, part: str, relation: str, entry: _Entry) -> str:
-        """Relation and text; the source's split too for dev and test, because texts occur in several."""
+        """Relation and text; for dev and test also the source's split, because a text may occur in several."""
         base = content_id(self.name, relation, entry.text)
         base = base if part == "train" else f"{base}-{part}"
         return disambiguated_id(base, entry.answers) if entry.repeated else base
 
     def _texts(self, parts: Sequence[str], relation: str) -> frozenset[str]:
-        there = [part for part in parts if (part, relation) in self._files]
-        return frozenset(entry.text for part in there for entry in self._entries(part, relation))
+        present = [part for part in parts if (part, relation) in self._files]
+        return frozenset(entry.text for part in present for entry in self._entries(part, relation))
 
     def _entries(self, part: str, relation: str) -> list[_Entry]:
         rows = []
@@ -176,7 +176,7 @@ class EntityQuestions(BaseQuestionSet):
         if not rows:
             raise DataError(f"{self._files[part, relation]}: holds no questions. Fetch the file again.")
         times = Counter(text for text, _, _ in rows)
-        # "single" counts the answers as the source has them: the published 169,164 come out so
+        # "single" counts the answers as the source has them: that gives the published 169,164
         return [_Entry(text, answers, len(raw) == 1, times[text] > 1) for text, answers, raw in rows]
 
 

@@ -1,4 +1,4 @@
-"""Shared by the sets whose rows come from one hub data set: find the files, name their splits, make a RowSet."""
+"""What the sets of one hub data set share: find the files, tell their splits, make a RowSet."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ TRAIN_WAY: Shares = (("exemplars", 0.05), ("validation", 0.05), ("train", 0.90))
 
 @dataclass(frozen=True)
 class HubSource:
-    """Where on the hub a set lies, and what becomes of its splits.
+    """Where a set is on the hub, and what its splits become here.
 
     Attributes:
         repository: hub id.
-        patterns: files wanted.
+        patterns: files to fetch.
         config: folder on the hub's converted branch.
-        splits: the source's splits that are read -> split here, "" for "divided by ``shares``".
-        shares: how those are divided.
+        splits: from the source's splits that are read to splits here; "" means divided by ``shares``.
+        shares: how those rows are divided.
         repeated: see :class:`RowSet`.
     """
 
@@ -51,15 +51,15 @@ def open_hub_set(
 
     Args:
         info: the set.
-        source: its place on the hub.
-        parse: makes a row a question.
-        path: a folder with files of the source's splits in their names, or one file.
-        one_file_as: the source's split that one file is; "" where it is none and is divided into all four.
+        source: where it is on the hub.
+        parse: turns a row into a question.
+        path: a folder of files named after the source's splits, or one file.
+        one_file_as: the source's split that a single file is taken for; "" if it is divided into all four splits.
         carve: see :class:`RowSet`.
 
     Raises:
-        UnavailableError: the data are neither here nor to be had.
-        DataError: the folder has none of the source's splits.
+        UnavailableError: the data are not on this machine and could not be fetched.
+        DataError: the folder has files of none of the source's splits.
     """
     fetched: list[Path] = []
 

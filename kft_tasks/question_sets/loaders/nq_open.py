@@ -34,7 +34,7 @@ INFO = SetInfo(
 
 
 def parse(where: str, row: Mapping[str, Any]) -> Question:
-    """One row of NQ-open.
+    """Parse one row of NQ-open.
 
     Raises:
         DataError: another schema, or a row without answers.

@@ -22,16 +22,16 @@ INFO = SetInfo(
     source="your own file or folder",
     paper="",
     licence="yours",
-    types='the column "type", or "question" for all where there is none',
+    types='the column "type", or "question" for all questions if there is none',
     options=(
-        *(OptionInfo(name, f"Your name of the column {name!r}.", "", "text") for name in FIELDS),
-        OptionInfo("exemplars", "A file of its own with the questions that demonstrations are drawn from.", "", "text"),
+        *(OptionInfo(name, f"Your column for {name!r}.", "", "text") for name in FIELDS),
+        OptionInfo("exemplars", "A separate file with the questions that exemplars are drawn from.", "", "text"),
     ),
 )
 
 
 class _Parser:
-    """Makes a row of the user's a question, by the user's column names."""
+    """Turns a user's row into a question, by the user's column names."""
 
     def __init__(self, options: Mapping[str, str]) -> None:
         self._mapped = {field: options[field] for field in FIELDS if options[field]}
@@ -41,7 +41,7 @@ class _Parser:
         """Parse one row.
 
         Raises:
-            DataError: a column is not there, or a field is missing, empty or of the wrong type.
+            DataError: a missing column, or a field that is missing, empty or of the wrong type.
         """
         fields = {field: row.get(name) for field, name in self._names}
         if "answers" not in self._mapped and "answers" not in row and "answer" in row:
@@ -70,7 +70,7 @@ def _missing(where: str, field: str, name: str, row: Mapping[str, Any]) -> str:
 
 
 def _answers(value: object) -> object:
-    """A cell as a list of text: lists as they are, text that is a JSON list, or one single answer."""
+    """A cell as a list of text: a list, a JSON list as text, or a single answer."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json.loads(value)
@@ -95,7 +95,9 @@ def open_questions(path: str | Path | None, options: Mapping[str, object] | None
         raise DataError(f"{place}: holds no {', '.join(SUFFIXES)} files. Name a file, or a folder with one per split.")
     if files.get("") and len(files) > 1:
         names = listing({"": files[""]})
-        raise DataError(f"{place}: {names} is beside files with a split in the name. Rename it, or move it away.")
+        raise DataError(
+            f"{place}: {names} is next to files with a split in their names. Rename it, or move it elsewhere."
+        )
     sources = [Source(tuple(paths), split) for split, paths in files.items()]
     if checked["exemplars"]:
         extra = Path(str(checked["exemplars"])).expanduser()

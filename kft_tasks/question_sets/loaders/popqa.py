@@ -1,4 +1,4 @@
-"""`popqa`: PopQA (Mallen et al., 2023): questions about entities, with how often their pages are viewed."""
+"""`popqa`: PopQA (Mallen et al., 2023): questions about entities, popular and obscure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SOURCE = HubSource("akariasai/PopQA", ["*.tsv", "data/*.parquet"], "default", {"
 INFO = SetInfo(
     name="popqa",
     title="PopQA",
-    description="14,267 questions of 16 Wikidata relations, with the popularity of every subject.",
+    description="14,267 questions of 16 Wikidata relations, about popular and obscure subjects.",
     source="hub data set akariasai/PopQA",
     paper="Mallen et al., 2023, When Not to Trust Language Models, arXiv 2212.10511",
     licence="MIT (the authors' repository); the hub's card names none",
@@ -29,7 +29,7 @@ INFO = SetInfo(
 
 
 def parse(where: str, row: Mapping[str, Any]) -> Question:
-    """One row of PopQA; its ``possible_answers`` is a list written as JSON text.
+    """Parse one row of PopQA, whose ``possible_answers`` is a list written as JSON text.
 
     Raises:
         DataError: another schema, or a row without answers.
@@ -45,13 +45,13 @@ def parse(where: str, row: Mapping[str, Any]) -> Question:
             ) from error
     checked = answers_of(where, answers, "possible_answers")
     object_ = row.get("obj")
-    if isinstance(object_, str) and object_.strip() in checked:  # the relation's own object is the canonical answer
+    if isinstance(object_, str) and object_.strip() in checked:  # the relation's own object is canonical
         checked = tuple(dict.fromkeys((object_.strip(), *checked)))
     text, type_ = text_of(where, row, "question"), text_of(where, row, "prop").replace(" ", "_")
     return Question(content_id("popqa", type_, text), text, checked, type_, "", text_of(where, row, "subj"))
 
 
 def open_popqa(path: str | Path | None, options: Mapping[str, object] | None = None) -> RowSet:
-    """Open a local copy or the hub's. The source has one split; it is divided 70/10/15/5 by subject."""
+    """Open a local copy or the hub's. The source's one split is divided 70/10/15/5 by subject."""
     check_options(INFO, options)
     return open_hub_set(INFO, SOURCE, parse, path)

@@ -38,7 +38,7 @@ INFO = SetInfo(
         OptionInfo(
             "exemplars_from",
             "own: 5 % of each kind of answer are held out as exemplars; the name of another set, such as worldfacts: "
-            "its exemplars demonstrate, and all 4,326 questions are test.",
+            "exemplars come from there, and all 4,326 questions are test.",
             "own",
             "text",
         ),
@@ -47,7 +47,7 @@ INFO = SetInfo(
 
 
 def parse(where: str, row: Mapping[str, Any]) -> Question:
-    """One row of SimpleQA; its ``metadata`` is a Python dictionary written as text, read without running it.
+    """Parse one row of SimpleQA, whose ``metadata`` is a Python dictionary written as text; it is never run.
 
     Raises:
         DataError: another schema, or a row without an answer.
@@ -71,7 +71,7 @@ def _metadata(where: str, value: object) -> Mapping[str, Any]:
 
 
 class BorrowedExemplars:
-    """A set whose exemplars are another's, each repeated for every type."""
+    """A set with another set's exemplars, each repeated for every type."""
 
     def __init__(self, questions: RowSet, lender: QuestionSet) -> None:
         self.name = questions.name

@@ -25,7 +25,7 @@ SOURCE = HubSource(
 INFO = SetInfo(
     name="triviaqa",
     title="TriviaQA",
-    description="Trivia questions with many aliases per answer; rc.nocontext, asked without documents.",
+    description="Trivia questions with many aliases per answer; rc.nocontext, without documents.",
     source="hub data set mandarjoshi/trivia_qa, configuration rc.nocontext",
     paper="Joshi et al., 2017, TriviaQA, arXiv 1705.03551",
     licence="unknown (the hub's card); the authors' code is Apache-2.0",
@@ -35,7 +35,7 @@ INFO = SetInfo(
 
 
 def parse(where: str, row: Mapping[str, Any]) -> Question:
-    """One row of TriviaQA: the answer as written, then its aliases, then their normalised forms.
+    """Parse one row of TriviaQA: the answer as written, then its aliases, then their normalised forms.
 
     Raises:
         DataError: another schema, or a row without an answer (the public test split).

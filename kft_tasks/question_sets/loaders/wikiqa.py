@@ -1,4 +1,4 @@
-"""`wikiqa`: Microsoft WikiQA (Yang et al., 2015): questions of search-engine users, answered in Wikipedia sentences."""
+"""`wikiqa`: Microsoft WikiQA (Yang et al., 2015): search-engine questions answered by Wikipedia sentences."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXEMPLARS = (("exemplars", 0.15), ("train", 0.85))
 _CORPUS = {"train": "WikiQA-train.tsv", "validation": "WikiQA-dev.tsv", "test": "WikiQA-test.tsv"}
 _PHRASES = "WikiQASent.pos.ans*.tsv"
 _PHRASE_COLUMNS = ("AnswerPhrase1", "AnswerPhrase2", "AnswerPhrase3")
-_NO_PHRASE = "NO_ANS"  # what an annotator wrote who found no phrase in the sentence
+_NO_PHRASE = "NO_ANS"  # what annotators wrote when they found no phrase in the sentence
 _HUB_COLUMNS = ("question_id", "question", "document_title", "answer", "label")
 _CORPUS_COLUMNS = ("QuestionID", "Question", "DocumentTitle", "Sentence")
 
@@ -34,13 +34,13 @@ INFO = SetInfo(
     source=f"hub data set {HUB}; with the annotators' phrases: the WikiQA corpus from Microsoft",
     paper="Yang, Yih and Meek, 2015, WikiQA: A Challenge Dataset for Open-Domain Question Answering, D15-1237",
     licence="Microsoft Research Data License (research use)",
-    types="the question word: who, when, where, how_many, how; what stands for all others",
+    types="the question word: who, when, where, how_many, how; all others count as what",
     published="3,047, of which 1,242 have an answer",
     options=(
         OptionInfo(
             "answers",
             "phrases: the annotators' answer phrases (corpus only); sentences: whole answering sentences; auto: "
-            "phrases where there are any, else sentences.",
+            "phrases if there are any, else sentences.",
             "auto",
             "choice",
             ("auto", "phrases", "sentences"),
@@ -65,19 +65,19 @@ class WikiQA(BaseQuestionSet):
     The whole corpus has 1,242 such questions, so it is held in memory.
     """
 
-    def __init__(self, parts: Mapping[str, Mapping[str, _Entry]], place: Path, there: str, answers: str) -> None:
+    def __init__(self, parts: Mapping[str, Mapping[str, _Entry]], place: Path, listed: str, answers: str) -> None:
         super().__init__(INFO)
         self._parts = parts
         self._place = place
-        self._there = there
+        self._listed = listed
         self._answers = answers
 
     def splits(self) -> tuple[str, ...]:
-        """Splits of which there are files."""
+        """Splits for which there are files."""
         return tuple(split for split in SPLITS if self._part(split) in self._parts)
 
     def _part(self, split: str) -> str:
-        """The source's split that a split is taken from; "" where the source names none."""
+        """The source's split that a split is taken from; "" if the source names none."""
         return "" if "" in self._parts else "train" if split == "exemplars" else split
 
     def split(self, name: str) -> Iterator[Question]:
@@ -91,8 +91,8 @@ class WikiQA(BaseQuestionSet):
         if part not in self._parts:
             has = ", ".join(self.splits())
             raise DataError(
-                f"{self._place}: has nothing for split {name!r}. There are {self._there}, which give {has}. Add the "
-                f"corpus file {_CORPUS.get(part, '')} or its phrases file, or use the hub's {HUB}."
+                f"{self._place}: has no data for split {name!r}. Its files ({self._listed}) give {has}. Add the corpus "
+                f"file {_CORPUS.get(part, '')} or its phrases file, or use the hub's {HUB}."
             )
         return self._stream(name, part)
 
@@ -108,7 +108,7 @@ class WikiQA(BaseQuestionSet):
         self.report(name, len(questions), dropped)
 
     def _questions(self, name: str, part: str, dropped: Counter[str]) -> list[Question]:
-        """Questions of a source split; a text that was already asked in it or is tested elsewhere is left out."""
+        """Questions of a source split, without texts already asked in it or asked in a later split."""
         later = {"": (), "train": ("validation", "test"), "validation": ("test",), "test": ()}[part]
         asked = {entry.text for split in later for entry in self._parts.get(split, {}).values()}
         questions = []
@@ -126,7 +126,7 @@ class WikiQA(BaseQuestionSet):
         return questions
 
     def _answers_of(self, entry: _Entry) -> tuple[str, ...]:
-        """Canonical answer first: the phrase that most annotators marked, of these the shortest, then by alphabet."""
+        """Canonical answer first: the phrase marked most often; of several, the shortest, then the first by alphabet."""
         times = entry.phrases
         phrases = tuple(sorted(times, key=lambda phrase: (-times[phrase], len(phrase), phrase)))
         if self._answers == "phrases" or (self._answers == "auto" and phrases):
@@ -135,18 +135,18 @@ class WikiQA(BaseQuestionSet):
 
 
 def _by_text(question: Question) -> Question:
-    """Without the article: several questions about one article may lie in different splits, as in the source."""
+    """Without the article: questions about one article may be in different splits, as in the source."""
     return Question(question.id, question.question, question.answers, question.type, question.split)
 
 
 def _type(text: str) -> str:
-    """Rare question words (which, why, none) count as "what": they would have too few exemplars."""
+    """Rare question words (which, why, none at all) count as "what": they would have too few exemplars."""
     word = question_word(text)
     return word if word in ("who", "when", "where", "how_many", "how") else "what"
 
 
 def open_wikiqa(path: str | Path | None, options: Mapping[str, object] | None = None) -> WikiQA:
-    """Open the original corpus or a copy of the hub's files, or fetch the latter."""
+    """Open the original corpus or a copy of the hub's files; without either, fetch the latter."""
     answers = str(check_options(INFO, options)["answers"])
     fetched: list[Path] = []
 
@@ -156,21 +156,21 @@ def open_wikiqa(path: str | Path | None, options: Mapping[str, object] | None = 
 
     place = locate(INFO, path, fetch)
     if place.is_dir() and (any(place.glob(_PHRASES)) or any((place / name).exists() for name in _CORPUS.values())):
-        parts, there = _read_corpus(place)
+        parts, listed = _read_corpus(place)
     else:
         files = split_files(place, root=cache_root(fetched[0]) if fetched else None, prefer=PATTERNS)
-        parts, there = _read_hub_copy(files), listing(files)
+        parts, listed = _read_hub_copy(files), listing(files)
     if not any(parts.values()):
         raise DataError(
-            f"{place}: no WikiQA questions with an answer ({there}). It should have WikiQA-train.tsv and the like, or "
+            f"{place}: no WikiQA questions with an answer ({listed}). It should have WikiQA-train.tsv and the like, or "
             f"files of the hub's {HUB} with the columns {', '.join(_HUB_COLUMNS)}."
         )
     if answers == "phrases" and not any(entry.phrases for part in parts.values() for entry in part.values()):
         raise DataError(
-            f"{place}: there are no answer phrases ({there}). Add WikiQASent.pos.ans.train-dev.tsv of the corpus, or "
+            f"{place}: there are no answer phrases ({listed}). Add WikiQASent.pos.ans.train-dev.tsv of the corpus, or "
             "use answers: auto."
         )
-    return WikiQA({part: entries for part, entries in parts.items() if entries}, place, there, answers)
+    return WikiQA({part: entries for part, entries in parts.items() if entries}, place, listed, answers)
 
 
 def _read_hub_copy(files: Mapping[str, list[Path]]) -> dict[str, dict[str, _Entry]]:
@@ -185,9 +185,9 @@ def _read_hub_copy(files: Mapping[str, list[Path]]) -> dict[str, dict[str, _Entr
 
 
 def _read_corpus(folder: Path) -> tuple[dict[str, dict[str, _Entry]], str]:
-    """Questions by split. Where a split's own file is missing, the phrases files still tell its questions.
+    """Questions by split. If a split's own file is missing, its questions are still known from the phrases files.
 
-    ``WikiQASent.pos.ans.train-dev.tsv`` has train and dev in one: train is what is not in ``WikiQA-dev.tsv``.
+    ``WikiQASent.pos.ans.train-dev.tsv`` has both train and dev: train is what is not in ``WikiQA-dev.tsv``.
     """
     listed = {split: folder / name for split, name in _CORPUS.items() if (folder / name).exists()}
     ids: dict[str, set[str]] = {}
@@ -209,7 +209,7 @@ def _read_corpus(folder: Path) -> tuple[dict[str, dict[str, _Entry]], str]:
 
 
 def _split_of_unlisted(path: Path, listed: Iterable[str]) -> str:
-    """Split of a question that no listed file has; "" where that cannot be told."""
+    """The split of a question that is in no listed file; "" if it is unknown."""
     if ".test" in path.name:
         return "test"
     return "train" if "validation" in listed and "train" not in listed else ""

@@ -1,4 +1,4 @@
-"""`worldfacts`: the question set that is shipped with kft."""
+"""`worldfacts`: the question set that ships with kft."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ INFO = SetInfo(
     name="worldfacts",
     title="worldfacts",
     description="Facts about countries, cities, U.S. states and chemical elements; shipped with kft, no download.",
-    source="packaged: kft_tasks/worldfacts/questions.jsonl",
+    source="packaged: kft_tasks/question_sets/worldfacts/questions.jsonl",
     paper="",
-    licence="CC BY 4.0 (GeoNames) and permissive licences, see kft_tasks/worldfacts",
+    licence="CC BY 4.0 (GeoNames) and permissive licences, see kft_tasks/question_sets/worldfacts",
     types="the relation, such as the capital of a country",
     sizes={"train": 1411, "validation": 391, "test": 824, "exemplars": 863},
     digests={
@@ -40,7 +40,7 @@ class WorldFacts(BaseQuestionSet):
         self.path = path
 
     def splits(self) -> tuple[str, ...]:
-        """Splits that rows of the file name.
+        """Splits that the file's rows name.
 
         Raises:
             DataError: a broken file.
@@ -69,6 +69,6 @@ class WorldFacts(BaseQuestionSet):
 
 
 def open_worldfacts(path: str | Path | None, options: object = None) -> WorldFacts:
-    """Open the packaged file, or one in the same format."""
+    """Open the packaged file, or another one in the same format."""
     place = locate(INFO, path, lambda: PACKAGED)
     return WorldFacts(place / "questions.jsonl" if place.is_dir() else place)

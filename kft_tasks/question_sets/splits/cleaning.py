@@ -1,4 +1,4 @@
-"""Options that every set understands: repeated questions merged, overlap between splits removed; both off by default.
+"""Options that every set takes: merge repeated questions, remove overlap between splits. All are off by default.
 
 Splits yield in one direction only: train to all others, exemplars to validation and test, validation to test. The test
 split never loses a question to another split, so that results stay comparable.
@@ -19,7 +19,7 @@ from kft_tasks.questions import Question, QuestionSet
 OPTIONS = (
     OptionInfo(
         "deduplicate",
-        "Ask every text once in a split; its question accepts the answers of all its copies.",
+        "Ask each text once per split, and accept the answers of all its copies.",
         False,
         "flag",
     ),
@@ -32,7 +32,7 @@ OPTIONS = (
     ),
     OptionInfo(
         "separate_subjects",
-        "The same for questions about a subject of those splits, where the source tells subjects.",
+        "Likewise for questions about a subject of those splits, if the source names subjects.",
         False,
         "flag",
     ),
@@ -46,7 +46,7 @@ YIELDS_TO = {
 
 
 def with_shared_options(info: SetInfo) -> SetInfo:
-    """The set's description with the options that all sets share."""
+    """The set's description with the options that all sets share added."""
     return replace(info, options=(*info.options, *OPTIONS))
 
 
@@ -54,7 +54,7 @@ def divide_options(info: SetInfo, options: Mapping[str, object] | None) -> tuple
     """The set's own options as given, and the shared ones, checked.
 
     Raises:
-        UsageError: an unknown option or a wrong value.
+        UsageError: an unknown option, or an invalid value.
     """
     checked = check_options(with_shared_options(info), options)
     shared = {option.name: checked[option.name] for option in OPTIONS}
@@ -63,7 +63,7 @@ def divide_options(info: SetInfo, options: Mapping[str, object] | None) -> tuple
 
 @dataclass
 class _Group:
-    """Questions of one split with the same text; the one with the smallest id stays, whatever their order."""
+    """Questions of one split with the same text. The one with the smallest id stays, in whatever order they come."""
 
     first: Question
     answers: set[str]
@@ -73,13 +73,13 @@ class _Group:
         self.first = min(self.first, question, key=lambda one: one.id)
 
     def merged(self) -> tuple[str, ...]:
-        """The answers of the question that stays, then all others by alphabet."""
+        """The answers of the question that stays, then all others in alphabetical order."""
         return (*self.first.answers, *sorted(self.answers.difference(self.first.answers)))
 
 
 @dataclass
 class _Seen:
-    """Keys of one split: its texts, those of them that occur again, its subjects."""
+    """Keys of one split: its texts, the repeated ones among them, and its subjects."""
 
     texts: set[int] = field(default_factory=set)
     repeated: set[int] = field(default_factory=set)
@@ -93,9 +93,9 @@ class _Seen:
 
 
 class Cleaned(BaseQuestionSet):
-    """A question set with repeats merged or overlap removed; what is taken out is counted and said once a split.
+    """A question set with repeats merged or overlap removed; what is left out is counted, and logged once per split.
 
-    Holds hashes, and the texts of repeated questions alone.
+    Only hashes and the texts of repeated questions are kept in memory.
     """
 
     def __init__(
@@ -114,10 +114,10 @@ class Cleaned(BaseQuestionSet):
         self._separate_subjects = separate_subjects
         self._groups: dict[str, dict[int, _Group]] = {}
         self._seen: dict[str, _Seen] = {}
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def splits(self) -> tuple[str, ...]:
-        """Splits of the set itself.
+        """Splits of the underlying set.
 
         Raises:
             DataError: the data are damaged.
@@ -125,7 +125,7 @@ class Cleaned(BaseQuestionSet):
         return self._questions.splits()
 
     def split(self, name: str) -> Iterator[Question]:
-        """Questions of one split, streamed; the first time after as many passes as the options need.
+        """Questions of one split, streamed; the first time after the passes that the options need.
 
         Raises:
             DataError: no such split, or damaged data.
@@ -143,12 +143,12 @@ class Cleaned(BaseQuestionSet):
             else:
                 kept += 1
                 yield replace(question, answers=groups[key].merged()) if key in groups else question
-        self._account(name, kept, removed)
+        self._report_removed(name, kept, removed)
 
     def _without_overlap(self, name: str, questions: Iterator[Question], removed: Counter[str]) -> Iterator[Question]:
         wanted = self._remove_overlap or self._separate_subjects
-        there = self.splits() if wanted else ()
-        keepers = [self._keys(other) for other in YIELDS_TO[name] if other in there]
+        available = self.splits() if wanted else ()
+        keepers = [self._keys(other) for other in YIELDS_TO[name] if other in available]
         others = " or ".join(", ".join(YIELDS_TO[name]).rsplit(", ", 1))
         for question in questions:
             text = text_key(question) if self._remove_overlap else None
@@ -160,11 +160,11 @@ class Cleaned(BaseQuestionSet):
             else:
                 yield question
 
-    def _account(self, name: str, kept: int, removed: Counter[str]) -> None:
+    def _report_removed(self, name: str, kept: int, removed: Counter[str]) -> None:
         inner: Mapping[str, Counter[str]] = getattr(self._questions, "dropped", {})
         self.dropped[name] = inner.get(name, Counter()) + removed
-        if name not in self._said:  # streamed several times, said once
-            self._said.add(name)
+        if name not in self._logged:  # streamed several times, logged once
+            self._logged.add(name)
             total = kept + removed.total()
             for reason, count in sorted(removed.items()):
                 log.warning(
@@ -172,7 +172,7 @@ class Cleaned(BaseQuestionSet):
                 )
 
     def _repeated(self, name: str) -> dict[int, _Group]:
-        """Questions of a split with the same text, by its key."""
+        """Questions of a split that share a text, by its key."""
         if name not in self._groups:
             groups: dict[int, _Group] = {}
             repeated = self._keys(name).repeated
@@ -192,6 +192,6 @@ class Cleaned(BaseQuestionSet):
             for question in self._questions.split(name):
                 seen.add(question)
             if not any(name in others for others in YIELDS_TO.values()):
-                seen.texts, seen.subjects = set(), set()  # nobody compares with them
+                seen.texts, seen.subjects = set(), set()  # no split is compared with this one
             self._seen[name] = seen
         return self._seen[name]

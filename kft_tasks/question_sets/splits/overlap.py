@@ -1,7 +1,7 @@
-"""What questions have in common, told by 8-byte hashes: a split of 200,000 questions takes a few megabytes.
+"""What questions have in common, by 8-byte hashes: a split of 200,000 questions takes a few megabytes.
 
-Two texts are the same here if they differ in letter case, spacing, Unicode composition or the mark at the end alone.
-Punctuation within counts: "What is C++?" and "What is C?" ask for different things.
+Two texts count as the same if they differ only in letter case, spacing, Unicode composition or the mark at the end.
+Other punctuation matters: "What is C++?" and "What is C?" ask for different things.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BREAK = "\x1f"
 
 
 def plain_text(text: str) -> str:
-    """A text without letter case, spacing and the mark at its end.
+    """A text without letter case, extra spacing and the mark at its end.
 
     Example:
         >>> plain_text("  Who wrote  EMMA ?"), plain_text("who wrote Emma.")
@@ -43,14 +43,14 @@ def text_key(question: Question) -> int:
 
 
 def subject_key(question: Question) -> int | None:
-    """Equal for questions about the same subject; None where the source does not tell it."""
+    """Equal for questions about the same subject; None if the source does not name it."""
     subject = plain_text(question.subject)
     return key_of(subject) if subject else None
 
 
-@lru_cache(maxsize=1 << 14)  # the answers of a set repeat: countries, languages, kinds of music
+@lru_cache(maxsize=1 << 14)  # answers repeat within a set: countries, languages, kinds of music
 def plain_answer(answer: str) -> str:
-    """An answer as ``exact_match`` compares it; what would normalise to nothing stays as it is."""
+    """An answer as ``exact_match`` compares it; one that would normalise to nothing stays as it is."""
     return normalize(answer) or answer.strip()
 
 
@@ -59,9 +59,9 @@ class Copies:
     """Repeats within one split.
 
     Attributes:
-        exact: questions of which the same text with the same answers stood before.
-        other_answers: questions whose text stood before, with other answers.
-        subject_and_type: questions about a subject of which one of the same type stood before.
+        exact: questions that repeat the text and the answers of an earlier one.
+        other_answers: questions that repeat the text of an earlier one, with other answers.
+        subject_and_type: questions that repeat the subject and the type of an earlier one.
     """
 
     exact: int
@@ -71,14 +71,14 @@ class Copies:
 
 @dataclass
 class SplitKeys:
-    """Keys of one split's questions, in their order."""
+    """Keys of one split's questions, in order."""
 
     count: int = 0
     _keys: dict[str, array[int]] = field(default_factory=lambda: {kind: array("Q") for kind in KINDS})
     _ends: array[int] = field(default_factory=lambda: array("Q"))
 
     def add(self, question: Question) -> None:
-        """Take one more question in."""
+        """Add a question."""
         self.count += 1
         text = plain_text(question.question)
         answers = sorted({plain_answer(answer) for answer in question.answers})
@@ -97,13 +97,13 @@ class SplitKeys:
         return len(self._keys["subject"])
 
     def distinct(self, kind: str) -> Keys:
-        """The different keys of one of :data:`KINDS`, sorted."""
+        """The distinct keys of one of :data:`KINDS`, sorted."""
         import numpy
 
         return numpy.unique(self._all(kind))
 
     def copies(self) -> Copies:
-        """How many questions repeat others of the split."""
+        """How many questions repeat others in the split."""
         texts, asked = len(self.distinct("text")), len(self.distinct("text_and_answers"))
         about = self.with_subject - len(self.distinct("subject_and_type"))
         return Copies(self.count - asked, asked - texts, about)

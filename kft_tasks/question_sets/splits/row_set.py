@@ -1,4 +1,4 @@
-"""A question set made of rows in files: two streaming passes, one to plan the splits and one to yield."""
+"""A question set made of rows in files, in two streaming passes: one plans the splits, one yields questions."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from kft_tasks.questions import SPLITS, Question
 log = logging.getLogger("kft.sets")
 
 Parse = Callable[[str, Mapping[str, Any]], Question]
-"""Makes a row a question; ``split`` stays "" where the row does not name one."""
+"""Turns ("file:line", row) into a question; its ``split`` stays "" if the row does not name one."""
 
 HELD_OUT = 0.05
 
 
 class BaseQuestionSet:
-    """What every set has: name, version, and an account of the rows it left out.
+    """What every set has: name, version, and counts of the rows it left out.
 
     Attributes:
-        dropped: rows left out of a split while it was last streamed, by reason.
+        dropped: for each split, the rows left out when it was last streamed, by reason.
     """
 
     def __init__(self, info: SetInfo) -> None:
@@ -36,21 +36,21 @@ class BaseQuestionSet:
         self.version = info.version
         self.dropped: dict[str, Counter[str]] = {}
 
-    def check_split(self, name: str, there: tuple[str, ...] | None = None) -> None:
+    def check_split(self, name: str, available: tuple[str, ...] | None = None) -> None:
         """Refuse a split that the set does not have.
 
         Raises:
             DataError: no such split.
         """
-        splits = self.info.splits if there is None else there
+        splits = self.info.splits if available is None else available
         if name not in splits:
             raise DataError(f"{self.name}: there is no split {name!r}. It has {', '.join(splits) or 'none'}.")
 
     def report(self, split: str, kept: int, dropped: Counter[str]) -> None:
-        """Keep and log the account of one streamed split."""
+        """Store and log what was left out of a streamed split."""
         self.dropped[split] = dropped
         for reason, count in sorted(dropped.items()):
-            log.info("%s: %s of split %s left out: %s", self.name, count, split, reason)
+            log.info("%s: %s rows of split %s left out: %s", self.name, count, split, reason)
         log.debug("%s: %s questions in split %s", self.name, kept, split)
 
 
@@ -60,7 +60,7 @@ class Source:
 
     Attributes:
         files: read in this order.
-        split: split of all their questions; "" where rows name it themselves or it is made.
+        split: of all their questions; "" if rows name their own or splits are made here.
     """
 
     files: tuple[Path, ...]
@@ -70,17 +70,17 @@ class Source:
 class RowSet(BaseQuestionSet):
     """Questions from rows.
 
-    Rows that name a split (or lie in a source that does) stay there. All others are divided by ``shares``. If nothing
-    names exemplars, a share of the first of train, validation and test becomes exemplars.
+    Rows that name a split (or belong to a source that does) stay in it. All others are divided by ``shares``. If
+    nothing names exemplars, a share of the first of train, validation and test becomes exemplars.
 
     Args:
         info: the set.
         sources: its files.
-        parse: makes a row a question with a content id.
+        parse: turns a row into a question with a content id.
         shares: division of rows without a split, exemplars first.
-        repeated: what to do with an id met again: ``keep`` both and tell them apart by their answers, ``first`` keeps
-            the first, ``error`` refuses. With the first two, a row without a split whose text is also in a source
-            with a split is left out, so that nothing under test is trained on.
+        repeated: what to do with a repeated id: ``keep`` all and tell them apart by their answers, keep the ``first``,
+            or raise an ``error``. With the first two, a row without a split whose text is also in a source with a
+            split is left out, so that nothing under test is trained on.
         carve: whether exemplars may be taken from a named split.
     """
 
@@ -104,7 +104,7 @@ class RowSet(BaseQuestionSet):
         self._plan: _Plan | None = None
 
     def allow_copies(self) -> None:
-        """Where repeated ids are refused, keep rows that repeat id and text, for somebody who merges them."""
+        """Where a repeated id is an error, keep rows that repeat id and text: the caller merges them."""
         if self._policy == "error":
             self._policy, self._copies = "keep", set()
 
@@ -134,7 +134,7 @@ class RowSet(BaseQuestionSet):
         return self._plan
 
     def rows(self) -> Iterator[tuple[Question, str, Mapping[str, Any]]]:
-        """Every parsed row with its source's split and the raw row, before splits are made and repeats told apart."""
+        """Every parsed row, its source's split and the raw row, before splits are made and repeats told apart."""
         for source in self._sources:
             for path in source.files:
                 for where, row in read_rows(path):
@@ -160,7 +160,7 @@ class RowSet(BaseQuestionSet):
         return plan
 
     def _is_copy(self, question: Question) -> bool:
-        """Whether copies are no matter here, or a row before had the same id and text."""
+        """Whether copies are allowed anyway, or an earlier row had the same id and text."""
         if self._copies is None:
             return True
         key, before = key_of(f"{question.id}\n{question.question}"), len(self._copies)
@@ -202,7 +202,7 @@ class RowSet(BaseQuestionSet):
 
 
 class _Plan:
-    """What the first pass found out."""
+    """What the first pass found."""
 
     def __init__(self, shares: Shares) -> None:
         self.repeated: set[int] = set()
@@ -224,16 +224,16 @@ class _Plan:
 
     def finish(self, carve: bool) -> None:
         shares = self._shares
-        if self._named["exemplars"] and shares[0][0] == "exemplars":  # there are enough: divide among the others
+        if self._named["exemplars"] and shares[0][0] == "exemplars":  # exemplars exist: divide among the other splits
             rest = 1 - shares[0][1]
             shares = tuple((split, share / rest) for split, share in shares[1:])
             self._dividers[""] = Divider(shares)
         made = {split for split, _ in shares} if self._named[""] else set()
-        there = made | {named for named in self._named if named}
-        if carve and "exemplars" not in there:
-            self._carved = next((split for split in SPLITS if split in there), "")
-            there.add("exemplars")
-        self.splits = tuple(split for split in SPLITS if split in there)
+        found = made | {named for named in self._named if named}
+        if carve and "exemplars" not in found:
+            self._carved = next((split for split in SPLITS if split in found), "")
+            found.add("exemplars")
+        self.splits = tuple(split for split in SPLITS if split in found)
         for divider in self._dividers.values():
             divider.freeze()
 

@@ -12,7 +12,7 @@ from kft_tasks.questions import Question
 Shares = tuple[tuple[str, float], ...]
 
 FOUR_WAY: Shares = (("exemplars", 0.05), ("test", 0.15), ("validation", 0.10), ("train", 0.70))
-MIN_EXEMPLARS = 8  # of 8 exemplars 70 different 4-shot sets can be drawn; 10 are needed
+MIN_EXEMPLARS = 8  # 8 exemplars make 70 different 4-shot sets; 10 are needed
 _SPACE = 1 << 64
 _SALT = b"kft-split-1"
 
@@ -22,12 +22,12 @@ _SAME = {"whom": "who", "whose": "who", "how many": "how_many", "how much": "how
 
 
 def key_of(text: str) -> int:
-    """64 bits of content: small, and the same on every machine."""
+    """A 64-bit hash of a text."""
     return keyed_int(text)
 
 
 def place_of(text: str) -> int:
-    """Where in 0 .. 2^64 a subject stands when splits are made; letter case and spacing do not count."""
+    """A place in 0 .. 2^64, which decides the split; letter case and spacing are ignored."""
     folded = " ".join(text.casefold().split())
     return keyed_int(folded, key=_SALT)
 
@@ -44,13 +44,13 @@ def question_word(text: str) -> str:
 
 
 def disambiguated_id(base: str, answers: Sequence[str]) -> str:
-    """An id for one of several rows with the same text: told apart by its answers."""
+    """An id for one of several rows with the same text: a hash of the answers tells them apart."""
     text = "\n".join(answers)
     return f"{base}-{keyed_digest(text, size=3).hex()}"
 
 
 def numbered(id_: str, copy: int) -> str:
-    """An id for one of several rows that agree in everything, counted from 1.
+    """An id for one of several identical rows, counted from 1.
 
     Such rows are interchangeable, so the number does not make ids depend on row order.
     """
@@ -58,16 +58,16 @@ def numbered(id_: str, copy: int) -> str:
 
 
 def split_key(question: Question) -> str:
-    """What questions are kept together by: the subject where it is known, else the text."""
+    """What keeps questions in the same split: the subject if it is known, else the text."""
     return question.subject or question.question
 
 
 class Divider:
-    """Divides questions into splits by a hash of their subject, such that small types still get exemplars.
+    """Divides questions into splits by a hash of their subject, so that small types still get exemplars.
 
-    A subject's place in 0 .. 1 decides: the first share is the first split's, and so on. Adding questions therefore
-    never moves others, except in a type with fewer than :data:`MIN_EXEMPLARS` subjects in the exemplars' share: there
-    the share is widened to the :data:`MIN_EXEMPLARS` first subjects, at most half of the type.
+    A subject's place in 0 .. 1 decides: the first share belongs to the first split, and so on. Adding questions
+    therefore never moves others, except in a type with fewer than :data:`MIN_EXEMPLARS` subjects in the exemplars'
+    share: there the share is widened to the first :data:`MIN_EXEMPLARS` subjects, but to at most half of the type.
     """
 
     def __init__(self, shares: Shares) -> None:
@@ -76,11 +76,11 @@ class Divider:
         self._widened: dict[str, int] | None = None
 
     def add(self, question: Question) -> None:
-        """Count a question in."""
+        """Register a question."""
         self._places.setdefault(question.type, array("Q")).append(place_of(split_key(question)))
 
     def freeze(self) -> None:
-        """All questions are in: decide which types need a wider exemplars' share, forget the rest."""
+        """Decide, now that all questions are registered, which types need a wider exemplars' share."""
         bound = int(self._shares[0][1] * _SPACE)
         widened = {}
         for type_, places in self._places.items():

@@ -1,4 +1,4 @@
-"""Where the data of a set lie: explicit path, then environment, then cache, then download."""
+"""Where the data of a set are: explicit path, then environment, then cache, then download."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SPLIT_WORDS = {
 
 
 def offline() -> bool:
-    """Whether the user switched the network off the way the hub's libraries understand it."""
+    """Whether ``HF_HUB_OFFLINE`` is set to what the hub's own libraries take for true."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
@@ -34,8 +34,8 @@ def locate(info: SetInfo, path: str | Path | None, fetch: Callable[[], Path] | N
 
     Args:
         info: the set.
-        path: what the user named; wins over everything.
-        fetch: brings the data from cache or network and returns their place; None where there is no such source.
+        path: named by the user; takes precedence over everything else.
+        fetch: returns the place of the data, cached or downloaded; None if the set has no source of its own.
 
     Raises:
         UnavailableError: nothing worked; the message says what was tried and how to supply the data.
@@ -64,7 +64,7 @@ def locate(info: SetInfo, path: str | Path | None, fetch: Callable[[], Path] | N
 def _existing(info: SetInfo, origin: str, place: Path) -> Path:
     if place.exists():
         return place
-    raise UnavailableError(_unavailable(info, [f"{origin}: {place} does not exist"], "The place named is not there."))
+    raise UnavailableError(_unavailable(info, [f"{origin}: {place} does not exist"], "The given place does not exist."))
 
 
 def _unavailable(info: SetInfo, tried: Iterable[str], what: str) -> str:
@@ -77,7 +77,7 @@ def _unavailable(info: SetInfo, tried: Iterable[str], what: str) -> str:
 
 
 def inside(path: Path, root: Path) -> Path:
-    """Return ``path`` if it, links followed, lies under ``root``.
+    """Return ``path`` if it is under ``root`` once links are followed.
 
     Raises:
         DataError: a symbolic link leads out of the cache.
@@ -88,15 +88,15 @@ def inside(path: Path, root: Path) -> Path:
 
 
 def split_files(place: Path, *, root: Path | None = None, prefer: Sequence[str] = ()) -> dict[str, list[Path]]:
-    """Data files of a folder by split, told from their names; a single file comes under "".
+    """Data files of a folder by split, recognised by their names; a single file comes under "".
 
     ``train.jsonl``, ``data/train-00000-of-00002.parquet``, ``default/validation/0000.parquet`` and
-    ``simple_qa_test_set.csv`` are all understood; names without a split word come under "".
+    ``simple_qa_test_set.csv`` are all recognised; names without a split word come under "".
 
     Args:
         place: folder or file.
-        root: no file may lie outside of it (for caches, where links are not the user's own).
-        prefer: where files match one of these patterns, only they count (a copy may hold other configurations too).
+        root: no file may be outside it (for caches, where links are not the user's own).
+        prefer: if any files match these patterns, only they count (a copy may hold other configurations too).
 
     Raises:
         DataError: a link leads out of ``root``.
@@ -112,7 +112,7 @@ def split_files(place: Path, *, root: Path | None = None, prefer: Sequence[str] 
 
 
 def is_data(path: Path, place: Path) -> bool:
-    """Whether a file under ``place`` is one that :func:`split_files` takes: of a known suffix, and not hidden."""
+    """Whether :func:`split_files` takes a file under ``place``: it has a known suffix and is not hidden."""
     hidden = any(part.startswith(".") for part in path.relative_to(place).parts)
     return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()
 
