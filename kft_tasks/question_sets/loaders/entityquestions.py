@@ -67,7 +67,7 @@ INFO = SetInfo(
         OptionInfo("relation", "Only these relations, such as P17 or P17,P36.", None, "names", RELATIONS),
         OptionInfo(
             "variant",
-            "all: 24 relations; slick_in: the 12 that SliCK trains and tests on; slick_out: the 7 that it only tests on.",
+            "all: 24 relations; slick_in: the 12 that SliCK trains and tests on; slick_out: the 7 it only tests on.",
             "all",
             "choice",
             tuple(VARIANTS),

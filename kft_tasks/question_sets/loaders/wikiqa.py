@@ -126,7 +126,7 @@ class WikiQA(BaseQuestionSet):
         return questions
 
     def _answers_of(self, entry: _Entry) -> tuple[str, ...]:
-        """Canonical answer first: the phrase marked most often; of several, the shortest, then the first by alphabet."""
+        """Canonical answer first: the phrase marked most often, then the shortest, then the first by alphabet."""
         times = entry.phrases
         phrases = tuple(sorted(times, key=lambda phrase: (-times[phrase], len(phrase), phrase)))
         if self._answers == "phrases" or (self._answers == "auto" and phrases):
