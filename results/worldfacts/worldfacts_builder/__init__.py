@@ -1,1 +1,1 @@
-"""Builds the embedded question set from packages; not part of the installed package."""
+"""Builds the embedded question set from pinned packages; not part of the installed package."""

@@ -1,7 +1,9 @@
-"""Builds `questions.jsonl`, the embedded question set: `python -m worldfacts_builder.build [--check] [--table]`.
+"""Builds `questions.jsonl`, the embedded question set.
 
-The build is a function of the pinned packages and of `facts.py` and `places.py`: no network, no random state, and
-splits and ids come from hashes of content. Sources and licences are named in `sources.py` and README.md.
+    PYTHONPATH=results/worldfacts python -m worldfacts_builder.build [--check] [--table]
+
+The build depends only on the pinned packages and on `facts.py` and `places.py`: no network, no random state; splits and
+ids come from hashes of content. `sources.py` and the set's README.md name sources and licences.
 """
 
 import argparse
@@ -23,9 +25,10 @@ _SHIPPED = Path(__file__).parents[3] / "kft_tasks" / "question_sets" / "worldfac
 QUESTIONS_FILE = _SHIPPED / "questions.jsonl"
 README_FILE = _SHIPPED / "README.md"
 MIN_QUESTIONS = 2500
+_COMMAND = "PYTHONPATH=results/worldfacts python -m worldfacts_builder.build"
 
-# Shares of the subjects of a domain that go to exemplars, test and validation; the rest trains. Cities are many, so
-# 13 % suffice for ten disjoint exemplar sets of 4; elements, states and countries need more of their few subjects.
+# Shares of a domain's subjects that go to exemplars, test and validation; the rest is for training. There are many
+# cities, so 13 % give ten disjoint exemplar sets of 4; elements, states and countries need more of their few subjects.
 SHARES = {
     "city": (0.13, 0.25, 0.12),
     "us_city": (0.15, 0.25, 0.12),
@@ -34,15 +37,15 @@ SHARES = {
     "state": (0.28, 0.24, 0.12),
 }
 
-# At most so many questions of a type share a canonical answer (most populous countries first).
+# Largest number of questions of a type with the same canonical answer (most populous countries first).
 ANSWER_CAPS = {"continent_of_country": 36, "currency_of_country": 12, "language_of_country": 14}
 MAX_ANSWER_SHARE = {"continent_of_country": 0.30, "language_of_country": 0.15, "currency_of_country": 0.15}
 DEFAULT_MAX_ANSWER_SHARE = 0.05
 
-# (questions from which a type counts as large, exemplars it then has at least, exemplars a small type has at least).
+# Questions that make a type large; the least number of exemplars of a large type and of a small one.
 LARGE_TYPE, MIN_EXEMPLARS_LARGE, MIN_EXEMPLARS_SMALL = 110, 40, 12
 
-# Codes, and languages named after their country (French of France), cannot help resembling what they stand for.
+# Codes, and languages named after their country (French of France), inevitably resemble what they stand for.
 STEM_RULE_EXEMPT = {
     "atomic_number_of_element",
     "calling_code_of_country",
@@ -59,7 +62,7 @@ STEM_RULE_EXEMPT = {
 
 
 def build_questions() -> list[dict[str, object]]:
-    """Returns all questions, filtered, split and sorted, or raises `ValueError` saying which rule is broken where."""
+    """Returns all questions, filtered, split and sorted; raises `ValueError` saying which rule is broken where."""
     return build_with_report()[0]
 
 
@@ -80,18 +83,18 @@ def build_with_report() -> tuple[list[dict[str, object]], Counter[str]]:
 
 
 def _without_leaks(candidates: list[Candidate], dropped: Counter[str]) -> list[Candidate]:
-    """Drops questions that give the canonical answer away, and single aliases that stand in the question."""
+    """Drops questions that give the canonical answer away, and aliases that appear in the question."""
     kept = []
     for candidate in candidates:
         question = candidate.question
         if rules.answer_in_question(question, candidate.answers[0]):
-            dropped["leak: answer stands in the question"] += 1
+            dropped["leak: answer is in the question"] += 1
             continue
         if candidate.type not in STEM_RULE_EXEMPT and rules.shares_stem(candidate.asked, candidate.telling):
             dropped["leak: answer shares a word or a stem with the question"] += 1
             continue
         answers = tuple(a for a in candidate.answers if not rules.answer_in_question(question, a))
-        dropped["(alias) stands in the question; the question stays"] += len(candidate.answers) - len(answers)
+        dropped["(alias) is in the question; the question is kept"] += len(candidate.answers) - len(answers)
         kept.append(Candidate(**{**vars(candidate), "answers": answers}))
     return kept
 
@@ -145,18 +148,18 @@ def _record(candidate: Candidate, split: str) -> dict[str, object]:
 def check_quality(records: list[dict[str, object]]) -> None:
     """Raises `ValueError` naming the first record, subject or type that breaks a rule of the data card."""
     if len(records) < MIN_QUESTIONS:
-        raise ValueError(f"worldfacts: {len(records)} questions, at least {MIN_QUESTIONS} are promised.")
+        raise ValueError(f"worldfacts: {len(records)} questions, but at least {MIN_QUESTIONS} are promised.")
     seen: dict[str, set[str]] = {"id": set(), "question": set()}
     split_of_subject: dict[str, str] = {}
     for record in records:
         _check_record(record)
         for field, values in seen.items():
             if str(record[field]) in values:
-                raise ValueError(f"{record['id']}: the {field} {record[field]!r} occurs twice.")
+                raise ValueError(f"{record['id']}: the {field} {record[field]!r} is duplicated.")
             values.add(str(record[field]))
         subject, split = str(record["subject"]), str(record["split"])
         if split_of_subject.setdefault(subject, split) != split:
-            raise ValueError(f"{record['id']}: subject {subject!r} lies in {split} and in {split_of_subject[subject]}.")
+            raise ValueError(f"{record['id']}: subject {subject!r} is in both {split} and {split_of_subject[subject]}.")
     for type_ in sorted({str(record["type"]) for record in records}):
         _check_type(type_, [record for record in records if record["type"] == type_])
 
@@ -172,7 +175,7 @@ def _check_record(record: dict[str, object]) -> None:
         raise ValueError(f"{record['id']}: answers {answers!r} are equal, or empty, after normalisation.")
     for answer in answers:
         if rules.answer_in_question(question, answer):
-            raise ValueError(f"{record['id']}: answer {answer!r} stands in the question {question!r}.")
+            raise ValueError(f"{record['id']}: answer {answer!r} appears in the question {question!r}.")
 
 
 def _check_type(type_: str, records: list[dict[str, object]]) -> None:
@@ -183,7 +186,7 @@ def _check_type(type_: str, records: list[dict[str, object]]) -> None:
     floor = MIN_EXEMPLARS_LARGE if len(records) >= LARGE_TYPE else MIN_EXEMPLARS_SMALL
     if splits["exemplars"] < floor:
         raise ValueError(
-            f"type {type_}: {splits['exemplars']} exemplars of {len(records)} questions, {floor} are needed."
+            f"type {type_}: {splits['exemplars']} exemplars in {len(records)} questions; {floor} are needed."
         )
     answers = Counter(str(record["answers"][0]) for record in records if isinstance(record["answers"], list))
     answer, times = answers.most_common(1)[0]
@@ -221,14 +224,14 @@ def filter_table(dropped: Counter[str]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command and returns its exit status: 0 done, 1 the shipped file differs or the build failed."""
+    """Runs the command and returns its exit status: 0 if done, 1 if the shipped file differs or the build failed."""
     parser = argparse.ArgumentParser(
         prog="python -m worldfacts_builder.build", description="Build the worldfacts questions."
     )
     parser.add_argument(
         "--check",
         action="store_true",
-        help="rebuild in memory, compare with the file and with README.md; write nothing",
+        help="rebuild in memory and compare with the file and with README.md; write nothing",
     )
     parser.add_argument("--table", action="store_true", help="print the tables of README.md; write nothing")
     parser.add_argument("--output", type=Path, default=QUESTIONS_FILE, metavar="FILE", help="default: %(default)s")
@@ -250,17 +253,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _check_file(path: Path, records: list[dict[str, object]], dropped: Counter[str]) -> int:
-    """Compares the file, and the tables of the data card, with the rebuild; says what to do where they differ."""
+    """Compares the file and the tables of the data card with a rebuild; says what to do if they differ."""
     wrong = []
     if not path.is_file():
-        wrong.append(f"{path} does not exist. Run: python -m worldfacts_builder.build")
+        wrong.append(f"{path} does not exist. Run: {_COMMAND}")
     elif path.read_bytes() != serialize(records):
-        wrong.append(f"{path} differs from a rebuild. Run: python -m worldfacts_builder.build")
+        wrong.append(f"{path} differs from a rebuild. Run: {_COMMAND}")
     card = README_FILE.read_text(encoding="utf-8") if README_FILE.is_file() else ""
     if any(part not in card for part in (table(records), filter_table(dropped), digest(records))):
-        wrong.append(f"{README_FILE} has stale tables. Put in what `python -m worldfacts_builder.build --table` prints")
+        wrong.append(f"{README_FILE} has stale tables. Replace them with the output of: {_COMMAND} --table")
     for message in wrong:
-        print(f"Error: {message}.", file=sys.stderr)
+        print(f"Error: {message}", file=sys.stderr)
     if not wrong:
         print(f"{path}: up to date, sha256 {digest(records)}", file=sys.stderr)
     return 1 if wrong else 0

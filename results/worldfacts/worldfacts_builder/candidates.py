@@ -1,4 +1,4 @@
-"""Every question that `worldfacts` could ask, before filters: sources, curated tables and templates put together."""
+"""Every question that `worldfacts` could ask, before filters: sources, curated tables and templates combined."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ NAMESAKE_SHARE = 0.1
 class Candidate:
     """One question before the filters.
 
-    `asked` fills the template. `telling` is the part of the answer that must not show in it: "peso", not "Mexican".
+    `asked` fills the template. `telling` is the part of the answer that must not show there: "peso", not "Mexican".
     """
 
     type: str
@@ -29,7 +29,7 @@ class Candidate:
 
 
 def all_candidates(dropped: Counter[str]) -> Iterator[Candidate]:
-    """Yields every question that the sources and tables can make, before leaks and caps; counts what it leaves out."""
+    """Yields every question that sources and tables can make, before leaks and caps; counts what it leaves out."""
     countries = sources.load_countries()
     cities = sources.load_cities()
     states = sources.load_state_names()
@@ -49,7 +49,7 @@ def _country_names(country: Country) -> tuple[str, ...]:
 
 
 def _country_candidates(country: Country, dropped: Counter[str]) -> Iterator[Candidate]:
-    """Yields what one country is asked about. The country is the subject of all of it, inverse questions included."""
+    """Yields the questions about one country, which is the subject of all of them, inverse questions included."""
     code, names = country.code, _country_names(country)
     placed = facts.COUNTRY_IN_SENTENCE.get(code, country.name)
 
@@ -91,7 +91,7 @@ def _country_candidates(country: Country, dropped: Counter[str]) -> Iterator[Can
         "tld_of_country", f"Which country-code top-level domain does {placed} use?", (country.domain,), country.name
     )
     yield make("country_of_tld", f"Which country uses the top-level domain {country.domain}?", names, country.domain)
-    if country.phone.isdigit() and code != "KZ":  # Kazakhstan is to leave +7
+    if country.phone.isdigit() and code != "KZ":  # Kazakhstan is about to leave +7
         answers = (f"+{country.phone}", f"00{country.phone}")
         yield make(
             "calling_code_of_country", f"What is the international calling code of {placed}?", answers, country.name
@@ -149,11 +149,11 @@ class Gazetteer:
         return next(iter(exact or other), None)
 
     def has_namesake(self, name: str, city: City) -> bool:
-        """Says whether another country has a place of this name with at least `NAMESAKE_SHARE` of the population."""
+        """Returns whether another country has a place of this name with at least `NAMESAKE_SHARE` of the population."""
         return any(other.country != city.country for other in self._namesakes(name, city))
 
     def has_namesake_in_other_state(self, name: str, city: City) -> bool:
-        """Says the same of another U.S. state."""
+        """Returns the same for another U.S. state."""
         others = self._namesakes(name, city)
         return any(other.country == "US" and other.division != city.division for other in others)
 
@@ -209,7 +209,7 @@ def _city_candidates(
 def _confirmed(city: City | None, table: str, name: str) -> City:
     if city is None:
         raise ValueError(
-            f"places.py: {table} has {name!r}, which GeoNames does not know there. Correct or remove the name."
+            f"places.py: {table} has {name!r}, which GeoNames does not have there. Correct or remove the name."
         )
     return city
 
@@ -233,7 +233,7 @@ def _state_candidates(states: dict[str, str]) -> Iterator[Candidate]:
     for code, name in states.items():
         capital, nickname = facts.STATES[code]
         names = _state_names(code, states)
-        # "Georgia, United States": the key must not be that of the country Georgia.
+        # "Georgia, United States": not to be confused with the country Georgia.
         subject = f"{name}, United States"
         asked = {
             "capital_of_state": (

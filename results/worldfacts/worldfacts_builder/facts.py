@@ -1,8 +1,8 @@
 """Curated tables behind `worldfacts`: what no package says, or says in a form nobody would write.
 
-Everything here was typed by hand by the kft authors from general knowledge and is dedicated to the public domain (CC0).
-Whatever a package can be asked for (populations, capitals, calling codes, domains, currency codes, atomic numbers)
-stays in the package; see `sources.py`.
+The kft authors typed everything here by hand from general knowledge and dedicate it to the public domain (CC0).
+Whatever a package knows (populations, capitals, calling codes, domains, currency codes, atomic numbers) stays in the
+package; see `sources.py`.
 """
 
 # United Nations members. Left out with their facts: Taiwan, Palestine, Kosovo, Western Sahara (disputed), and all
@@ -79,7 +79,7 @@ COUNTRY_ALIASES = {
     "ZA": ["Republic of South Africa", "RSA"],
 }
 
-# How a country stands inside a sentence, where that is not its bare name.
+# How a country is named inside a sentence, where that is not its bare name.
 COUNTRY_IN_SENTENCE = {
     "AE": "the United Arab Emirates",
     "BS": "the Bahamas",
@@ -102,7 +102,7 @@ COUNTRY_IN_SENTENCE = {
     "US": "the United States",
 }
 
-# Natural form first, then aliases. Only where GeoNames differs or people use several names.
+# Usual form first, then aliases. Only where GeoNames differs or people use several names.
 CAPITALS = {
     "AG": ["St. John's", "Saint John's"],
     "BR": ["Brasília"],
@@ -179,7 +179,7 @@ CONTINENT_ALIASES = {
     "Oceania": ["Australia and Oceania", "Australia/Oceania"],
 }
 
-# Recent or parallel currencies: a right answer today may be wrong in the model's texts, or two are right.
+# Recent or parallel currencies: today's right answer may be wrong in the model's training texts, or two are right.
 NO_CURRENCY_QUESTION = {
     "BG": "euro since 2026",
     "BT": "the Indian rupee is legal tender too",
@@ -264,15 +264,15 @@ CURRENCY_NAMES = {
     "YER": ["Yemeni rial"],
     "ZAR": ["South African rand"],
 }
-# Shared by several countries, so that "<country> <unit>" is no name for it.
+# Shared by several countries, so "<country> <unit>" is not a name for it.
 SHARED_CURRENCIES = ("AUD", "CHF", "EUR", "USD", "XAF", "XCD", "XOF")
-# Units of three or more different currencies: "dollar" alone does not say which, and is no accepted answer.
+# Units of three or more different currencies: "dollar" alone does not say which, and is not accepted.
 AMBIGUOUS_UNITS = (
     "dinar", "dirham", "dollar", "franc", "krone", "kroner", "krona", "kronor", "króna", "peso", "pound", "rial",
     "riyal", "rupee", "shilling",
 )  # fmt: skip
 
-# Units for "Which country uses the ... as its currency?": one country only, name not made from the country's.
+# Units for "Which country uses the ... as its currency?": of one country only, and not named after it.
 UNIQUE_UNITS = {
     "AL": "lek", "AM": "dram", "AO": "kwanza", "BA": "convertible mark", "BD": "taka", "BR": "real", "BT": "ngultrum",
     "BW": "pula", "CN": "renminbi", "CR": "colón", "CV": "escudo", "CZ": "koruna", "ER": "nakfa", "ET": "birr",
@@ -286,7 +286,7 @@ UNIQUE_UNITS = {
 
 # Official languages: one entry = the sole official language; several = each is official and each is a right answer.
 # "A/B" are two names of one language. Only countries where the law is clear. Left out: countries with a language that
-# is official only in fact (United States, Mexico, Japan ...) or that changed lately (Mali, Niger, Guinea ...).
+# is official only in practice (United States, Mexico, Japan ...) or that changed lately (Mali, Niger, Guinea ...).
 LANGUAGES = {
     "AD": "Catalan",
     "AE": "Arabic",

@@ -303,7 +303,7 @@ STATE_CITIES = {
     "WY": "Casper, Laramie, Cody, Gillette, Rock Springs, Jackson",
 }
 
-# More of the US cities that `country_of_city` may ask about than this would make "United States" a safe guess.
+# With more US cities than this in `country_of_city`, "United States" would be a safe guess.
 US_CITIES_IN_COUNTRY_TYPE = 16
 
 # "England" is a natural answer for Leeds. GeoNames first-level divisions of the United Kingdom.

@@ -1,4 +1,4 @@
-"""What makes a `worldfacts` question fit to be asked: pure functions of strings."""
+"""What makes a question fit for `worldfacts`: pure functions of strings."""
 
 import re
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from kft_tasks.scoring.scorers import normalize
 from worldfacts_builder.sources import fold_accents
 
-# Words that say nothing about which place is meant, so that question and answer may share them.
+# Words that say nothing about which place is meant: question and answer may share them.
 _GENERIC_WORDS = "and city islands new north of port republic saint san santa south the united west east st"
 _GENERIC = frozenset(_GENERIC_WORDS.split())
 
@@ -35,7 +35,7 @@ def tokens(text: str) -> list[str]:
 
 
 def answer_in_question(question: str, answer: str) -> bool:
-    """Says whether all words of `answer` stand in `question`, one after the other."""
+    """Returns whether the words of `answer` appear in `question`, one after another."""
     words, sought = tokens(question), tokens(answer)
     return bool(sought) and any(words[i : i + len(sought)] == sought for i in range(len(words) - len(sought) + 1))
 
@@ -50,7 +50,7 @@ def shares_stem(asked: str, answer: str) -> bool:
 
 
 def _alike(word: str, other: str) -> bool:
-    """Says whether two words of four letters or more begin alike or are made of nearly the same letters."""
+    """Returns whether two words of four letters or more start alike or have nearly the same letters."""
     if min(len(word), len(other)) < 4:
         return False
     if word[:2] != other[:2]:  # Rica/America, Jamaica/America

