@@ -62,9 +62,9 @@ class _Parser:
 
 
 def _missing(where: str, field: str, name: str, row: Mapping[str, Any]) -> str:
-    there = ", ".join(map(str, row)) or "none"
+    columns = ", ".join(map(str, row)) or "none"
     return (
-        f"{where}: no column {name!r} for {field}. The columns are: {there}. Say which one it is with "
+        f"{where}: no column {name!r} for {field}. The columns are: {columns}. Say which one it is with "
         f'`--option {field}=COLUMN` (kft) or `--metadata kft_options=\'{{"{field}": "COLUMN"}}\'` (lm_eval).'
     )
 

@@ -45,8 +45,8 @@ class WorldFacts(BaseQuestionSet):
         Raises:
             DataError: a broken file.
         """
-        there = {question.split for question in read_questions(self.path, set_name=self.name)}
-        return tuple(split for split in SPLITS if split in there)
+        found = {question.split for question in read_questions(self.path, set_name=self.name)}
+        return tuple(split for split in SPLITS if split in found)
 
     def split(self, name: str) -> Iterator[Question]:
         """Questions of one split, streamed.

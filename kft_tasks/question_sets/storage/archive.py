@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import stat
 import tempfile
@@ -45,7 +46,7 @@ def download(url: str, target: Path, max_bytes: int = MAX_DOWNLOAD, progress: Pr
 
 
 class _Megabytes:
-    """Reports a download in megabytes, rounded up and each once; a total that is unknown is what has arrived."""
+    """Reports a download in megabytes, rounded up, each once. If its size is unknown, the total is what has come."""
 
     def __init__(self, name: str, progress: ProgressCallback) -> None:
         self._name = name
@@ -53,12 +54,11 @@ class _Megabytes:
         self._last: int | None = None
 
     def __call__(self, count: int, size: int | None) -> None:
-        done, total = -(-count // _MEGABYTE), -(-(count if size is None else size) // _MEGABYTE)
+        done = math.ceil(count / _MEGABYTE)
+        total = done if size is None else math.ceil(size / _MEGABYTE)
         if done != self._last:
             self._last = done
-            self._progress(
-                done, total, f"{self._name}: {done:,} MB" if size is None else f"{self._name}: {done:,} of {total:,} MB"
-            )
+            self._progress(done, total, f"{self._name}: {done:,} of {'?' if size is None else format(total, ',')} MB")
 
 
 def _append_rest(url: str, part: Path, max_bytes: int, report: _Megabytes) -> None:
