@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -98,15 +97,16 @@ def test_questions_of_a_mixture() -> None:
 
 def test_examples_of_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
     files = {
-        "detect-base": categorized(KnowledgeCategory.UNKNOWN),
-        "detect-stage1": categorized(KnowledgeCategory.HIGHLY_KNOWN),
+        "base": categorized(KnowledgeCategory.UNKNOWN),
+        "stage1": categorized(KnowledgeCategory.HIGHLY_KNOWN),
     }
-    monkeypatch.setattr(examples, "CategoryFile", lambda path: files[path.parent.name])
+    monkeypatch.setattr(examples, "CategoryFile", files.get)
     detections = {
-        name.removeprefix("detect-"): SimpleNamespace(categories={item.question.id: item.category for item in items})
-        for name, items in files.items()
+        point: SimpleNamespace(categories={item.question.id: item.category for item in items})
+        for point, items in files.items()
     }
-    data = SimpleNamespace(points=["base", "stage1"], detections=detections, stages=[], folder=Path())
+    layout = SimpleNamespace(detection=lambda point: point)
+    data = SimpleNamespace(points=["base", "stage1"], detections=detections, stages=[], layout=layout)
     shown = examples.draw_examples(data)["upgraded"]["shown"]  # type: ignore[arg-type]
     assert [int(example["id"][3:-1]) for example in shown] == [8, 0, 4, 3, 2, 11, 10, 1]
 
