@@ -67,7 +67,7 @@ def leaky(tmp_path: Path) -> str:
     )
 
 
-def test_list_tells_what_is_here(run: Any, leaky: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_shows_what_is_here(run: Any, leaky: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KFT_DATA_QUESTIONS", leaky)
     code, out, err = run("list")
     assert (code, err) == (0, "")

@@ -1,4 +1,4 @@
-"""Every draw, order, split and id that hangs on a hash, pinned: changing one of these values changes published runs."""
+"""Pins every draw, order, split and id that depends on a hash: changing a value here changes published runs."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def spoil(tmp_path: Path, refused: CHECKS) -> CHECKS:
         ("questions", "Antwort"),
     ],
 )
-def test_a_column_that_is_gone(spoil: CHECKS, name: str, column: str) -> None:
+def test_a_missing_column(spoil: CHECKS, name: str, column: str) -> None:
     message = spoil(name, column, None)
     assert "no column " in message
     assert column in message
@@ -206,5 +206,5 @@ def test_a_link_out_of_the_hubs_cache(
         (("--split", "../test"), "'../test' is not one of 'train', 'validation', 'test', 'exemplars'"),
     ],
 )
-def test_a_path_where_a_name_is_asked_for(refused: CHECKS, arguments: tuple[str, ...], says: str) -> None:
+def test_a_path_instead_of_a_name(refused: CHECKS, arguments: tuple[str, ...], says: str) -> None:
     assert says in refused(*arguments, code=2)

@@ -1,4 +1,4 @@
-"""The options of every set: repeats merged, overlap removed, on request only and never silently."""
+"""The options of every set: repeats merged, overlap removed, only on request and never silently."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ LEAKY = [
 ]
 
 
-def test_nothing_is_removed_unless_asked_for(opened: Callable[..., Any]) -> None:
+def test_nothing_is_removed_by_default(opened: Callable[..., Any]) -> None:
     questions = opened(LEAKY)
     assert [len(ids(questions, split)) for split in ("train", "validation", "test", "exemplars")] == [5, 2, 1, 2]
     assert not isinstance(questions, Cleaned)
@@ -136,7 +136,7 @@ def test_a_repeat_stays_where_only_the_first_copy_is_removed(opened: Callable[..
     assert (kept.id, kept.answers) == ("b", ("B",))
 
 
-def test_what_is_left_out_is_said_once(opened: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_left_out_is_logged_once(opened: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
     questions = opened(LEAKY, remove_overlap="true")
     with caplog.at_level(logging.WARNING, "kft.sets"):
         for _ in range(3):
@@ -155,7 +155,7 @@ def test_every_set_takes_the_options_and_checks_them(name: str) -> None:
         open_set(name, options={"remove_overlaps": True})
 
 
-def test_the_account_of_the_set_itself_is_kept(tmp_path: Path, write: Write) -> None:
+def test_the_rows_that_the_set_itself_drops_stay_counted(tmp_path: Path, write: Write) -> None:
     text = "Which country is Oslo located in?"
     for part in ("train", "dev", "test"):
         rows = [{"question": f"Which country is {part} {n} located in?", "answers": ["A"]} for n in range(20)]

@@ -114,7 +114,7 @@ def test_a_server_without_ranges_starts_over(server: _Server, tmp_path: Path) ->
     assert download(entityquestions_source.URL, tmp_path / "f").read_bytes() == server.content
 
 
-def test_progress_is_told_in_megabytes_and_starts_where_the_download_resumes(server: _Server, tmp_path: Path) -> None:
+def test_progress_counts_megabytes_and_starts_where_the_download_resumes(server: _Server, tmp_path: Path) -> None:
     server.content = b"x" * 3_500_000
     server.cut_at = 1_500_000
     told: list[tuple[int, int, str]] = []

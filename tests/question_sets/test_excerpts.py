@@ -26,7 +26,7 @@ def same(left: QuestionSet, right: QuestionSet) -> bool:
     return all(list(left.split(split)) == list(right.split(split)) for split in left.splits())
 
 
-def test_what_is_exported_is_read_back_unchanged(tmp_path: Path, write: Write) -> None:
+def test_an_export_is_read_back_unchanged(tmp_path: Path, write: Write) -> None:
     own = open_set("questions", write(tmp_path / "odd.jsonl", ODD))
     for source in (own, open_set("worldfacts")):
         counts = export(source, source.splits(), tmp_path / "out.jsonl", overwrite=True)
@@ -35,7 +35,7 @@ def test_what_is_exported_is_read_back_unchanged(tmp_path: Path, write: Write) -
 
 
 @pytest.mark.parametrize("name", ["wikiqa", "entityquestions"])
-def test_real_sets_come_back_too(name: str, tmp_path: Path, shared: Callable[[str], Path]) -> None:
+def test_real_sets_are_read_back_too(name: str, tmp_path: Path, shared: Callable[[str], Path]) -> None:
     options = {"relation": "P36,P40"} if name == "entityquestions" else {}
     source = open_set(name, shared(name), options)
     export(source, source.splits(), tmp_path / "out.jsonl")
@@ -57,7 +57,7 @@ def test_one_split_keeps_its_ids(tmp_path: Path) -> None:
     assert found == {question.id for question in source.split("test")}
 
 
-def test_an_export_replaces_nothing_unasked_and_leaves_nothing_half_written(tmp_path: Path, write: Write) -> None:
+def test_an_export_replaces_nothing_by_default_and_leaves_nothing_half_written(tmp_path: Path, write: Write) -> None:
     source = open_set("worldfacts")
     path = tmp_path / "out.jsonl"
     path.write_text("mine", encoding="utf-8")

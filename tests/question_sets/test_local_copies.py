@@ -1,4 +1,4 @@
-"""Where data are, told without fetching any, and whether the cached files are whole."""
+"""Where data are, found without fetching any, and whether cached files are intact."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return snapshot
 
 
-def test_the_hubs_cache_is_looked_into_without_asking_the_hub(hub: Path) -> None:
+def test_the_hubs_cache_is_read_without_asking_the_hub(hub: Path) -> None:
     held = find_local_copy("popqa")
     assert (held.state, held.place, held.size()) == ("cached", hub, 22)
 

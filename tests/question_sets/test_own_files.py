@@ -50,7 +50,7 @@ def test_splits_and_ids_do_not_depend_on_row_order_or_format(tmp_path: Path, wri
     assert _state(open_set("questions", write(tmp_path / "q.tsv", rows))) == before
 
 
-def test_a_subject_lies_in_one_split(tmp_path: Path, write: Write) -> None:
+def test_a_subject_is_in_one_split(tmp_path: Path, write: Write) -> None:
     rows = [{**row, "subject": f"S{n % 50}"} for n, row in enumerate(_rows(500))]
     questions = open_set("questions", write(tmp_path / "q.jsonl", rows))
     where: dict[str, set[str]] = {}
@@ -116,7 +116,7 @@ def test_columns_are_mapped(tmp_path: Path, write: Write) -> None:
         assert found["7"].type == "year"
 
 
-def test_columns_that_are_not_there(tmp_path: Path, write: Write) -> None:
+def test_missing_columns_are_named(tmp_path: Path, write: Write) -> None:
     path = write(tmp_path / "q.csv", [{"q": "Q?", "a": "A"}])
     there = r"The columns are: q, a. Say which one it is with `--option {0}=COLUMN` \(kft\) or `--metadata kft_options='{{\"{0}\": \"COLUMN\"}}'`"
     with pytest.raises(DataError, match=r"q.csv:2: no column 'gold' for answers. " + there.format("answers")):
@@ -152,7 +152,7 @@ def test_a_spreadsheet_with_mark_semicolons_and_line_breaks(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_the_delimiter_is_told_from_the_first_line(tmp_path: Path, delimiter: str) -> None:
+def test_the_delimiter_is_detected_from_the_first_line(tmp_path: Path, delimiter: str) -> None:
     path = tmp_path / "q.csv"
     lines = ["question", '"answers, in ""order""; or\tnot"'], *([f"Q{n}?", f'"A{n},;\t,;\t"'] for n in range(20))
     path.write_text("\n".join(delimiter.join(cells) for cells in lines), encoding="utf-8")

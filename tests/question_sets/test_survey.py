@@ -60,13 +60,13 @@ def test_notes_say_how_many_and_which_option_helps(tmp_path: Path, write: Write)
     path = write(tmp_path / "q.jsonl", TRAIN)
     assert list(notes(survey(open_set("questions", path)))) == [
         "train: 2 of 4 questions repeat the text of another one (1 with the same answers, 1 with others). "
-        "`--option deduplicate=true` asks each text once.",
+        "The option deduplicate=true asks each text once.",
         "test: 1 of 3 questions (33.3 %) are also asked in train, 0 of them with the same answers. "
-        "`--option remove_overlap=true` leaves them out of train.",
+        "The option remove_overlap=true leaves them out of train.",
         "test: 2 of 3 questions (66.7 %) are about a subject that train asks about too. "
-        "`--option separate_subjects=true` leaves those out of train.",
+        "The option separate_subjects=true leaves those out of train.",
         "test: 1 of 3 questions (33.3 %) are also asked in exemplars, 1 of them with the same answers. "
-        "`--option remove_overlap=true` leaves them out of exemplars.",
+        "The option remove_overlap=true leaves them out of exemplars.",
     ]
     options = dict.fromkeys(("deduplicate", "remove_overlap", "separate_subjects"), True)
     cleaned = survey(open_set("questions", path, options))

@@ -1,4 +1,4 @@
-"""The embedded questions: rebuilt from their sources they are the same, and they keep what the data card promises."""
+"""The embedded questions: a rebuild from the sources gives the same file, and the data card's promises hold."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_splits_are_disjoint_by_question_and_by_subject() -> None:
         assert sum(map(len, values.values())) == len(set().union(*values.values()))
 
 
-def test_no_answer_stands_in_its_question_and_no_bare_dollar_is_accepted() -> None:
+def test_no_answer_is_in_its_question_and_no_bare_dollar_is_accepted() -> None:
     for question in read_questions(FILE):
         asked = f" {normalize(question.question)} "
         assert not [answer for answer in question.answers if f" {normalize(answer)} " in asked], question.id

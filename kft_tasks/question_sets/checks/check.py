@@ -139,7 +139,7 @@ def notes(found: Survey) -> Iterator[str]:
             yield (
                 f"{name}: {repeated:,} of {split.count:,} questions repeat the text of another one "
                 f"({copies.exact:,} with the same answers, {copies.other_answers:,} with others). "
-                "`--option deduplicate=true` asks each text once."
+                "The option deduplicate=true asks each text once."
             )
     for yielding, keepers in YIELDS_TO.items():
         for keeper in reversed(keepers):
@@ -154,13 +154,13 @@ def _leaks(found: Survey, keeper: str, yielding: str) -> Iterator[str]:
         yield (
             f"{keeper}: {shared.text:,} of {shared.questions:,} questions ({_share(shared.text, shared.questions)}) "
             f"are also asked in {yielding}, {shared.text_and_answers:,} of them with the same answers. "
-            f"`--option remove_overlap=true` leaves them out of {yielding}."
+            f"The option remove_overlap=true leaves them out of {yielding}."
         )
     if shared.subject and "exemplars" not in (keeper, yielding):
         yield (
             f"{keeper}: {shared.subject:,} of {shared.questions:,} questions "
             f"({_share(shared.subject, shared.questions)}) are about a subject that {yielding} asks about too. "
-            f"`--option separate_subjects=true` leaves those out of {yielding}."
+            f"The option separate_subjects=true leaves those out of {yielding}."
         )
 
 
