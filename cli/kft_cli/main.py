@@ -11,31 +11,45 @@ from collections.abc import Sequence
 
 import click
 
-from kft_tasks.errors import KftError
+from kft_tasks.errors import KftError, suggest
 from kft_tasks.version import __version__
 
-COMMANDS = {
-    "demo": "Run the whole method on an embedded model and embedded questions.",
-    "run": "Run a recipe: detect, train in two stages, evaluate, report.",
-    "detect": "Find out how well a model knows each question; write a category file.",
-    "rescore": "Score stored answers again, by another rule or with corrected answers; no model.",
-    "certainty": "Show what cheaper protocols would have found, and what a re-test would change.",
-    "train": "Train one stage of a recipe from category files.",
-    "eval": "Measure plain greedy accuracy on a split.",
-    "report": "Write the report of a finished run.",
-    "compare": "Compare runs with one another and with the paper.",
-    "benchmark": "Time stock lm-eval, a careful script and kft side by side.",
-    "model": "List, fetch and locate embedded models.",
-    "data": "List, fetch, check, show, export and count question sets.",
-    "tasks": "List the lm-eval tasks; --path prints their folder for --include_path.",
+GROUPS = {
+    "Ask a model": {
+        "detect": "Find out how well a model knows each question.",
+        "eval": "Measure plain greedy accuracy.",
+        "rescore": "Score stored answers by another rule, without a model.",
+        "certainty": "Show what cheaper protocols would have found.",
+    },
+    "Train it": {
+        "demo": "Run the whole method on a small model.",
+        "run": "Run a recipe: detect, train, evaluate, report.",
+        "train": "Train one stage of a recipe.",
+        "recipes": "List and show the recipes that come with kft.",
+    },
+    "Report": {
+        "report": "Write the report of a finished run.",
+        "compare": "Compare runs with one another and with the paper.",
+    },
+    "Data and models": {
+        "data": "List, fetch, check, show and export question sets.",
+        "model": "List, fetch and locate the models of kft.",
+        "tasks": "List the lm-eval tasks of kft.",
+    },
+    "Develop": {
+        "benchmark": "Time kft against stock lm-eval and a careful script.",
+    },
 }
+"""Commands with their summaries, in the order of work; a summary fits on one line of 80 columns."""
+
+COMMANDS = {name: summary for commands in GROUPS.values() for name, summary in commands.items()}
 
 
 class LazyGroup(click.Group):
     """A group that knows its commands by name and imports one only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names, in the order of the pipeline."""
+        """Names, in the order of work."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -53,14 +67,14 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            from kft_tasks.errors import suggest
-
             raise click.UsageError(f"{error.message} {suggest(args[0], COMMANDS)}", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        """List the commands by group, without importing them."""
+        widest = max(map(len, COMMANDS))
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(widest), summary) for name, summary in commands.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -68,24 +82,13 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Knowledge fine-tuning: find out what a language model half knows, and train on that.
 
-    Start with `kft demo`. Data goes to standard output, narration to standard error.
+    Start with `kft demo`. Results go to standard output, narration to standard error.
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every expected error becomes one message and an exit code (1 failed, 2 wrong use)."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # waiting threads that spin stop each other where another program keeps a core busy: steps took 13 s, not 2
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    for library in (
-        "transformers",
-        "peft",
-        "trl",
-        "accelerate",
-        "lm_eval",
-    ):  # among themselves; users can change nothing
-        warnings.filterwarnings("ignore", category=FutureWarning, module=library)
+    _calm_libraries()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         result = cli.main(args=given, prog_name="kft", standalone_mode=False)
@@ -96,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:
-        click.echo("Interrupted. Run the same command again to go on.", err=True)
+        click.echo("Interrupted. Run the same command again to resume.", err=True)
         sys.exit(130)
     except KftError as error:
         if "--json" in given:
@@ -106,9 +109,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except OSError as error:  # a full disk, a folder that vanished: the system's own words are the best there are
+    except OSError as error:  # a full disk, a folder that vanished: nothing says it better than the system itself
         click.echo(f"Error: {error.filename or 'file system'}: {error.strerror or error}.", err=True)
         sys.exit(1)
+
+
+def _calm_libraries() -> None:
+    """Set what libraries read when they are imported."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # idle threads that spin slow each other down if another program keeps a core busy: steps took 13 s instead of 2
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for library in ("transformers", "peft", "trl", "accelerate", "lm_eval"):  # about each other; users cannot act on it
+        warnings.filterwarnings("ignore", category=FutureWarning, module=library)
 
 
 def _print_json_error(message: str) -> None:

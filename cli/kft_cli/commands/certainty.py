@@ -7,12 +7,18 @@ from typing import Any
 
 import click
 
-from kft_cli.commands.options import json_option
+from kft_cli.commands.options import json_option, remedy
 from kft_cli.display.console import narrate, print_json, progress_bar
+from kft_cli.pages.certainty_figure import write_certainty_figure
+from kft_cli.pages.certainty_page import render
+from kft_tasks.categories.category_file import CategoryFile
+from kft_tasks.certainty.measure import measure_certainty
+from kft_tasks.errors import DataError
+from kft_tasks.files import atomic_write, write_json
 
 
 class _Numbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
-    """Whole numbers with commas between."""
+    """Whole numbers separated by commas."""
 
     name = "N,N,..."
 
@@ -23,22 +29,34 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
         try:
             return tuple(int(part) for part in value.split(","))
         except ValueError:
-            self.fail(f"{value!r}: write whole numbers with commas between, such as 1,2,4.", param, ctx)
+            self.fail(f"{value!r} is not a list of whole numbers. Write 1,2,4, for example.", param, ctx)
 
 
-@click.command("certainty", short_help="The price of certainty.")
+@click.command("certainty")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--sets", type=_Numbers(), help="Exemplar sets of the smaller protocols.  [default: 1,2,4,6,8,10]")
-@click.option("--samples", type=_Numbers(), help="Samples of the smaller protocols.  [default: 0,1,2,4,8,16]")
 @click.option(
-    "--per-question", type=click.Path(path_type=Path), help="Write the chances of every question to this JSONL file."
+    "--sets", type=_Numbers(), help="Numbers of exemplar sets of the smaller protocols.  [default: 1,2,4,6,8,10]"
 )
-@click.option("--retest", type=click.Path(path_type=Path), help="A second detection with another seed, to compare.")
+@click.option(
+    "--samples",
+    type=_Numbers(),
+    help="Numbers of samples per exemplar set of the smaller protocols.  [default: 0,1,2,4,8,16]",
+)
+@click.option(
+    "--per-question",
+    type=click.Path(path_type=Path),
+    help="JSONL file for each question's chances of every category.  [default: none]",
+)
+@click.option(
+    "--retest",
+    type=click.Path(path_type=Path),
+    help="Category file of a second detection with another seed, to compare.  [default: none]",
+)
 @click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path),
-    help="Folder for certainty.md, its figure certainty.png and certainty.json.",
+    help="Folder for certainty.md, its figure certainty.png and certainty.json.  [default: none]",
 )
 @json_option
 def command(
@@ -50,17 +68,20 @@ def command(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Show what cheaper protocols would have found, and how many categories a re-test would change.
+    """Show what cheaper protocols would have found, and how many categories a retest would change.
 
-    FILE is a category file of `kft detect --exhaustive`, which holds all answers. No model is needed.
+    FILE is a category file written by `kft detect --exhaustive`, which holds all answers. No model is needed.
 
     \b
     Example: kft certainty exhaustive.categories.jsonl -o certainty --per-question chances.jsonl
     """
-    from kft_cli.pages.certainty_page import render
-    from kft_tasks.certainty.measure import measure_certainty
-
-    with progress_bar("score") as progress:
+    lazy = remedy(
+        DataError,
+        "--exhaustive",
+        "Use `kft detect --exhaustive`.",
+        applies=lambda error: _is_lazy(file),
+    )
+    with lazy, progress_bar("score") as progress:
         result = measure_certainty(
             file, sets=sets, samples=samples, per_question=per_question, retest=retest, progress=progress
         )
@@ -70,16 +91,19 @@ def command(
     else:
         click.echo(render(data))
     if per_question:
-        narrate(f"Chances of every question: {per_question}")
+        narrate(f"Chances per question: {per_question}")
     if output:
         _write(data, output)
 
 
-def _write(data: dict[str, Any], folder: Path) -> None:
-    from kft_cli.pages.certainty_figure import write_certainty_figure
-    from kft_cli.pages.certainty_page import render
-    from kft_tasks.files import atomic_write, write_json
+def _is_lazy(path: Path) -> bool:
+    try:
+        return not CategoryFile(path).header.exhaustive
+    except DataError:
+        return False
 
+
+def _write(data: dict[str, Any], folder: Path) -> None:
     write_json(folder / "certainty.json", data)
     write_certainty_figure(data, folder / "certainty.png")
     with atomic_write(folder / "certainty.md") as stream:

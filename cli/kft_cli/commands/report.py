@@ -8,34 +8,42 @@ import click
 
 from kft_cli.commands.options import json_option
 from kft_cli.display.console import narrate, print_json
+from kft_cli.pages.results import write_results
+from kft_cli.report.report import summarize, write_report
+from kft_tasks.errors import UsageError
+from kft_tasks.files import read_json
 
 
-@click.command("report", short_help="Write the report of a run.")
+@click.command("report")
 @click.argument("run", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--results", type=click.Path(path_type=Path), help="Render a folder of published runs again, instead of a run."
+    "--results",
+    type=click.Path(path_type=Path),
+    help="Folder of published runs to render again, in place of RUN.  [default: none]",
 )
 @json_option
 def command(run: Path | None, results: Path | None, as_json: bool) -> None:
-    """Write the report of the finished run in folder RUN: Markdown, figures and JSON in RUN/report.
+    """Write the report of the finished run in folder RUN.
+
+    The report goes to RUN/report, as Markdown with figures and as JSON. A summary goes to standard output.
 
     \b
     Example: kft report runs/demo
     """
-    from kft_tasks.errors import UsageError
-    from kft_tasks.files import read_json
-
-    if (run is None) == (results is None):
-        raise UsageError("Name a run folder, or a folder of published runs with --results.")
-    if results is not None:
-        from kft_cli.pages.results import write_results
-
+    if results is not None and run is None:
         narrate(f"Results: {write_results(results)}")
-        return
-    from kft_cli.report.report import summarize, write_report
+    elif run is not None and results is None:
+        show_report(write_report(run), as_json=as_json)
+    else:
+        raise UsageError("There must be one folder to report on. Name RUN, or published runs with --results.")
 
-    assert run is not None
-    path = write_report(run)
+
+def show_report(path: Path, *, as_json: bool) -> None:
+    """Print a report that is written: its summary, or all of it as JSON.
+
+    Args:
+        path: its Markdown file.
+    """
     data = read_json(path.with_name("report.json"))
     if as_json:
         print_json(data)

@@ -2,91 +2,135 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from kft_cli.commands.options import json_option
+from kft_cli.commands.options import SCORER_NAMES, json_option, remedy
 from kft_cli.display.console import narrate, print_json, progress_bar
-from kft_tasks.scoring.scorers import SCORERS
-
-if TYPE_CHECKING:
-    from kft_cli.display.tables import Section
-    from kft_tasks.categories.rescore import Rescoring
+from kft_cli.display.tables import Section, make_table, terminal_text, visible
+from kft_tasks.categories.category import KnowledgeCategory
+from kft_tasks.categories.category_file import CategoryFile
+from kft_tasks.categories.rescore import (
+    UNDECIDED,
+    Corrections,
+    Rescoring,
+    default_output,
+    read_corrections,
+    rescore,
+)
+from kft_tasks.errors import DataError, StateError, UsageError
 
 _NAMED = 20  # undecided questions that the terminal names; --json names all
 _CELL = 60  # characters of a question or an answer in the terminal
 
 
-@click.command("rescore", short_help="Score stored answers again.")
+@click.command("rescore")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--scorer", help=f"Rule for a right answer: {', '.join(SCORERS)}.  [default: the file's own]")
+@click.option(
+    "--scorer", help=f"Rule that decides whether an answer is right: {SCORER_NAMES}.  [default: the file's own]"
+)
 @click.option(
     "--questions",
     type=click.Path(path_type=Path),
-    help="JSONL, CSV, TSV or Parquet file with id, question and the answers to accept from now on.",
+    help="JSONL, CSV, TSV or Parquet file with id, question and the answers to accept from now on.  "
+    "[default: the answers in FILE]",
 )
 @click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path),
-    help="New category file; with several FILEs, a folder.  [default: NAME.SCORER.categories.jsonl beside FILE]",
+    help="New category file; a folder if there are several FILEs.  "
+    "[default: NAME.SCORER.categories.jsonl next to FILE]",
 )
 @click.option("--allow-undecided", is_flag=True, help="Leave out questions that the stored answers do not decide.")
-@click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
-@click.option("--examples", type=click.IntRange(0), default=3, show_default=True, help="Shown of each kind of move.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+@click.option(
+    "--examples",
+    type=click.IntRange(0),
+    default=3,
+    show_default=True,
+    help="Questions to show for each kind of change.",
+)
 @json_option
-def command(**values: Any) -> None:
-    """Score the stored answers of category files again, without the model, and show what moved.
+def command(
+    files: tuple[Path, ...],
+    scorer: str | None,
+    questions: Path | None,
+    output: Path | None,
+    allow_undecided: bool,
+    overwrite: bool,
+    examples: int,
+    as_json: bool,
+) -> None:
+    """Score the stored answers of category files again, without the model, and show what changed.
 
-    A lazy file does not hold all answers: where those it holds do not decide a category any more, nothing is written
-    unless you allow the question to be left out.
+    Lazy detection does not ask for every answer. If the stored ones no longer decide a category, nothing is written
+    unless you allow such questions to be left out.
 
     \b
     Example: kft rescore worldfacts-train.categories.jsonl --scorer answer_contained
     """
-    from kft_tasks.categories.rescore import read_corrections, rescore
-
-    corrections = None if values["questions"] is None else read_corrections(values["questions"])
+    if scorer is None and questions is None:
+        raise UsageError("Nothing to change. Name a rule with --scorer, corrected answers with --questions, or both.")
+    corrections = None if questions is None else read_corrections(questions)
     results = []
-    for source, output in _outputs(values["files"], values["output"], values["scorer"]):
-        with progress_bar(f"rescore {source.name}") as progress:
+    for source, destination in _outputs(files, output, scorer):
+        with _remedies(destination, overwrite=overwrite), progress_bar(f"rescore {source.name}") as progress:
             result = rescore(
                 source,
-                output,
-                scorer=values["scorer"],
+                destination,
+                scorer=scorer,
                 corrections=corrections,
-                allow_undecided=values["allow_undecided"],
-                overwrite=values["overwrite"],
-                examples=values["examples"],
+                allow_undecided=allow_undecided,
+                overwrite=overwrite,
+                examples=examples,
                 progress=progress,
             )
         results.append(result)
-        if not values["as_json"]:
+        if not as_json:
             click.echo(summarize(result))
-        if result.undecided:
-            narrate(f"{len(result.undecided):,} of {result.total:,} questions are undecided and were left out.")
-        if corrections and (unused := len(corrections.questions) - result.used):
-            narrate(
-                f"{unused:,} of {len(corrections.questions):,} corrections are of questions that are not in the file."
-            )
-        narrate(f"Category file: {result.output}")
-    if values["as_json"]:
+        _narrate(result, corrections)
+    if as_json:
         documents = [result.to_json() for result in results]
         print_json(documents[0] if len(documents) == 1 else documents)
 
 
-def _outputs(files: tuple[Path, ...], output: Path | None, scorer: str | None) -> list[tuple[Path, Path]]:
-    """Each file with the place of its new one."""
-    from kft_tasks.categories.category_file import CategoryFile
-    from kft_tasks.categories.rescore import default_output
-    from kft_tasks.errors import UsageError
+@contextmanager
+def _remedies(output: Path, *, overwrite: bool) -> Iterator[None]:
+    """Add the options that help with an output in the way, and with undecided questions."""
+    in_the_way = remedy(
+        StateError,
+        "--overwrite",
+        "Use -o for another file, or --overwrite to replace this one.",
+        applies=lambda error: output.exists() and not overwrite,
+    )
+    undecided = remedy(
+        DataError,
+        "--allow-undecided",
+        "Use --allow-undecided to leave these questions out, or `kft detect --exhaustive` to keep all answers.",
+        applies=lambda error: UNDECIDED in str(error),
+    )
+    with in_the_way, undecided:
+        yield
 
+
+def _narrate(result: Rescoring, corrections: Corrections | None) -> None:
+    if result.undecided:
+        narrate(f"Left out {len(result.undecided):,} of {result.total:,} questions, which are undecided.")
+    if corrections and (unused := len(corrections.questions) - result.used):
+        narrate(f"{unused:,} of {len(corrections.questions):,} corrections match no question in the file.")
+    narrate(f"Category file: {result.output}")
+
+
+def _outputs(files: tuple[Path, ...], output: Path | None, scorer: str | None) -> list[tuple[Path, Path]]:
+    """Pair each file with the path of its new one."""
     if output is not None and len(files) == 1 and not output.is_dir():
         return [(files[0], output)]
     if output is not None and output.is_file():
-        raise UsageError(f"{output}: is a file, and there are {len(files)} to write. Name a folder.")
+        raise UsageError(f"{output} is a file, but there are {len(files)} files to write. Name a folder.")
     pairs = []
     for path in files:
         beside = default_output(path, scorer or CategoryFile(path).header.protocol.scorer)
@@ -99,12 +143,8 @@ def _outputs(files: tuple[Path, ...], output: Path | None, scorer: str | None) -
 
 
 def summarize(result: Rescoring, width: int | None = None) -> str:
-    """What moved, as text for a terminal."""
-    from kft_cli.display.tables import make_table, terminal_text, visible
-    from kft_tasks.categories.rescore import UNDECIDED
-
-    section = _moves_section(result)
-    sections = [section]
+    """What changed, as text for a terminal."""
+    sections = [_moves_section(result)]
     rows = [
         [
             example.before.value,
@@ -118,20 +158,18 @@ def summarize(result: Rescoring, width: int | None = None) -> str:
         for example in examples
     ]
     if rows:
-        table = make_table("before | now | question | accepted now | an answer that was given | is now", rows)
-        sections.append(_section("Examples", table))
+        table = make_table("before | now | question | accepted now | an answer given | is now", rows)
+        sections.append(Section("Examples", (table,)))
     if result.undecided:
         more = len(result.undecided) - _NAMED
         rows = [[visible(id_)] for id_ in result.undecided[:_NAMED]]
         caption = f"and {more:,} more; --json names all" if more > 0 else ""
-        sections.append(_section("Undecided and left out", make_table("id", rows, caption)))
+        sections.append(Section("Undecided and left out", (make_table("id", rows, caption),)))
     return terminal_text(sections, width)
 
 
 def _moves_section(result: Rescoring) -> Section:
-    from kft_cli.display.tables import make_table
-    from kft_tasks.categories.category import KnowledgeCategory
-
+    """Questions by category before (rows) and now (columns)."""
     categories = list(KnowledgeCategory)
     rescored = result.header.rescored
     before = rescored.scorer if rescored else ""
@@ -142,14 +180,8 @@ def _moves_section(result: Rescoring) -> Section:
         rows.append([row.value, *(f"{count:,}" for count in [*counts, sum(counts)])])
     columns = [sum(result.moves[row, column] for row in categories) for column in (*categories, None)]
     rows.append(["all", *(f"{count:,}" for count in [*columns, sum(columns)])])
-    caption = f"{result.moved:,} of {result.total:,} questions have another category."
+    caption = f"{result.moved:,} of {result.total:,} questions changed category."
     if result.corrected:
-        caption += f" {result.corrected:,} have other accepted answers."
+        caption += f" {result.corrected:,} have different accepted answers."
     title = f"{result.source.name}: {before} → {result.header.protocol.scorer}"
-    return _section(title, make_table(" | ".join(heads), rows, caption))
-
-
-def _section(title: str, block: Any) -> Section:
-    from kft_cli.display.tables import Section
-
-    return Section(title, (block,))
+    return Section(title, (make_table(" | ".join(heads), rows, caption),))

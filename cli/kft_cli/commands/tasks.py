@@ -8,22 +8,21 @@ import click
 
 from kft_cli.commands.options import json_option
 from kft_cli.display.console import print_json
+from kft_tasks.harness.task_files import task_folder, task_names
+from kft_tasks.question_sets.registry import SETS
 
 
-@click.command("tasks", short_help="List the lm-eval tasks.")
+@click.command("tasks")
 @click.option(
-    "--path", "path_only", is_flag=True, help="Print the folder of the YAML files, for lm_eval --include_path."
+    "--path", "path_only", is_flag=True, help="Print the folder of the YAML files only, for lm_eval --include_path."
 )
 @json_option
 def command(path_only: bool, as_json: bool) -> None:
-    """List kft's lm-eval tasks and question sets.
+    """List kft's lm-eval tasks and their question sets.
 
     \b
     Example: lm_eval --include_path "$(kft tasks --path)" --tasks kft_worldfacts ...
     """
-    from kft_tasks.harness.task_files import task_folder, task_names
-    from kft_tasks.question_sets.registry import SETS
-
     if path_only:
         click.echo(task_folder())
         return

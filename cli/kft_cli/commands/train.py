@@ -3,55 +3,78 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from kft_cli.commands.options import json_option
+from kft_cli.commands.options import json_option, overrides_option
 from kft_cli.display.console import narrate, print_json, progress_bar
+from kft_cli.pipeline.stages import stage_request
+from kft_tasks.errors import UsageError, suggest
+from kft_train.recipes.recipe import load_recipe
+from kft_train.stage.train import train_stage
 
 
-@click.command("train", short_help="Train one stage.")
+@click.command("train")
 @click.argument("recipe")
 @click.option("--stage", "stage_name", required=True, help="Name of the recipe's stage.")
-@click.option("--now", type=click.Path(path_type=Path), required=True, help="Category file of the model to be trained.")
-@click.option("--before", type=click.Path(path_type=Path), help="Category file of the detection before that.")
-@click.option("--adapter", type=click.Path(path_type=Path), help="Adapter of the stage before.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for adapter and log.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe value; repeatable.")
-@click.option("--any-model", is_flag=True, help="Accept category files that were made for another model.")
+@click.option(
+    "--now",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Category file of the model as it is before the stage.",
+)
+@click.option(
+    "--before",
+    type=click.Path(path_type=Path),
+    help="Category file of the detection before --now, for mixtures that select by it.  [default: none]",
+)
+@click.option(
+    "--adapter",
+    type=click.Path(path_type=Path),
+    help="Adapter of the previous stage, to start from.  [default: none]",
+)
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for the adapter and its log."
+)
+@overrides_option
+@click.option("--any-model", is_flag=True, help="Accept category files made with another model.")
 @json_option
-def command(**values: Any) -> None:
-    """Train one stage of RECIPE on what its mixture selects from category files.
+def command(
+    recipe: str,
+    stage_name: str,
+    now: Path,
+    before: Path | None,
+    adapter: Path | None,
+    output: Path,
+    overrides: tuple[str, ...],
+    any_model: bool,
+    as_json: bool,
+) -> None:
+    """Train one stage of RECIPE on the questions its mixture selects from category files.
 
-    An interrupted stage goes on from its last checkpoint, to the same adapter.
+    RECIPE is a name from `kft recipes`, such as demo, or the path of a YAML file. An interrupted stage resumes from
+    its last checkpoint and ends with the same adapter.
 
     \b
     Example: kft train demo --stage stage1 --now base.categories.jsonl -o stage1
     """
-    from kft_cli.pipeline.stages import stage_request
-    from kft_tasks.errors import UsageError, suggest
-    from kft_train.recipes.recipe import load_recipe
-    from kft_train.stage.train import train_stage
-
-    recipe = load_recipe(values["recipe"], values["overrides"])
-    stages = {stage.name: stage for stage in recipe.stages}
-    if values["stage_name"] not in stages:
-        raise UsageError(f"Unknown stage {values['stage_name']!r}. {suggest(values['stage_name'], stages)}")
-    output: Path = values["output"]
+    loaded = load_recipe(recipe, overrides)
+    stages = {stage.name: stage for stage in loaded.stages}
+    if stage_name not in stages:
+        raise UsageError(f"Unknown stage {stage_name!r}. {suggest(stage_name, stages)}")
     request = stage_request(
-        recipe,
-        stages[values["stage_name"]],
-        now=values["now"],
-        before=values["before"],
-        previous=values["adapter"],
+        loaded,
+        stages[stage_name],
+        now=now,
+        before=before,
+        previous=adapter,
         work=output.with_name(f".{output.name}.work"),
         output=output,
-        any_model=values["any_model"],
+        any_model=any_model,
     )
-    with progress_bar(f"train {values['stage_name']} on {len(request.mixture.items)} questions") as progress:
+    with progress_bar(f"train {stage_name} on {len(request.mixture.items)} questions") as progress:
         result = train_stage(request, progress)
-    if values["as_json"]:
+    if as_json:
         print_json(result.summary)
         return
     click.echo(result.summary["note"])
