@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kft_cli.studies.benchmark import CONTENDERS, Settings, judge_equality, render, worker
+from kft_cli.studies.benchmark import CONTENDERS, Settings, compare_answers, render, worker
 from kft_tasks.questions import Question, write_questions
 from tiny import make_tiny_model
 
@@ -33,7 +33,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 def test_all_ways_give_the_same_greedy_answers_and_kfts_two_the_same_samples(results: list[dict[str, Any]]) -> None:
-    equality = judge_equality(results)
+    equality = compare_answers(results)
     for name in ("stock", "careful", "lazy"):
         one = equality[name]
         assert one["greedy_compared"] == one["greedy_equal"] == 30  # nothing is right, so that everything is asked
@@ -49,7 +49,7 @@ def test_a_difference_is_seen(results: list[dict[str, Any]]) -> None:
     id_ = next(iter(lazy["greedy"]))
     lazy["greedy"][id_][0] += "x"
     lazy["categories"][id_] = "HighlyKnown"
-    found = judge_equality(changed)["lazy"]
+    found = compare_answers(changed)["lazy"]
     assert (found["greedy_equal"], found["categories_equal"]) == (29, 2)
 
 
@@ -67,7 +67,7 @@ def test_the_tables_hold_what_was_measured(results: list[dict[str, Any]]) -> Non
         "settings": settings,
         "hardware": {"cpu": "C", "cores": 2, "memory_gb": 1.0, "accelerator": None},
         "versions": {"torch": "9", "lm_eval": "8"},
-        "equality": judge_equality(results),
+        "equality": compare_answers(results),
         "results": results,
     }
     text = render(data, markdown=True)

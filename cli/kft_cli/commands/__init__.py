@@ -1,1 +1,1 @@
-"""One module a command; each has a ``command``."""
+"""One module per command; each defines ``command``."""

@@ -1,1 +1,1 @@
-"""Running a recipe: steps in their own folders, done once."""
+"""Running a recipe: steps in folders of their own, each done once."""

@@ -1,4 +1,4 @@
-"""What a run ran on: versions and hardware, for repetition."""
+"""What a run ran on: versions and hardware, so that it can be repeated."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def versions() -> dict[str, str]:
 
 
 def now() -> str:
-    """The time in UTC, to the second."""
+    """The time in UTC in ISO format, to the second."""
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores, memory and accelerator."""
+    """Processor, cores, memory in GB (10^9 bytes), torch's threads and accelerator."""
     import torch
 
     return {

@@ -1,22 +1,25 @@
-"""The pipeline of a run: detect, train a stage, detect again, ..., evaluate at every point, report."""
+"""The pipeline of a run: detect, train a stage, detect again, ..., evaluate at every point, report.
+
+What a step depends on is in its ``inputs``: changing their content makes finished runs of older versions start over.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import gc
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kft_cli.display.console import progress_bar
+from kft_cli.pipeline.asking import ready
 from kft_cli.pipeline.machine import hardware, now, versions
 from kft_cli.pipeline.run_folder import RunFolder, StepCost
 from kft_cli.pipeline.stages import stage_request
 from kft_cli.report.report import write_report
-from kft_cli.report.run_layout import ADAPTER, ANSWERS, BASE, CATEGORIES, MIXTURE, TRAINING
-from kft_tasks.answering.answerer import Answerer
 from kft_tasks.detection.run import detect
 from kft_tasks.detection.target import Target, select
 from kft_tasks.evaluation.evaluate import evaluate, write_answers
@@ -25,21 +28,25 @@ from kft_tasks.models.choice import ModelChoice, default_device
 from kft_tasks.models.loading import LoadedModel, load_model
 from kft_tasks.models.locate import model_folder
 from kft_tasks.models.weights import identify, resolve_dtype
+from kft_tasks.progress import ProgressCallback
 from kft_tasks.protocol.exemplars import ExemplarPool
 from kft_tasks.protocol.identity import ModelIdentity
-from kft_tasks.protocol.prompt_maker import PromptMaker
-from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.question_sets.registry import open_set
 from kft_tasks.questions import digest_questions
 from kft_tasks.version import __version__
 from kft_train.data.mixture import write_mixture
 from kft_train.recipes.plan import Step, steps_of
 from kft_train.recipes.recipe import Recipe, StageConfig
+from kft_train.stage.train import train_stage
+
+CATEGORIES = "categories.jsonl"
+ANSWERS = "answers.jsonl"
+MIXTURE = "mixture.jsonl"
 
 
 @dataclass(frozen=True)
 class Point:
-    """Where the model is in a run: untrained, or after a stage."""
+    """The model at one point of a run: untrained (``base``, no adapter), or after a stage."""
 
     name: str
     adapter: Path | None = None
@@ -49,7 +56,11 @@ class Pipeline:
     """Runs one recipe in one folder.
 
     Args:
-        command: the command line, recorded for repetition.
+        command: the command line, recorded so that the run can be repeated.
+
+    Raises:
+        StateError: the folder holds something other than a run.
+        DataError: the folder, the questions or the model cannot be used.
     """
 
     def __init__(self, recipe: Recipe, folder: Path, command: Sequence[str]) -> None:
@@ -69,87 +80,65 @@ class Pipeline:
         self._number = 0
 
     def execute(self) -> Path:
-        """Do what is not done yet, write the report; returns the report's Markdown file."""
+        """Do the steps that are not done yet and write the report; return its Markdown file."""
         with self.run.locked():
             self._describe()
-            point = Point(BASE)
+            point = Point("base")
             for step in self.steps:
                 if step.kind == "train":
-                    point = self._train([stage.name for stage in self.recipe.stages].index(step.point), point)
+                    point = self._train(step, point)
                 elif step.kind == "evaluate":
                     self._evaluate(step, point)
                 else:
                     self._detect(step, point)
-            self._loaded = None
+            self._unload()
             return write_report(self.run.path)
 
     def _describe(self) -> None:
-        with atomic_write(self.run.layout.recipe) as stream:
+        """Write the resolved recipe, and once, when the run starts, what it runs on."""
+        with atomic_write(self.run.path / "recipe.yaml") as stream:
             stream.write(self.recipe.to_yaml())
-        file = self.run.layout.about
+        file = self.run.path / "run.json"
+        if file.exists():
+            return
         stages = [stage.name for stage in self.recipe.stages]
-        if not file.exists():
-            about: dict[str, Any] = {"kft_version": __version__, "recipe": self.recipe.name}
-            about |= {"recipe_digest": self.recipe.digest(), "created": now()}
-            about |= {"command": self.command, "versions": versions(), "hardware": hardware()}
-            about |= {"model": dataclasses.asdict(self._identity(None)), "stages": stages, "points": [BASE, *stages]}
-            write_json(file, about)
-
-    def _identity(self, adapter: Path | None) -> ModelIdentity:
-        return identify(self.recipe.model.id, self.model_folder, self.dtype, adapter)
-
-    def _model(self, adapter: Path | None) -> LoadedModel:
-        if self._loaded is None or self._loaded[0] != adapter:
-            self._loaded = None
-            gc.collect()
-            model = self.recipe.model
-            self._loaded = (adapter, load_model(ModelChoice(model.id, adapter, self.dtype, revision=model.revision)))
-        return self._loaded[1]
-
-    def _bar(self, title: str) -> Any:
-        self._number += 1
-        return progress_bar(title, overall=f"[{self._number}/{len(self.steps)}]")
-
-    def _skip(self, name: str, inputs: dict[str, Any]) -> bool:
-        if self.run.is_done(name, inputs):
-            self._number += 1
-            return True
-        return False
-
-    def _asking(
-        self, adapter: Path | None, protocol: Protocol, exemplars: ExemplarPool
-    ) -> tuple[Answerer, PromptMaker]:
-        model = self._model(adapter)
-        render = model.lm.apply_chat_template if protocol.chat else None
-        return model.answerer(protocol), PromptMaker(protocol, exemplars, render)
+        about = {
+            "kft_version": __version__,
+            "recipe": self.recipe.name,
+            "recipe_digest": self.recipe.digest(),
+            "created": now(),
+            "command": self.command,
+            "versions": versions(),
+            "hardware": hardware(),
+            "model": dataclasses.asdict(self._identity(None)),
+            "stages": stages,
+            "points": ["base", *stages],
+        }
+        write_json(file, about)
 
     def _detect(self, step: Step, point: Point) -> None:
-        name, asked, pool = step.name, self.protocol, self.exemplars
-        split = "test" if step.kind == "test-categories" else "train"
+        """Detect what the model knows at a point: the train or the test split, or the train split again as a retest."""
+        protocol, pool = self.protocol, self.exemplars
         if step.kind == "retest":
-            asked = dataclasses.replace(asked, seed=asked.seed + 1)
-            pool = ExemplarPool(self.source.split("exemplars"), asked, self.source.name)
-        limits = self.recipe.questions.limit
-        target = Target(
-            self.source,
-            split,
-            limits.train if split == "train" else limits.test,
-            self.recipe.questions.options,
-        )
+            protocol = dataclasses.replace(protocol, seed=protocol.seed + 1)
+            pool = ExemplarPool(self.source.split("exemplars"), protocol, self.source.name)
+        target = self._target("test" if step.kind == "test-categories" else "train")
         identity = self._identity(point.adapter)
-        inputs: dict[str, Any] = {"model": dataclasses.asdict(identity), "protocol": asked.to_json()}
-        inputs |= {"split": split}
-        inputs |= {"questions": digest_questions(target.stream()()), "exemplars": pool.digest}
-        if self._skip(name, inputs):
-            return
+        inputs = {
+            "model": dataclasses.asdict(identity),
+            "protocol": protocol.to_json(),
+            "split": target.split,
+            "questions": digest_questions(target.stream()()),
+            "exemplars": pool.digest,
+        }
 
         def make(folder: Path) -> StepCost:
             with self._bar(f"detect what {point.name} knows ({_TITLES[step.kind]})") as progress:
                 result = detect(
                     target,
-                    asked,
+                    protocol,
                     identity,
-                    lambda: self._asking(point.adapter, asked, pool),
+                    lambda: ready(self._model(point.adapter), protocol, pool),
                     folder / CATEGORIES,
                     exemplars=pool,
                     progress=progress,
@@ -158,19 +147,22 @@ class Pipeline:
             tokens = {key: result.cost[key] for key in ("prefilled", "decoded")}
             return StepCost(result.cost["seconds"], result.cost["cpu_seconds"], tokens, generations)
 
-        self.run.step(name, inputs, make)
+        self._step(step.name, inputs, make)
 
     def _evaluate(self, step: Step, point: Point) -> None:
-        name, shots = step.name, self.recipe.evaluation.shots
-        inputs: dict[str, Any] = {"model": dataclasses.asdict(self._identity(point.adapter))}
-        inputs |= {"protocol": self.protocol.to_json()}
-        inputs |= {"questions": digest_questions(self.test), "exemplars": self.exemplars.digest, "shots": list(shots)}
-        if self._skip(name, inputs):
-            return
+        """Measure greedy accuracy on the test split at a point."""
+        shots = self.recipe.evaluation.shots
+        inputs = {
+            "model": dataclasses.asdict(self._identity(point.adapter)),
+            "protocol": self.protocol.to_json(),
+            "questions": digest_questions(self.test),
+            "exemplars": self.exemplars.digest,
+            "shots": list(shots),
+        }
 
         def make(folder: Path) -> StepCost:
             with self._bar(f"test accuracy of {point.name}") as progress:
-                answerer, prompts = self._asking(point.adapter, self.protocol, self.exemplars)
+                answerer, prompts = ready(self._model(point.adapter), self.protocol, self.exemplars)
                 before = dataclasses.replace(answerer.tokens)
                 answered = evaluate(self.test, answerer, prompts, self.protocol, shots, progress)
                 write_answers(folder / ANSWERS, answered)
@@ -180,37 +172,34 @@ class Pipeline:
             }
             return StepCost(tokens=tokens, generations={"made": len(answered), "saved": 0})
 
-        self.run.step(name, inputs, make)
+        self._step(step.name, inputs, make)
 
-    def _train(self, index: int, point: Point) -> Point:
+    def _train(self, step: Step, point: Point) -> Point:
+        """Train a stage on what the detections so far say; return the point after it."""
+        index = [stage.name for stage in self.recipe.stages].index(step.point)
         stage = self.recipe.stages[index]
-        now = self.run.layout.detection(point.name)
-        earlier = BASE if index < 2 else self.recipe.stages[index - 2].name
-        before = self.run.layout.detection(earlier) if index else None
+        now = self.run.path / f"detect-{point.name}" / CATEGORIES
+        earlier = "base" if index < 2 else self.recipe.stages[index - 2].name
+        before = self.run.path / f"detect-{earlier}" / CATEGORIES if index else None
         previous = point.adapter if stage.start != "new" else None
-        inputs: dict[str, Any] = {"stage": stage.model_dump(mode="json")}
-        inputs |= {"adapter": self.recipe.adapter.model_dump(mode="json")}
-        inputs |= {"now": sha256_of_file(now), "before": sha256_of_file(before) if before else None}
-        inputs |= {
+        inputs = {
+            "stage": stage.model_dump(mode="json"),
+            "adapter": self.recipe.adapter.model_dump(mode="json"),
+            "now": sha256_of_file(now),
+            "before": sha256_of_file(before) if before else None,
             "seed": self.recipe.seed,
             "protocol": self.protocol.to_json(),
             "shots": self.recipe.evaluation.validation_shots,
-        }
-        inputs |= {
             "previous": dataclasses.asdict(self._identity(previous)),
             "validation": digest_questions(self.validation),
         }
-        if not self._skip(stage.name, inputs):
-            self._loaded = None  # the trainer loads a model of its own
-            gc.collect()
-            self.run.step(stage.name, inputs, lambda folder: self._train_into(folder, stage, previous, now, before))
-        return Point(stage.name, self.run.layout.adapter(stage.name))
+        self._step(step.name, inputs, lambda folder: self._train_into(folder, stage, previous, now, before))
+        return Point(stage.name, self.run.path / stage.name / "adapter")
 
     def _train_into(
         self, folder: Path, stage: StageConfig, previous: Path | None, now: Path, before: Path | None
     ) -> StepCost:
-        from kft_train.stage.train import train_stage
-
+        self._unload()  # the trainer loads a model of its own
         request = stage_request(
             self.recipe,
             stage,
@@ -224,15 +213,41 @@ class Pipeline:
         with self._bar(f"train {stage.name} on {len(request.mixture.items)} questions") as progress:
             result = train_stage(request, progress)
         cost = result.summary["cost"]
-        for name in (ADAPTER, TRAINING):  # the summary last: it says that the stage is whole
+        for name in ("adapter", "training.json"):  # the summary last: it says that the stage is complete
             if (folder / "result" / name).exists():
                 (folder / "result" / name).rename(folder / name)
         shutil.rmtree(folder / "result")
         return StepCost(seconds=cost["seconds"], tokens={"trained": cost["input_tokens"]})
 
+    def _step(self, name: str, inputs: dict[str, Any], make: Callable[[Path], StepCost]) -> None:
+        self._number += 1
+        self.run.step(name, inputs, make)
+
+    def _bar(self, title: str) -> AbstractContextManager[ProgressCallback]:
+        return progress_bar(title, overall=f"[{self._number}/{len(self.steps)}]")
+
+    def _target(self, split: Literal["train", "test"]) -> Target:
+        questions = self.recipe.questions
+        return Target(self.source, split, getattr(questions.limit, split), questions.options)
+
+    def _identity(self, adapter: Path | None) -> ModelIdentity:
+        return identify(self.recipe.model.id, self.model_folder, self.dtype, adapter)
+
+    def _model(self, adapter: Path | None) -> LoadedModel:
+        """The model with this adapter; it stays loaded until another one is needed."""
+        if self._loaded is None or self._loaded[0] != adapter:
+            self._unload()
+            model = self.recipe.model
+            self._loaded = (adapter, load_model(ModelChoice(model.id, adapter, self.dtype, revision=model.revision)))
+        return self._loaded[1]
+
+    def _unload(self) -> None:
+        self._loaded = None
+        gc.collect()
+
 
 _TITLES = {
     "detect": "train questions",
-    "retest": "train questions again, other seed: the noise of detection",
+    "retest": "train questions again with another seed, to measure noise",
     "test-categories": "test questions",
 }

@@ -1,7 +1,7 @@
-"""A run folder: steps that are written beside and renamed, redone only where their inputs changed.
+"""A run folder: every step is made in a folder beside its own, then renamed, and redone only if its inputs change.
 
-Everything a step depends on goes into its ``inputs``; their digest stands in its ``step.json``. A step that is there
-with the same digest is not done again, so that ``kft run`` on a broken run goes on and on a finished one does nothing.
+Everything a step depends on goes into its ``inputs``, whose digest is kept in its ``step.json``. A step with the same
+digest is not done again, so ``kft run`` resumes an interrupted run and leaves a finished one as it is.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from kft_cli.pipeline.machine import now
-from kft_cli.report.run_layout import STEP_RECORD, RunLayout
 from kft_tasks.errors import DataError, StateError
 from kft_tasks.files import read_json, sha256_of_json, write_json
+
+STEP_FILE = "step.json"
 
 
 @dataclass
 class StepCost:
-    """What a step cost. Seconds left at None are taken from the clock."""
+    """What a step cost. Seconds that are None are measured by the run folder."""
 
     seconds: float | None = None
     cpu_seconds: float | None = None
@@ -38,58 +39,58 @@ class RunFolder:
         path: created if missing.
 
     Raises:
-        DataError: it cannot be written, or is a folder with something else in it.
+        DataError: it cannot be written.
+        StateError: it holds something other than a run.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.layout = RunLayout(path)
-        foreign = path.exists() and (not path.is_dir() or (any(path.iterdir()) and not self.layout.marker.exists()))
+        foreign = path.exists() and (not path.is_dir() or (any(path.iterdir()) and not (path / ".kft-run").exists()))
         if foreign:
-            raise StateError(f"{path}: exists and is not a run of kft. Choose another folder.")
+            raise StateError(f"{path} exists and is not a run of kft. Choose another folder.")
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self.layout.marker.touch()
+            (path / ".kft-run").touch()
         except OSError as error:
             raise DataError(
-                f"{path}: cannot be written ({error.strerror}). Choose a folder you may write to."
+                f"{path}: cannot be written ({error.strerror}). Choose a folder you can write to."
             ) from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes off this run.
+        """Keep other processes from working on this run.
 
         Raises:
-            StateError: another process is at work on it.
+            StateError: another process is working on it.
         """
-        with self.layout.marker.open("a") as stream:
+        with (self.path / ".kft-run").open("a") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise StateError(
-                    f"{self.path}: another process is at work on this run. Wait for it, or stop it."
+                    f"{self.path}: another process is working on this run. Wait for it, or stop it."
                 ) from error
             yield
 
     def is_done(self, name: str, inputs: Mapping[str, Any]) -> bool:
-        """Is this step there, made from the same inputs?"""
-        file = self.layout.step_record(name)
+        """Whether the step is done, with the same inputs."""
+        file = self.path / name / STEP_FILE
         return file.is_file() and read_json(file).get("inputs") == sha256_of_json(inputs)
 
     def step(self, name: str, inputs: Mapping[str, Any], make: Callable[[Path], StepCost]) -> Path:
-        """Do a step unless it is done; returns its folder.
+        """Do a step unless it is done; return its folder.
 
         Args:
-            make: fills the folder it is given; after a kill it is called again with the same, partly filled folder.
+            make: fills the folder it is given; if it is killed, the next run calls it with the partly filled folder.
         """
-        final, partial = self.layout.step(name), self.layout.partial(name)
+        final, partial = self.path / name, self.path / f".{name}.partial"
         if self.is_done(name, inputs):
             return final
         wanted = {"step": name, "inputs": sha256_of_json(inputs)}
         if partial.exists() and not _is_for(partial, wanted):
             shutil.rmtree(partial)
         partial.mkdir(exist_ok=True)
-        write_json(partial / STEP_RECORD, wanted)
+        write_json(partial / STEP_FILE, wanted)
         wall, cpu = time.perf_counter(), time.process_time()
         cost = make(partial)
         record = {
@@ -100,12 +101,12 @@ class RunFolder:
             "tokens": cost.tokens,
             "generations": cost.generations,
         }
-        write_json(partial / STEP_RECORD, record)
-        shutil.rmtree(final, ignore_errors=True)  # made from other inputs
+        write_json(partial / STEP_FILE, record)
+        shutil.rmtree(final, ignore_errors=True)  # made with other inputs
         partial.rename(final)
         return final
 
 
 def _is_for(partial: Path, wanted: Mapping[str, Any]) -> bool:
-    file = partial / STEP_RECORD
+    file = partial / STEP_FILE
     return file.is_file() and all(read_json(file).get(key) == value for key, value in wanted.items())

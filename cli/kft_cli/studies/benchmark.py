@@ -1,12 +1,12 @@
-"""The benchmark: four ways to detect the same questions, side by side, each in a process of its own.
+"""The benchmark: four ways to detect the same questions, one after the other, each in a process of its own.
 
-    stock        lm-eval's own ``hf`` model, every generation separately
-    careful      transformers' ``generate`` with ``num_return_sequences``, no samples where a greedy answer is right
-    exhaustive   kft, everything asked
-    lazy         kft, as ``kft detect`` does by default
+    stock        lm-eval's own ``hf`` model, every answer generated separately
+    careful      transformers' ``generate`` with ``num_return_sequences``; no samples once a greedy answer is right
+    exhaustive   kft, asking for every answer
+    lazy         kft, as ``kft detect`` works by default
 
 Each worker runs on a fixed number of threads and reports seconds, CPU-seconds, tokens through the model, peak memory
-and every greedy answer and category, so that equality can be checked and not only speed.
+and every answer and category, so that equality can be checked as well as speed.
 """
 
 from __future__ import annotations
@@ -15,14 +15,27 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from kft_cli.display.tables import Code, Section, Table, make_table, markdown_document, terminal_text
+from kft_tasks.categories.answer_scorer import AnswerScorer
+from kft_tasks.categories.category_file import CategoryFile
+from kft_tasks.detection.run import detect
+from kft_tasks.detection.target import Target
+from kft_tasks.engine.stop_strings import cut_at
 from kft_tasks.errors import KftError
+from kft_tasks.models.choice import ModelChoice
+from kft_tasks.models.loading import LoadedModel, load_model
+from kft_tasks.protocol.exemplars import ExemplarPool
+from kft_tasks.protocol.prompt_maker import PromptMaker
+from kft_tasks.protocol.prompts import get_template
 from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.question_sets.registry import open_set
 from kft_tasks.questions import Question
 
 CONTENDERS = ("stock", "careful", "exhaustive", "lazy")
@@ -31,14 +44,15 @@ _REPEATED = ("dtype", "threads", "device", "batch_size")
 
 @dataclass(frozen=True)
 class Settings:
-    """What all contenders are given.
+    """What is the same for all contenders.
 
     Attributes:
         model: alias, local folder or hub id.
-        type_: of the questions, or "all".
+        type_: type of the questions, or "all".
+        dtype: precision of the weights.
         threads: CPU threads.
         device: "cpu" or "cuda".
-        batch_size: of stock lm-eval.
+        batch_size: of stock lm-eval, in prompts.
     """
 
     model: str
@@ -52,7 +66,11 @@ class Settings:
 def run_all(
     contenders: Sequence[str], settings: Settings, questions: Path, say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """Run each contender in a fresh process; returns their reports in order.
+    """Run each contender in a fresh process; return their reports in order.
+
+    Args:
+        questions: JSON Lines file with test questions and exemplars.
+        say: called with a sentence before and after each contender.
 
     Raises:
         KftError: a contender failed.
@@ -69,19 +87,19 @@ def run_all(
         }
         result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if result.returncode:
-            raise KftError(f"benchmark: {name} failed: {result.stderr.strip()[-600:]}")
+            raise KftError(f"benchmark: {name} failed. Its last words: {result.stderr.strip()[-600:]}")
         results.append(json.loads(result.stdout.splitlines()[-1]))
         say(f"benchmark: {name} took {results[-1]['seconds']:.1f} s, {results[-1]['cpu_seconds']:.1f} CPU-seconds")
     return results
 
 
 def worker(name: str, settings: Settings, path: Path) -> dict[str, Any]:
-    """Run one contender in this process."""
-    import torch
+    """Run one contender in this process; return what it cost and what it answered.
 
-    from kft_tasks.models.choice import ModelChoice
-    from kft_tasks.models.loading import load_model
-    from kft_tasks.question_sets.registry import open_set
+    Args:
+        path: JSON Lines file with test questions and exemplars.
+    """
+    import torch
 
     torch.set_num_threads(settings.threads)
     protocol = Protocol()
@@ -90,11 +108,12 @@ def worker(name: str, settings: Settings, path: Path) -> dict[str, Any]:
     )
     tested = list(open_set("questions", path).split("test"))
     counter = _count_tokens(loaded.lm.model)
-    ours = loaded.answerer(protocol) if name in ("exhaustive", "lazy") else None  # its own check is not detection
+    # made before the clock starts: its self-check is not detection
+    ours = loaded.answerer(protocol) if name in ("exhaustive", "lazy") else None
     wall, cpu = time.perf_counter(), time.process_time()
     answers = _WAYS[name](loaded, protocol, path, tested)
     spent = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
-    if ours is not None:  # a packed call holds prompts and answers: the engine counts them itself
+    if ours is not None:  # one call of the engine holds prompts and answers: it counts them itself
         counter = {"prefilled": ours.tokens.prefilled, "decoded": ours.tokens.decoded}
     on_gpu = settings.device.startswith("cuda")
     peak = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else _peak_mb()
@@ -113,7 +132,7 @@ def worker(name: str, settings: Settings, path: Path) -> dict[str, Any]:
     }
 
 
-def _stock(loaded: Any, protocol: Protocol, path: Path, tested: Sequence[Question]) -> dict[str, Any]:
+def _stock(loaded: LoadedModel, protocol: Protocol, path: Path, tested: Sequence[Question]) -> dict[str, Any]:
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
@@ -128,15 +147,8 @@ def _stock(loaded: Any, protocol: Protocol, path: Path, tested: Sequence[Questio
     return {"greedy": greedy, "categories": {row["doc"]["id"]: row["doc"]["category"] for row in rows}}
 
 
-def _careful(loaded: Any, protocol: Protocol, path: Path, tested: Sequence[Question]) -> dict[str, Any]:
+def _careful(loaded: LoadedModel, protocol: Protocol, path: Path, tested: Sequence[Question]) -> dict[str, Any]:
     import torch
-
-    from kft_tasks.categories.answer_scorer import AnswerScorer
-    from kft_tasks.engine.stop_strings import cut_at
-    from kft_tasks.protocol.exemplars import ExemplarPool
-    from kft_tasks.protocol.prompt_maker import PromptMaker
-    from kft_tasks.protocol.prompts import get_template
-    from kft_tasks.question_sets.registry import open_set
 
     prompts = PromptMaker(protocol, ExemplarPool(open_set("questions", path).split("exemplars"), protocol))
     scorer, tokenizer, model = AnswerScorer(protocol.scorer), loaded.lm.tokenizer, loaded.lm.model
@@ -168,16 +180,9 @@ def _careful(loaded: Any, protocol: Protocol, path: Path, tested: Sequence[Quest
     return found
 
 
-def _kft(loaded: Any, protocol: Protocol, path: Path, tested: Sequence[Question], *, lazy: bool) -> dict[str, Any]:
-    import tempfile
-
-    from kft_tasks.categories.category_file import CategoryFile
-    from kft_tasks.detection.run import detect
-    from kft_tasks.detection.target import Target
-    from kft_tasks.protocol.exemplars import ExemplarPool
-    from kft_tasks.protocol.prompt_maker import PromptMaker
-    from kft_tasks.question_sets.registry import open_set
-
+def _kft(
+    loaded: LoadedModel, protocol: Protocol, path: Path, tested: Sequence[Question], *, lazy: bool
+) -> dict[str, Any]:
     source = open_set("questions", path)
     pool = ExemplarPool(source.split("exemplars"), protocol)
     with tempfile.TemporaryDirectory() as folder:
@@ -210,7 +215,7 @@ _WAYS: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def _count_tokens(model: Any) -> dict[str, int]:
-    """Counts rows x positions of every call: more than one position a row is prefill, padding counts."""
+    """Count rows x positions of every call, padding included; more than one position per row is prefill."""
     counter = {"prefilled": 0, "decoded": 0}
 
     def before(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
@@ -229,7 +234,7 @@ def _peak_mb() -> float:
 
 
 def _matmul_gflops(dtype: str, device: str) -> float:
-    """What the machine's matrix multiplication gives on these threads, or this GPU: 512 x 2048 x 2048, best of five."""
+    """GFLOP/s of a 512 x 2048 x 2048 matrix multiplication on these threads, or this GPU: the best of five."""
     import torch
 
     kind = getattr(torch, "float32" if dtype == "auto" else dtype)
@@ -245,8 +250,8 @@ def _matmul_gflops(dtype: str, device: str) -> float:
     return 2 * 512 * 2048 * 2048 / best / 1e9
 
 
-def judge_equality(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """How many greedy answers and categories agree with those of kft exhaustive (asked in both)."""
+def compare_answers(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Count, per contender, the answers and categories equal to those of kft exhaustive, of those asked for in both."""
     by_name = {result["contender"]: result["answers"] for result in results}
     reference = by_name.get("exhaustive")
     found: dict[str, Any] = {}
@@ -268,14 +273,26 @@ def judge_equality(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _shared(one: dict[str, Any], two: dict[str, Any]) -> list[tuple[Any, Any]]:
-    """What both were asked, exemplar set by exemplar set."""
+    """Pairs of answers that both were asked for, exemplar set by exemplar set."""
     return [pair for id_, given in one.items() for pair in zip(given, two[id_], strict=True) if None not in pair]
 
 
 def render(data: dict[str, Any], *, markdown: bool = False) -> str:
     """The tables of a benchmark, for the terminal or as a Markdown document."""
-    from kft_cli.display.tables import Code, Section, make_table, markdown_document, terminal_text
+    settings = data["settings"]
+    title = (
+        f"{settings['questions']} questions of {settings['type_']}, 10 exemplar sets x (1 greedy + 16 samples), "
+        f"{settings['model']}, {settings['dtype']}, {settings['device']}, {settings['threads']} thread(s)"
+    )
+    sections = [
+        Section(title, (_cost_table(data),)),
+        Section("Equality", (_equality_table(data["equality"]),)),
+        Section("Repeat", (Code(_command(settings, [result["contender"] for result in data["results"]])),)),
+    ]
+    return markdown_document("Benchmark of detection", sections) if markdown else terminal_text(sections)
 
+
+def _cost_table(data: dict[str, Any]) -> Table:
     results = {result["contender"]: result for result in data["results"]}
     lazy = results.get("lazy")
     on_gpu = data["settings"]["device"].startswith("cuda")
@@ -288,42 +305,39 @@ def render(data: dict[str, Any], *, markdown: bool = False) -> str:
         seconds = [f"{one['cpu_seconds']:.1f}", f"{one['seconds']:.1f}"]
         rows.append([name, *seconds, times, *tokens, f"{one['peak_mb']:,.0f}", share])
     heads = "way | CPU s > | s > | x lazy > | prefilled > | decoded > | peak MB > | GFLOP/s >"
-    same = [
-        [
-            name,
-            f"{one['greedy_equal']:,} of {one['greedy_compared']:,}",
-            f"{one['samples_equal']:,} of {one['samples_compared']:,}" if one["samples_compared"] else "-",
-            f"{one['categories_equal']} of {one['categories_compared']}",
-        ]
-        for name, one in data["equality"].items()
-    ]
-    settings, machine = data["settings"], data["hardware"]
-    title = (
-        f"{settings['questions']} questions of {settings['type_']}, 10 exemplar sets x (1 greedy + 16 samples), "
-        f"{settings['model']}, {settings['dtype']}, {settings['device']}, {settings['threads']} thread(s)"
-    )
-    used = data["versions"]
+    machine, used = data["hardware"], data["versions"]
     place = f"{machine['accelerator']}, {machine['cpu']}" if on_gpu else machine["cpu"]
     caption = (
         f"{place}, {machine['cores']} cores, {machine['memory_gb']} GB; torch {used.get('torch')}, lm-eval "
         f"{used.get('lm_eval')}. x lazy: {'seconds' if on_gpu else 'CPU-seconds'} as a multiple of kft lazy. GFLOP/s: "
         "2 x parameters x tokens over the same, beside what a plain matrix multiplication gives there."
     )
+    return make_table(heads, rows, caption)
+
+
+def _equality_table(equality: dict[str, Any]) -> Table:
+    rows = [
+        [
+            name,
+            f"{one['greedy_equal']:,} of {one['greedy_compared']:,}",
+            f"{one['samples_equal']:,} of {one['samples_compared']:,}" if one["samples_compared"] else "-",
+            f"{one['categories_equal']} of {one['categories_compared']}",
+        ]
+        for name, one in equality.items()
+    ]
     note = (
         "Compared with kft exhaustive. stock and careful draw other samples (their noise depends on the batch), so "
         "that a WeaklyKnown question may be Unknown there and the reverse; greedy answers must be equal in float32."
     )
-    sections = [
-        Section(title, (make_table(heads, rows, caption),)),
-        Section(
-            "Equality", (make_table("way | equal greedy answers > | equal samples > | equal categories >", same, note),)
-        ),
-    ]
+    return make_table("way | equal greedy answers > | equal samples > | equal categories >", rows, note)
+
+
+def _command(settings: dict[str, Any], contenders: Sequence[str]) -> str:
     command = f"kft benchmark --model {settings['model']} --type {settings['type_']} --limit {settings['questions']}"
     command += "".join(f" --{key.replace('_', '-')} {settings[key]}" for key in _REPEATED)
-    command += "".join(f" --contender {name}" for name in results) if len(results) < len(CONTENDERS) else ""
-    sections.append(Section("Repeat", (Code(command),)))
-    return markdown_document("Benchmark of detection", sections) if markdown else terminal_text(sections)
+    if len(contenders) < len(CONTENDERS):
+        command += "".join(f" --contender {name}" for name in contenders)
+    return command
 
 
 if __name__ == "__main__":
