@@ -121,6 +121,7 @@ def test_a_category_file_of_another_model_is_refused(
     code, _, err = run(capsys, "detect", "--model", other, *small, "-o", "one.jsonl")
     assert code == 1
     assert "another model" in err
+    assert "--overwrite" in err
     arguments = (
         "train",
         "demo",

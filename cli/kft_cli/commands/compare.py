@@ -18,7 +18,7 @@ from kft_cli.display.console import print_json
 def command(runs: tuple[Path, ...], as_json: bool) -> None:
     """Compare finished runs side by side.
 
-    RUNS are run folders; `paper` stands for the results published in the paper.
+    RUNS are run folders; `paper` stands for the counts in the paper.
 
     \b
     Example: kft compare runs/demo runs/demo-random paper

@@ -37,7 +37,7 @@ from kft_tasks.protocol.protocol import Protocol
     type=click.IntRange(0),
     default=(4, 0),
     show_default=True,
-    help="Exemplars in the prompt, at most --shots; repeat it to measure several numbers.",
+    help="Exemplars in the prompt, --shots at most; repeatable.",
 )
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), help="JSON Lines file for every answer.  [default: none]"

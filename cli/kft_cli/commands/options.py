@@ -220,7 +220,7 @@ def parse_pairs(pairs: tuple[str, ...], option: str = "--option", *, typed: bool
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign or not key:
-            raise UsageError(f"{option} {pair!r} has no key or no value. Write KEY=VALUE.")
+            raise UsageError(f"{option} {pair!r}: write KEY=VALUE.")
         found[key] = value
         with contextlib.suppress(ValueError):
             parsed = json.loads(value)

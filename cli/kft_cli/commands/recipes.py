@@ -52,7 +52,7 @@ def command(context: click.Context, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--resolved", is_flag=True, help="Write out every default, and what the recipe takes from another one.")
 def show(name: str, resolved: bool) -> None:
-    """Print the recipe NAME as YAML, with its comments.
+    """Print the recipe NAME as YAML, as it is written or resolved.
 
     \b
     Example: kft recipes show demo --resolved

@@ -119,7 +119,7 @@ def _remedies(output: Path, *, overwrite: bool) -> Iterator[None]:
 
 def _narrate(result: Rescoring, corrections: Corrections | None) -> None:
     if result.undecided:
-        narrate(f"Left out {len(result.undecided):,} of {result.total:,} questions, which are undecided.")
+        narrate(f"{len(result.undecided):,} of {result.total:,} questions are undecided and were left out.")
     if corrections and (unused := len(corrections.questions) - result.used):
         narrate(f"{unused:,} of {len(corrections.questions):,} corrections match no question in the file.")
     narrate(f"Category file: {result.output}")
@@ -180,8 +180,8 @@ def _moves_section(result: Rescoring) -> Section:
         rows.append([row.value, *(f"{count:,}" for count in [*counts, sum(counts)])])
     columns = [sum(result.moves[row, column] for row in categories) for column in (*categories, None)]
     rows.append(["all", *(f"{count:,}" for count in [*columns, sum(columns)])])
-    caption = f"{result.moved:,} of {result.total:,} questions changed category."
+    caption = f"{result.moved:,} of {result.total:,} questions have another category now."
     if result.corrected:
-        caption += f" {result.corrected:,} have different accepted answers."
+        caption += f" {result.corrected:,} have other accepted answers."
     title = f"{result.source.name}: {before} → {result.header.protocol.scorer}"
     return Section(title, (make_table(" | ".join(heads), rows, caption),))
