@@ -1,21 +1,32 @@
-# Two commands do everything on a fresh machine:  make demo   and   make test
+# Two commands do everything on a fresh machine:  make demo   and   make test.   `make help` lists all of them.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 RUN    ?= runs/demo
 
-.PHONY: demo test install lint types tests clean
+# Tests that load no model and start no long processes; -k leaves out those that import TRL or transformers.
+QUICK := $(addprefix tests/,architecture scoring protocol ground categories certainty stats display data recipes \
+	comparison) $(addprefix tests/commands/,test_help.py test_options.py test_recipes_command.py)
 
-demo: $(VENV)/.installed-user
+.PHONY: demo test quick install clean help
+
+demo: $(VENV)/.installed-user  ## install, then run the whole method on a small model; the report goes to $(RUN)
 	$(BIN)/kft demo --output $(RUN)
 
-test: $(VENV)/.installed-dev
+test: $(VENV)/.installed-dev  ## install, then ruff, mypy and all tests: what CI runs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-install: $(VENV)/.installed-user
+quick: $(VENV)/.installed-dev  ## the check while working, under a minute: ruff, mypy and tests without a model
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not model" -k "not trl and not tokenise" \
+		--durations 0 --durations-min 5 $(QUICK)
+
+install: $(VENV)/.installed-user  ## install into $(VENV)
 
 # torch first: on a machine without an NVIDIA GPU its CPU build, elsewhere whatever pip would choose.
 $(VENV)/.torch:
@@ -32,5 +43,8 @@ $(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev,build-data]"
 	@touch $@ $(VENV)/.installed-user
 
-clean:
+clean:  ## remove $(VENV) and the caches of the tools
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*  ## /  make \1\t/p' Makefile | sed 's|$$(VENV)|$(VENV)|; s|$$(RUN)|$(RUN)|' | expand -t 18

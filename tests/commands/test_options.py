@@ -111,10 +111,11 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 def test_detect_names_the_options_for_an_output_in_the_way(
-    failing: Failing, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    failing: Failing, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("kft_cli.commands.detect.identify_choice", lambda choice: choice)
     failing("detect.detect", StateError, "out: exists.")
-    arguments = ("detect", "--model", tiny_model, "--limit", 1, "-o", tmp_path / "out")
+    arguments = ("detect", "--limit", 1, "-o", tmp_path / "out")
     assert said(capsys, *arguments) == "out: exists."  # there is no such file: something else is in the way
     (tmp_path / "out").touch()
     expected = "out: exists. Use -o for another file, or --overwrite to replace this one."
@@ -155,12 +156,12 @@ def test_missing_data_are_a_matter_of_the_path(failing: Failing, capsys: pytest.
 
 @pytest.mark.parametrize("option", ["--restart", "--overwrite"])
 def test_several_processes_cannot_start_over(
-    option: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    option: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     output = tmp_path / "out"
     with pytest.raises(SystemExit) as stopped:
-        main(["detect", "--model", str(tiny_model), "--limit", "1", "-o", str(output), option])
+        main(["detect", "--limit", "1", "-o", str(output), option])
     assert stopped.value.code == 2
     assert f"{option} does not work with several processes. Remove {output}" in capsys.readouterr().err

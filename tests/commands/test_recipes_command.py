@@ -13,7 +13,7 @@ from kft_train.recipes.recipe import load_recipe
 
 
 def output(*arguments: str) -> str:
-    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(command, arguments, catch_exceptions=False, env={"COLUMNS": "120"})
     assert result.exit_code == 0
     return result.stdout
 

@@ -18,7 +18,7 @@ from kft_train.recipes.recipe import load_recipe
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List the recipes that come with kft: what each trains, on which model and questions.
+    """List the recipes that come with kft.
 
     \b
     Example: kft recipes show demo > my-recipe.yaml
@@ -40,12 +40,8 @@ def command(context: click.Context, as_json: bool) -> None:
             ]
         )
         return
-    rows = [
-        [name, recipe.model.id, recipe.questions.set, str(len(recipe.stages)), recipe.description]
-        for name, recipe in recipes.items()
-    ]
-    table = make_table("Recipe | Model | Questions | Stages > | Description", rows)
-    click.echo(terminal_text([Section("Recipes", (table,))]))
+    rows = [[name, recipe.model.id, recipe.description] for name, recipe in recipes.items()]
+    click.echo(terminal_text([Section("", (make_table("Recipe | Model | Description", rows),))]))
 
 
 @command.command("show")
