@@ -23,7 +23,7 @@ quick: $(VENV)/.installed-dev  ## the check while working, under a minute: ruff,
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not model" -k "not trl and not tokenise" \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not model" -k "not trl and not sftconfig and not tokenise" \
 		--durations 0 --durations-min 5 $(QUICK)
 
 install: $(VENV)/.installed-user  ## install into $(VENV)
