@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from kft_cli.commands.options import json_option
-from kft_cli.comparison.compare import compare_runs, render_comparison
+from kft_cli.comparison.compare import compare_runs
+from kft_cli.comparison.render import render_comparison
 from kft_cli.display.console import print_json
 
 

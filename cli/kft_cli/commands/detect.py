@@ -20,7 +20,7 @@ from kft_cli.commands.options import (
 from kft_cli.display.console import narrate, print_json, progress_bar
 from kft_cli.display.tables import Section, make_table, terminal_text
 from kft_cli.pipeline.asking import open_model
-from kft_cli.stats.statistics import wilson_share
+from kft_cli.stats.intervals import wilson_share
 from kft_tasks.detection.run import detect, journal_folder, summary
 from kft_tasks.errors import StateError, UsageError
 from kft_tasks.launcher import Process, this_process

@@ -20,6 +20,7 @@ from kft_cli.pipeline.machine import hardware, now, versions
 from kft_cli.pipeline.run_folder import RunFolder, StepCost
 from kft_cli.pipeline.stages import stage_request
 from kft_cli.report.report import write_report
+from kft_cli.report.run_layout import ADAPTER, ANSWERS, BASE, CATEGORIES, MIXTURE, TRAINING
 from kft_tasks.detection.run import detect
 from kft_tasks.detection.target import Target, select
 from kft_tasks.evaluation.evaluate import evaluate, write_answers
@@ -38,10 +39,6 @@ from kft_train.data.mixture import write_mixture
 from kft_train.recipes.plan import Step, steps_of
 from kft_train.recipes.recipe import Recipe, StageConfig
 from kft_train.stage.train import train_stage
-
-CATEGORIES = "categories.jsonl"
-ANSWERS = "answers.jsonl"
-MIXTURE = "mixture.jsonl"
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ class Pipeline:
         """Do the steps that are not done yet and write the report; return its Markdown file."""
         with self.run.locked():
             self._describe()
-            point = Point("base")
+            point = Point(BASE)
             for step in self.steps:
                 if step.kind == "train":
                     point = self._train(step, point)
@@ -96,9 +93,9 @@ class Pipeline:
 
     def _describe(self) -> None:
         """Write the resolved recipe, and once, when the run starts, what it runs on."""
-        with atomic_write(self.run.path / "recipe.yaml") as stream:
+        with atomic_write(self.run.layout.recipe) as stream:
             stream.write(self.recipe.to_yaml())
-        file = self.run.path / "run.json"
+        file = self.run.layout.about
         if file.exists():
             return
         stages = [stage.name for stage in self.recipe.stages]
@@ -112,7 +109,7 @@ class Pipeline:
             "hardware": hardware(),
             "model": dataclasses.asdict(self._identity(None)),
             "stages": stages,
-            "points": ["base", *stages],
+            "points": [BASE, *stages],
         }
         write_json(file, about)
 
@@ -178,9 +175,9 @@ class Pipeline:
         """Train a stage on what the detections so far say; return the point after it."""
         index = [stage.name for stage in self.recipe.stages].index(step.point)
         stage = self.recipe.stages[index]
-        now = self.run.path / f"detect-{point.name}" / CATEGORIES
-        earlier = "base" if index < 2 else self.recipe.stages[index - 2].name
-        before = self.run.path / f"detect-{earlier}" / CATEGORIES if index else None
+        now = self.run.layout.detection(point.name)
+        earlier = BASE if index < 2 else self.recipe.stages[index - 2].name
+        before = self.run.layout.detection(earlier) if index else None
         previous = point.adapter if stage.start != "new" else None
         inputs = {
             "stage": stage.model_dump(mode="json"),
@@ -194,7 +191,7 @@ class Pipeline:
             "validation": digest_questions(self.validation),
         }
         self._step(step.name, inputs, lambda folder: self._train_into(folder, stage, previous, now, before))
-        return Point(stage.name, self.run.path / stage.name / "adapter")
+        return Point(stage.name, self.run.layout.adapter(stage.name))
 
     def _train_into(
         self, folder: Path, stage: StageConfig, previous: Path | None, now: Path, before: Path | None
@@ -213,7 +210,7 @@ class Pipeline:
         with self._bar(f"train {stage.name} on {len(request.mixture.items)} questions") as progress:
             result = train_stage(request, progress)
         cost = result.summary["cost"]
-        for name in ("adapter", "training.json"):  # the summary last: it says that the stage is complete
+        for name in (ADAPTER, TRAINING):  # the summary last: it says that the stage is complete
             if (folder / "result" / name).exists():
                 (folder / "result" / name).rename(folder / name)
         shutil.rmtree(folder / "result")

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from kft_cli.pipeline.machine import now
+from kft_cli.report.run_layout import STEP_RECORD, RunLayout
 from kft_tasks.errors import DataError, StateError
 from kft_tasks.files import read_json, sha256_of_json, write_json
-
-STEP_FILE = "step.json"
 
 
 @dataclass
@@ -45,12 +44,13 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        foreign = path.exists() and (not path.is_dir() or (any(path.iterdir()) and not (path / ".kft-run").exists()))
+        self.layout = RunLayout(path)
+        foreign = path.exists() and (not path.is_dir() or (any(path.iterdir()) and not self.layout.marker.exists()))
         if foreign:
             raise StateError(f"{path} exists and is not a run of kft. Choose another folder.")
         try:
             path.mkdir(parents=True, exist_ok=True)
-            (path / ".kft-run").touch()
+            self.layout.marker.touch()
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be written ({error.strerror}). Choose a folder you can write to."
@@ -63,7 +63,7 @@ class RunFolder:
         Raises:
             StateError: another process is working on it.
         """
-        with (self.path / ".kft-run").open("a") as stream:
+        with self.layout.marker.open("a") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -74,7 +74,7 @@ class RunFolder:
 
     def is_done(self, name: str, inputs: Mapping[str, Any]) -> bool:
         """Whether the step is done, with the same inputs."""
-        file = self.path / name / STEP_FILE
+        file = self.layout.step_record(name)
         return file.is_file() and read_json(file).get("inputs") == sha256_of_json(inputs)
 
     def step(self, name: str, inputs: Mapping[str, Any], make: Callable[[Path], StepCost]) -> Path:
@@ -83,14 +83,14 @@ class RunFolder:
         Args:
             make: fills the folder it is given; if it is killed, the next run calls it with the partly filled folder.
         """
-        final, partial = self.path / name, self.path / f".{name}.partial"
+        final, partial = self.layout.step(name), self.layout.partial(name)
         if self.is_done(name, inputs):
             return final
         wanted = {"step": name, "inputs": sha256_of_json(inputs)}
         if partial.exists() and not _is_for(partial, wanted):
             shutil.rmtree(partial)
         partial.mkdir(exist_ok=True)
-        write_json(partial / STEP_FILE, wanted)
+        write_json(partial / STEP_RECORD, wanted)
         wall, cpu = time.perf_counter(), time.process_time()
         cost = make(partial)
         record = {
@@ -101,12 +101,12 @@ class RunFolder:
             "tokens": cost.tokens,
             "generations": cost.generations,
         }
-        write_json(partial / STEP_FILE, record)
+        write_json(partial / STEP_RECORD, record)
         shutil.rmtree(final, ignore_errors=True)  # made with other inputs
         partial.rename(final)
         return final
 
 
 def _is_for(partial: Path, wanted: Mapping[str, Any]) -> bool:
-    file = partial / STEP_FILE
+    file = partial / STEP_RECORD
     return file.is_file() and all(read_json(file).get(key) == value for key, value in wanted.items())
