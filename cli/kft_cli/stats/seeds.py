@@ -75,9 +75,9 @@ def seeds_change(
     that of leaving out clusters, less that of what they share (Cameron, Gelbach and Miller 2011, J. Business and
     Economic Statistics 29:238-249), but not below either; Student's t has Satterthwaite's degrees of freedom (1946,
     Biometrics Bulletin 2:110-114). Measured coverage chose it: percent of 95 % intervals that hold the true change in
-    20,000 data sets (bootstraps 1,500; with 300 clusters 3,000 and 500). The bootstraps resample seeds x clusters (Owen 2007,
-    Annals of Applied Statistics 1:386-411), which counts the chance of single answers three times; "bootstrap t" takes
-    their standard error, with one fewer drawn of each than there are.
+    20,000 data sets (bootstraps 1,500; with 300 clusters 3,000 and 500). The bootstraps resample seeds x clusters
+    (Owen 2007, Annals of Applied Statistics 1:386-411), which counts the chance of single answers three times;
+    "bootstrap t" takes their standard error, with one fewer drawn of each than there are.
 
     ===========================  ====  ===========  ====================
     seeds x clusters             this  bootstrap t  bootstrap percentile
