@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from kft_cli.commands.options import exemplar_options, json_option, parse_pairs, set_argument, take_protocol
+from kft_cli.commands.options import exemplar_options, json_option, parse_pairs, set_argument
 from kft_cli.display.console import narrate, print_json, progress_bar
+from kft_tasks.protocol.protocol import Protocol
 
 if TYPE_CHECKING:
     from kft_tasks.progress import ProgressCallback
@@ -134,7 +135,7 @@ def _bar_once_it_moves(title: str) -> Iterator[ProgressCallback]:
 @set_argument
 @exemplar_options
 @json_option
-def check(set_: str, path: str | None, set_options: tuple[str, ...], as_json: bool, **values: Any) -> int:
+def check(set_: str, path: str | None, set_options: tuple[str, ...], as_json: bool, protocol: Protocol) -> int:
     """Read all of SET and report what is wrong; exit with code 1 if anything is.
 
     Compares downloads with their digests and sizes with the published ones, looks for repeated ids and for answers
@@ -146,7 +147,7 @@ def check(set_: str, path: str | None, set_options: tuple[str, ...], as_json: bo
     from kft_cli.pages.data_views import check_text
     from kft_tasks.question_sets.checks.check import check_set
 
-    protocol, options = take_protocol(values), parse_pairs(set_options)
+    options = parse_pairs(set_options)
     with progress_bar(f"read {set_}") as progress:
         result = check_set(set_, path, options, protocol, progress)
     if as_json:
@@ -175,7 +176,7 @@ def show(
     limit: int,
     exemplars: bool,
     as_json: bool,
-    **values: Any,
+    protocol: Protocol,
 ) -> None:
     """Show questions of SET and their answers, drawn by --seed.
 
@@ -187,7 +188,7 @@ def show(
     from kft_tasks.protocol.prompt_maker import PromptMaker
     from kft_tasks.question_sets.checks.excerpts import sample
 
-    protocol, source = take_protocol(values), _open(set_, path, set_options)
+    source = _open(set_, path, set_options)
     drawn = sample(source, split, limit, seed=protocol.seed, type_=type_)
     prompts = {}
     if exemplars:

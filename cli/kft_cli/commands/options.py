@@ -166,14 +166,16 @@ _PROTOCOL_HELP = {
 
 def protocol_options(command: Callable[..., Result]) -> Callable[..., Result]:
     """How mastery is detected, by default as in SliCK: the command gets ``protocol``, a :class:`Protocol`."""
-    return _hand_over(
-        command, _protocol_options([field.name for field in dataclasses.fields(Protocol)]), "protocol", take_protocol
-    )
+    return _protocol_of(command, [field.name for field in dataclasses.fields(Protocol)])
 
 
-def exemplar_options(command: Command) -> Command:
-    """How questions are asked: the part of the protocol that prompts depend on, except for chat."""
-    return _apply(command, _protocol_options(["exemplar_sets", "shots", "seed", "template"]))
+def exemplar_options(command: Callable[..., Result]) -> Callable[..., Result]:
+    """How questions are asked: the command gets ``protocol``, with options for what prompts depend on (except chat)."""
+    return _protocol_of(command, ["exemplar_sets", "shots", "seed", "template"])
+
+
+def _protocol_of(command: Callable[..., Result], names: Sequence[str]) -> Callable[..., Result]:
+    return _hand_over(command, _protocol_options(names), "protocol", _take_protocol)
 
 
 def _protocol_options(names: Sequence[str]) -> list[OptionDecorator]:
@@ -189,7 +191,7 @@ def _protocol_options(names: Sequence[str]) -> list[OptionDecorator]:
     return options
 
 
-def take_protocol(values: dict[str, Any]) -> Protocol:
+def _take_protocol(values: dict[str, Any]) -> Protocol:
     """Remove the protocol's options from a command's values and build it; fields without an option get the default."""
     names = [field.name for field in dataclasses.fields(Protocol) if field.name in values]
     return Protocol.from_mapping({name: values.pop(name) for name in names})
