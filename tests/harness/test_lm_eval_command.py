@@ -120,11 +120,11 @@ def test_validate_finds_every_task(tmp_path: Path) -> None:
     assert "All tasks found and valid" in done.stdout
 
 
-@pytest.mark.parametrize("class_", ["kft_tasks.task.KnowledgeTask", "kft_tasks.harness.task.KnowledgeTask"])
-def test_a_task_file_with_the_class_path_of_version_0_1_0_is_told_the_new_one(class_: str, tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text(f"task: mine\nclass: !function {class_}\nkft: {{set: worldfacts}}\n")
-    done = lm_eval(tmp_path, "run", "--include_path", str(tmp_path), "--model", "dummy", "--tasks", "mine", "--limit", "0")
-    moved = "Error: kft_tasks.task.KnowledgeTask has moved. Write kft_tasks.harness.task.KnowledgeTask instead."
-    assert (moved in done.stderr.splitlines()) == class_.startswith("kft_tasks.task")
-    assert "Traceback" not in done.stderr or class_.startswith("kft_tasks.harness")
+def test_a_task_file_with_the_class_path_of_version_0_1_0_ends_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("task: mine\nclass: !function kft_tasks.task.KnowledgeTask\n", encoding="utf-8")
+    done = lm_eval(tmp_path, "run", "--include_path", str(tmp_path), "--model", "dummy", "--tasks", "mine")
     assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "Error: kft_tasks.task.KnowledgeTask has moved. Write kft_tasks.harness.task.KnowledgeTask instead."
+    )
