@@ -117,7 +117,7 @@ def test_result_names_its_source(path: Path) -> None:
 def test_lazy_file_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = write_file(tmp_path / "lazy.jsonl", PATTERNS, PROTOCOL, exhaustive=False)
 
-    with pytest.raises(DataError, match=r"lazy\.jsonl: was detected lazily.*--exhaustive"):
+    with pytest.raises(DataError, match=r"lazy\.jsonl: was detected lazily.*exhaustively"):
         measure_certainty(path)
 
 
@@ -171,7 +171,7 @@ def test_retest_is_compared_over_the_shared_questions(path: Path, write_retest: 
 @pytest.mark.parametrize(
     ("protocol", "values", "message"),
     [
-        (PROTOCOL, {}, "same seed.*--seed 1"),
+        (PROTOCOL, {}, "same seed.*with seed 1"),
         (Protocol(exemplar_sets=2, samples=2, seed=1, top_k=7), {}, "another top_k"),
         (AGAIN, {"weights": "v" * 64}, "other weights"),
     ],

@@ -163,7 +163,7 @@ def test_answers_that_are_there_are_not_asked_for_again() -> None:
 def test_an_undecided_question_is_an_error_not_unknown() -> None:
     chunk = Chunk(0, [make_question("q")])
     chunk.clear(10)
-    with pytest.raises(DataError, match="question 'q' is undecided after detection"):
+    with pytest.raises(DataError, match="Question 'q' is undecided after detection"):
         finish(chunk, AnswerScorer(Protocol().scorer), Protocol())
 
 

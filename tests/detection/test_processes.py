@@ -139,7 +139,7 @@ def test_a_process_that_never_begins_is_not_waited_for_for_ever(
     answerers[missing] = None
     found = run(tmp_path / "x.jsonl", answerers)[1 - missing]
     assert isinstance(found, StateError)
-    assert f"process {missing} of 2 did not begin" in str(found)
+    assert f"process {missing} of 2 did not start" in str(found)
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 3), (3, 1), (2, 1)])
@@ -193,7 +193,7 @@ def test_killed_again_and_again_an_engine_that_replays_gets_to_the_end(
 
 def test_several_processes_cannot_overwrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageError, match=r"--overwrite with several processes: remove .*x instead"):
+    with pytest.raises(UsageError, match=r"Several processes cannot overwrite a category file. Remove .*x instead"):
         scripted_detection(SOURCE, PROTOCOL, tmp_path / "x", _answerers(1)[0], overwrite=True)
 
 

@@ -259,7 +259,7 @@ def test_a_question_edited_under_the_same_id_is_another_question(tmp_path: Path)
 
 
 def test_without_a_model_missing_answers_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(StateError, match="chunk 0 was not detected. Run the same command again."):
+    with pytest.raises(StateError, match="chunk 0 is missing. Run the same detection again."):
         detect(Target(_source(), "test"), PROTOCOL, MODEL, None, tmp_path / "x.jsonl")
 
 
@@ -275,7 +275,7 @@ def test_a_question_that_is_also_an_exemplar_is_refused_before_the_model_is_aske
     source = _source()
     source.under_test = [*source.under_test, dataclasses.replace(make_exemplars()[3], split="test")]
     answerer = _answerer()
-    with pytest.raises(DataError, match="question 'e-t-3' is also an exemplar"):
+    with pytest.raises(DataError, match="Question 'e-t-3' is also an exemplar"):
         scripted_detection(source, PROTOCOL, tmp_path / "x.jsonl", answerer)
     assert answerer.calls == 0
 
@@ -346,7 +346,7 @@ def test_where_a_process_dies_the_others_stop_and_one_process_can_finish(
     assert isinstance(results[dead], Killed)
     assert isinstance(results[alive], StateError)
     assert f"process {dead} of 2" in str(results[alive])
-    assert "Run the same command again; what was answered is kept." in str(results[alive])
+    assert "Run the same detection again; the answers so far are kept." in str(results[alive])
     assert not output.exists()
     rest = _answerer()
     scripted_detection(_source(), PROTOCOL, output, rest)
@@ -360,7 +360,7 @@ def test_a_process_that_never_begins_is_not_waited_for_forever(
     output = tmp_path / "x.jsonl"
     first, _ = _run_ranks(output, [_answerer(), None], monkeypatch)
     assert isinstance(first, StateError)
-    assert "process 1 of 2 did not begin" in str(first)
+    assert "process 1 of 2 did not start" in str(first)
     again = _run_ranks(output, [_answerer(), _answerer()], monkeypatch)
     assert [isinstance(result, DetectionResult) for result in again] == [True, True]
     assert output.read_bytes() == whole[0]

@@ -480,7 +480,7 @@ def test_a_prompt_that_does_not_fit_the_sliding_window_is_refused_and_one_that_f
     engine = Engine(model, tokenizer)
     pack = engine.open(engine.encode(prompts), max_tokens=MAX_TOKENS, stop=())
     assert pack.greedy([0, 1]) == expected
-    with pytest.raises(UnsupportedModelError, match="prompt and answer of 65 tokens exceed the sliding window of 64"):
+    with pytest.raises(UnsupportedModelError, match="Prompt and answer of 65 tokens exceed the sliding window of 64"):
         engine.open(engine.encode(["x" * (65 - MAX_TOKENS)]), max_tokens=MAX_TOKENS, stop=())
 
 

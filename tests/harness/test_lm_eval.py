@@ -219,8 +219,8 @@ def test_every_setting_that_a_models_own_config_could_change_is_named_in_the_req
         ({"temperature": 0}, "Use --metadata kft_samples=0,"),
         ({"top_k": 1}, "Use --metadata kft_top_k=1,"),
         ({"do_sample": False}, "Use --metadata kft_samples=0 (greedy answers only),"),
-        ({"until": ["END"]}, "Use --metadata kft_template=NAME (stop"),
-        ({"until": "END"}, "Use --metadata kft_template=NAME (stop"),
+        ({"until": ["END"]}, "Use --metadata kft_template=NAME (the template"),
+        ({"until": "END"}, "Use --metadata kft_template=NAME (the template"),
         ({"top_p": 0.1}, "The protocol has no such setting: leave it out."),
         ({"num_beams": 4}, "The protocol has no such setting: leave it out."),
     ],
@@ -236,7 +236,7 @@ def test_gen_kwargs_that_are_not_the_protocols_are_refused(questions: Path, give
     ):
         with pytest.raises(UsageError) as caught:
             stage()
-        assert str(caught.value).startswith(f"{where} {name}={given[name]!r} does not fit the protocol")
+        assert str(caught.value).startswith(f"{where} {name}={given[name]!r} contradicts the protocol")
         assert remedy in str(caught.value)
     assert not lm.calls
 
@@ -416,7 +416,7 @@ def test_a_split_without_questions_is_refused(questions: Path) -> None:
 @pytest.mark.parametrize("shots", [0, 1, 3])
 def test_num_fewshot_that_is_not_the_protocols_is_refused(questions: Path, shots: int) -> None:
     with pytest.raises(
-        UsageError, match=f"--num_fewshot {shots} does not fit 2 shots. Use --metadata kft_shots={shots}"
+        UsageError, match=f"--num_fewshot {shots} contradicts the protocol's 2 shots. Use --metadata kft_shots={shots}"
     ):
         _evaluate(FakeLM(), _metadata(questions), num_fewshot=shots)
 
