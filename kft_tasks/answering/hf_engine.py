@@ -37,7 +37,7 @@ def _make_engine(lm: Any) -> Engine | None:
 
 def _unsuitable(lm: Any) -> str:
     if os.environ.get("KFT_FAST", "1") == "0":
-        return "KFT_FAST is 0."
+        return "KFT_FAST=0."
     if getattr(lm, "backend", "causal") != "causal":
         return "the model is not decoder-only."
     if getattr(lm, "think_end_token", None):

@@ -177,7 +177,9 @@ def test_a_server_without_top_k_is_refused_unless_the_whole_vocabulary_is_asked_
 def test_no_server_is_one_clear_error_and_the_journal_stays(tiny_model: Path, tmp_path: Path) -> None:
     with serving(tiny_model) as server:
         url = server.url
-    with pytest.raises(UnavailableError, match="LocalCompletionsAPI gave no answers .ConnectionError: .*Fix that and run"):
+    with pytest.raises(
+        UnavailableError, match="LocalCompletionsAPI gave no answers .ConnectionError: .*Fix that and run"
+    ):
         detection(served(url), tmp_path / "x")
     assert (tmp_path / "x.journal" / "0.jsonl").exists()
 

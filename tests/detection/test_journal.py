@@ -151,7 +151,7 @@ def test_a_journal_for_something_else_is_refused_and_the_difference_named(
     whole = path.read_bytes()
     with pytest.raises(StateError) as caught:
         Journal(path, header)
-    assert f"begun for something else: {difference}. Choose another output" in str(caught.value)
+    assert f"started for something else: {difference}. Choose another output" in str(caught.value)
     assert path.read_bytes() == whole
     Journal(path, HEADER).close()  # the lock was given up
 

@@ -77,7 +77,9 @@ def test_a_folder_that_does_not_load_is_an_error_that_names_it(
 def test_a_folder_is_found_and_anything_else_like_one_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     for name in (tmp_path / "none", tmp_path / "model"):
-        with pytest.raises(UnavailableError, match="not a model folder .it has no config.json.. Give a folder saved by"):
+        with pytest.raises(
+            UnavailableError, match="not a model folder .it has no config.json.. Give a folder saved by"
+        ):
             model_folder(str(name))
     (tmp_path / "model" / "config.json").touch()
     assert model_folder(str(tmp_path / "model")) == tmp_path / "model"

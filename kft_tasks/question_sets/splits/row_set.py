@@ -15,7 +15,7 @@ from kft_tasks.question_sets.splits.splitting import FOUR_WAY, Divider, Shares, 
 from kft_tasks.question_sets.storage.rows import read_rows
 from kft_tasks.questions import SPLITS, Question
 
-log = logging.getLogger("kft.sets")
+log = logging.getLogger(__name__)
 
 Parse = Callable[[str, Mapping[str, Any]], Question]
 """Makes a row a question; ``split`` stays "" where the row does not name one."""
