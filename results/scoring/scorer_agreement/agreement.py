@@ -1,7 +1,8 @@
 """Agreement of the scorers with people.
 
-Run with ``PYTHONPATH=results/scoring python -m scorer_agreement.agreement results/scoring``. Reads the folder's ``pairs.jsonl`` (answers judged by hand), scores them by every rule, writes ``agreement.json`` and
-renders its tables into ``README.md``. With ``--wikiqa`` the WikiQA corpus is measured again, see
+Run with ``PYTHONPATH=results/scoring python -m scorer_agreement.agreement results/scoring``. It reads the folder's
+``pairs.jsonl`` (answers judged by hand), scores them by every rule, writes ``agreement.json`` and renders its tables
+into ``README.md``. With ``--wikiqa`` the WikiQA corpus is measured again, see
 :mod:`scorer_agreement.agreement_wikiqa`; without it, its numbers are kept.
 """
 

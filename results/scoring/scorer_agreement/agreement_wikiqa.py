@@ -209,7 +209,7 @@ def render_wikiqa(result: Mapping[str, Any]) -> str:
             make_table(
                 columns,
                 rows,
-                "Accepted answers: the sentences. Reference: the phrases. Empty: stop words and repetitions of the question.",
+                "Accepted: the sentences. Reference: the phrases. Empty: stop words and repetitions of the question.",
             )
         )
     )
