@@ -119,7 +119,7 @@ def test_interrupted_detection_goes_on_and_asks_nothing_twice(
     assert asked <= expected
     recorded = expected - asked
     assert not recorded - Counter(_requests(broken))
-    # what was answered in the call that failed is all that can be lost
+    # only the answers of the failed call can be lost
     lost = Counter(_requests(broken)) - recorded
     assert sum(lost.values()) <= 4 * PROTOCOL.samples * PROTOCOL.exemplar_sets
 

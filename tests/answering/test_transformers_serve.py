@@ -22,7 +22,7 @@ PROTOCOL = Protocol(exemplar_sets=1, shots=2, samples=3, temperature=1.5, max_to
 
 @contextmanager
 def transformers_serve(folder: Path, log: Path) -> Iterator[str]:
-    """The server as a process of its own on a port that it chooses itself; stopped by its own id."""
+    """The server in a separate process, on a port that it chooses itself."""
     program = "import sys; from transformers.cli.transformers import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "serve", str(folder), "--host", "127.0.0.1", "--port", "0"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}

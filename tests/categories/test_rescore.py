@@ -25,15 +25,15 @@ PROTOCOL = Protocol(exemplar_sets=3, shots=1, samples=2, scorer="exact_match")
 
 
 class ThreeTexts(ScriptedAnswerer):
-    """Says "yes", "yes indeed" (right only where it may be contained) or "no"."""
+    """Answers "yes", "yes indeed" (right only for rules of containment) or "no"."""
 
     def __init__(self, protocol: Protocol, seed: int) -> None:
         super().__init__(lambda *_: False, protocol)
         self.seed = seed
 
-    def text(self, ask: PromptRequest, kind: str, sample: int) -> str:
-        level = chance(self.seed, ask.question_id)
-        place = chance(self.seed, ask.question_id, ask.exemplar_set, kind, sample)
+    def text(self, request: PromptRequest, kind: str, sample: int) -> str:
+        level = chance(self.seed, request.question_id)
+        place = chance(self.seed, request.question_id, request.exemplar_set, kind, sample)
         if place < level * (1 if kind == "greedy" else 0.5):
             return "yes" if chance(self.seed, place) < 0.5 else "yes indeed"
         return "no"
@@ -184,7 +184,7 @@ def test_corrections_that_change_nothing_keep_the_digest(full: Path) -> None:
 
 
 def lazy_maybe_known(path: Path) -> CategorizedQuestion:
-    """Decided by two answers, the third was never asked for."""
+    """Decided by two answers; the third was never requested."""
     return next(item for item in CategoryFile(path) if item.category is M and item.greedy.asked < 3)
 
 

@@ -34,7 +34,7 @@ def cell(result: Certainty, sets: int, samples: int) -> dict[str, object]:
 
 
 def test_one_set_and_one_sample_by_hand(path: Path) -> None:
-    # h stays. m: half HighlyKnown, else one of two samples. w: half the sets have one right sample of two. u stays.
+    # h stays as it is. m: half HighlyKnown, else one of two samples. w: half the sets have one right sample of two. u stays as it is.
     assert cell(measure_certainty(path), 1, 1) == {
         "sets": 1,
         "samples": 1,
@@ -51,7 +51,7 @@ def test_full_protocol_agrees_with_the_file(path: Path) -> None:
     assert full["counts"] == {"HighlyKnown": 1.0, "MaybeKnown": 1.0, "WeaklyKnown": 1.0, "Unknown": 1.0}
     assert full["agreement"] == 1.0
     assert full["generations"] == 6
-    assert full["lazy_generations"] == (2 + 2 + 6 + 6) / 4  # one wave: two sets
+    assert full["lazy_generations"] == (2 + 2 + 6 + 6) / 4  # one round: two sets
 
 
 def test_default_grid_is_cut_to_the_protocol_and_ends_with_it(tmp_path: Path) -> None:

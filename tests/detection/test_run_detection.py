@@ -53,7 +53,7 @@ def _answerer(protocol: Protocol = PROTOCOL, die_at: int | None = None) -> Scrip
 
 @pytest.fixture
 def whole(tmp_path: Path) -> tuple[bytes, ScriptedAnswerer, dict[str, float]]:
-    """An undisturbed detection: its bytes, what it asked, what it cost."""
+    """An uninterrupted detection: its bytes, what it asked, what it cost."""
     answerer = _answerer()
     result = scripted_detection(_source(), PROTOCOL, tmp_path / "whole" / "x.jsonl", answerer)
     return result.path.read_bytes(), answerer, result.cost
@@ -112,10 +112,10 @@ def test_killed_in_any_call_of_the_model_and_resumed_gives_the_same_bytes(
         rest = _answerer()
         result = scripted_detection(_source(), PROTOCOL, output, rest)
         assert output.read_bytes() == expected
-        assert result.cost["prefilled"] == cost["prefilled"]  # that of finished chunks survives
+        assert result.cost["prefilled"] == cost["prefilled"]  # the cost of finished chunks survives
         assert rest.made <= undisturbed.made
         assert not output.with_name(output.name + ".journal").exists()
-    assert rest.made < undisturbed.made  # killed in the last chunk, the first were not asked again
+    assert rest.made < undisturbed.made  # killed in the last chunk: the first ones were not asked again
 
 
 @pytest.mark.parametrize("torn", [0.0, 0.5, 1.0], ids=["before", "within", "after"])
@@ -289,7 +289,7 @@ def test_no_questions_are_an_error(tmp_path: Path, limit: int | None) -> None:
 def _run_ranks(
     output: Path, answerers: Sequence[ScriptedAnswerer | None], monkeypatch: pytest.MonkeyPatch
 ) -> list[DetectionResult | BaseException | None]:
-    """A detection by several processes: here threads, for which journals are locked alike. None never begins."""
+    """A detection by several processes: here threads, for which journals are locked alike. None: the process never starts."""
     world = len(answerers)
     results: list[DetectionResult | BaseException | None] = [None] * world
 
@@ -322,7 +322,7 @@ def _run_ranks(
 def test_processes_share_the_chunks_and_give_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: tuple[bytes, ScriptedAnswerer, Any], world: int
 ) -> None:
-    """Ten questions are three chunks: of five processes two have nothing to do."""
+    """Ten questions make three chunks: two of five processes have nothing to do."""
     output = tmp_path / "new" / "x.jsonl"
     answerers = [_answerer() for _ in range(world)]
     results = _run_ranks(output, answerers, monkeypatch)
@@ -401,7 +401,7 @@ def test_categories_do_not_depend_on_limit_or_order(tmp_path: Path) -> None:
 
 
 class _Stream(ListSet):
-    """Questions that are made when they are asked for."""
+    """Questions that are made on demand."""
 
     def split(self, name: str) -> Iterator[Question]:
         if name == "exemplars":
@@ -413,7 +413,7 @@ def test_memory_does_not_grow_with_the_number_of_questions(tmp_path: Path) -> No
     protocol = Protocol(exemplar_sets=1, shots=1, samples=1, scorer="exact_match")
 
     class Forgetful(ScriptedAnswerer):
-        """Does not keep what it was asked: that would be the memory that is measured."""
+        """Does not remember what it was asked, which would take the memory that is measured."""
 
         def step(self) -> None:
             self.greedy_asked.clear()
@@ -425,11 +425,11 @@ def test_memory_does_not_grow_with_the_number_of_questions(tmp_path: Path) -> No
         scripted_detection(
             source, protocol, tmp_path / str(count), Forgetful(mixed_table, protocol), chunk_questions=16
         )
-        _, most = tracemalloc.get_traced_memory()
+        _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        return most
+        return peak
 
-    peak(10)  # what is imported and cached once
+    peak(10)  # imports and caches are counted once
     small, large = peak(1_000), peak(int(os.environ.get("KFT_MANY_QUESTIONS", "10_000")))
     assert large < small + 500_000, (small, large)  # 10,000 questions alone are more than 5 MB
 

@@ -57,7 +57,7 @@ Given = dict[str, tuple[list[str], list[list[str]]]]
 
 
 def _given(results: Any, task: str = "kft_questions") -> Given:
-    """Greedy and sampled answers by question id, out of the sample log."""
+    """Greedy and sampled answers by question id, from the sample log."""
     return {
         sample["doc"]["id"]: (
             [texts[0].strip() for texts in sample["resps"][::2]],
@@ -79,11 +79,11 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class FakeLM(LM):
     """Answers from the table, by question and exemplar set; remembers every call."""
 
-    def __init__(self, world_size: int = 1, most: int | None = None) -> None:
+    def __init__(self, world_size: int = 1, largest: int | None = None) -> None:
         super().__init__()
         self._world_size = world_size
         self._device = "cpu"
-        self.most = most  # requests that the largest rank has
+        self.largest = largest  # number of requests of the largest rank
         self.calls: list[list[Any]] = []
         self.asked: Counter[int] = Counter()
 
@@ -107,8 +107,8 @@ class FakeLM(LM):
     def all_gather(self, tensor: Any) -> Any:
         import torch
 
-        assert self.most is not None
-        return torch.tensor([int(tensor), self.most])
+        assert self.largest is not None
+        return torch.tensor([int(tensor), self.largest])
 
     def gather_object(self, obj: Any, dst: int = 0) -> Any:
         return [obj]
@@ -289,7 +289,7 @@ def test_prompts_are_those_of_detection(questions: Path) -> None:
     prompts = PromptMaker(PROTOCOL, ExemplarPool(source.split("exemplars"), PROTOCOL))
     expected = [prompts.request(q, number) for q in source.split("test") for number in range(2) for _ in range(2)]
     assert [request.request for request in _requests(lm)] == expected
-    assert [request.arguments[0] for request in _requests(lm)] == [ask.prompt for ask in expected]
+    assert [request.arguments[0] for request in _requests(lm)] == [request.prompt for request in expected]
 
 
 def _first_prompt(lm: Any, path: Path, monkeypatch: pytest.MonkeyPatch, **kwargs: Any) -> str:
@@ -432,19 +432,19 @@ def test_the_request_cache_is_never_used(questions: Path, tmp_path: Path, monkey
     import lm_eval.caching.cache
 
     monkeypatch.setattr(lm_eval.caching.cache, "PATH", str(tmp_path / "requests"))
-    for most in (5, 4):
+    for limit in (5, 4):
         lm = FakeLM()
-        protocol = dataclasses.replace(PROTOCOL, max_tokens=most)
+        protocol = dataclasses.replace(PROTOCOL, max_tokens=limit)
         _evaluate(lm, _metadata(questions, protocol), cache_requests=True)
-        assert {request.arguments[1]["max_gen_toks"] for request in _requests(lm)} == {most}
+        assert {request.arguments[1]["max_gen_toks"] for request in _requests(lm)} == {limit}
     assert not (tmp_path / "requests").exists() or not list((tmp_path / "requests").iterdir())
 
 
 def test_responses_to_requests_that_pad_a_short_rank_are_not_counted(questions: Path) -> None:
     alone = _evaluate(FakeLM(), _metadata(questions), samples={"kft_questions": [0, 2, 4, 6]})
-    lm = FakeLM(world_size=2, most=24)
+    lm = FakeLM(world_size=2, largest=24)
     padded = _evaluate(lm, _metadata(questions))
-    assert len(lm.calls[0]) == 4 * (1 + 3) * 2 + (24 - 16) * 3  # the last request again and again
+    assert len(lm.calls[0]) == 4 * (1 + 3) * 2 + (24 - 16) * 3  # the last request, repeated as padding
     assert len(padded["samples"]["kft_questions"][-1]["resps"][-1]) == 3 + 8 * 3
     assert padded["results"]["kft_questions"] == alone["results"]["kft_questions"]
 
@@ -542,7 +542,7 @@ def answerable(questions: Path, by_harness: Given, tmp_path_factory: pytest.Temp
 
 
 def test_lazy_detection_gives_the_harness_categories(tiny_lm: Any, answerable: Path, tmp_path: Path) -> None:
-    protocol = dataclasses.replace(PROTOCOL, scorer="paper_substring")  # the tiny model answers no words
+    protocol = dataclasses.replace(PROTOCOL, scorer="paper_substring")  # the tiny model does not answer in words
     results = _evaluate(tiny_lm("llama"), _metadata(answerable, protocol))
     harness = {sample["doc"]["id"]: sample["doc"]["category"] for sample in results["samples"]["kft_questions"]}
     items = _detect(tiny_lm("llama"), answerable, tmp_path / "x.jsonl", lazy=True, protocol=protocol)

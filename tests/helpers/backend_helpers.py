@@ -25,7 +25,7 @@ PROTOCOL = Protocol(exemplar_sets=2, shots=1, samples=3, max_tokens=4)
 
 @cache
 def some_facts(limit: int) -> ListSet:
-    """A few embedded questions, read once: most of the time of these tests would go into reading them."""
+    """A few embedded questions, read once: reading them would take most of the time of these tests."""
     source = open_set("worldfacts", None, {})
     questions = list(select(lambda: source.split("test"), limit)())
     types = {question.type for question in questions}

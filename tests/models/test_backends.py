@@ -1,4 +1,4 @@
-"""vLLM and SGLang as far as that goes without them: lm-eval's own classes on stand-ins that record what they are given."""
+"""vLLM and SGLang as far as possible without them: lm-eval's classes on stand-ins that record what they receive."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Engine:
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """The stand-ins, imported once: lm-eval keeps its classes that were built on them."""
+    """The stand-ins, imported once: lm-eval keeps the classes that it built on them."""
     folder = tmp_path_factory.mktemp("packages")
     for name, text in {**VLLM, **SGLANG}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
