@@ -189,7 +189,7 @@ def test_the_journal_of_another_engine_is_not_continued(tiny_model: Path, tmp_pa
         url = server.url
     with pytest.raises(UnavailableError):
         detection(served(url), tmp_path / "x")
-    with pytest.raises(StateError, match="begun for something else: model is"):
+    with pytest.raises(StateError, match="started for something else: model is"):
         detection(ModelChoice(str(tiny_model), dtype="float32", device="cpu"), tmp_path / "x")
 
 
@@ -211,7 +211,7 @@ def test_chat_needs_the_tokenizer_and_sends_the_rendered_text_as_tokens(tiny_mod
     [
         ({"backend": "local-completions"}, r"base_url is None. Add base_url=http://HOST:PORT/v1/comp"),
         ({"backend": "local-completions", "backend_args": {"base_url": "http://h/v1"}}, r"base_url is 'http://h/v1'"),
-        ({"backend": "local-completions", "adapter": Path("a")}, "Give the name that it serves the adapter under"),
+        ({"backend": "local-completions", "adapter": Path("a")}, "give the name under which the server offers it"),
         ({"backend": "sglang", "adapter": Path("a")}, "takes no adapter. Merge the adapter, or use backend vllm"),
         (
             {"backend": "vllm", "backend_args": {"pretrained": "x"}},

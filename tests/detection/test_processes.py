@@ -115,7 +115,7 @@ def test_when_one_process_fails_the_others_stop_and_what_was_answered_is_kept(
     first, second = run(output, answerers, (0, 0.1))
     assert isinstance(second, Killed)
     assert isinstance(first, StateError)
-    assert "process 1 of 2 stopped before its share was detected. Run the same command again" in str(first)
+    assert "process 1 of 2 stopped before its share was detected. Run the same detection again" in str(first)
     rest = _answerers(1)
     run(output, rest)
     assert output.read_bytes() == whole[0]

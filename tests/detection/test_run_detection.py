@@ -238,7 +238,7 @@ def test_the_file_or_journal_of_another_detection_is_refused_and_stays(
 
     with pytest.raises(Killed):
         scripted_detection(_source(), PROTOCOL, output, _answerer(die_at=3))
-    with pytest.raises(StateError, match=f"begun for something else: (model|{different}) is .*Choose another output"):
+    with pytest.raises(StateError, match=f"started for something else: (model|{different}) is .*Choose another output"):
         run()
     scripted_detection(_source(), PROTOCOL, output, _answerer())
     finished = output.read_bytes()
