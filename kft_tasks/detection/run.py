@@ -118,7 +118,7 @@ def _reuse(output: Path, header: Header) -> DetectionResult:
     different = [key for key in ("model", "protocol", "questions", "exhaustive") if wanted[key] != given[key]]
     if different:
         raise StateError(
-            f"{output}: exists and was made with another {' and '.join(different)}. "
+            f"{output}: exists and differs in {' and '.join(different)}. "
             "Choose another output, or set overwrite to replace it."
         )
     count = DetectionCount()

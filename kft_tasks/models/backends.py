@@ -75,8 +75,8 @@ def check_choice(choice: ModelChoice) -> None:
 def _check_server(choice: ModelChoice) -> None:
     if choice.adapter:
         raise UsageError(
-            "Backend local-completions: the server decides which adapter it applies. Leave the adapter out, and as model "
-            "give the name under which the server offers it."
+            "Backend local-completions: the server decides which adapter it applies. Leave the adapter out, and as "
+            "model give the name under which the server offers it."
         )
     address = choice.backend_args.get("base_url")
     if not isinstance(address, str) or not urlsplit(address).path.endswith("/completions"):
