@@ -450,5 +450,5 @@ def test_options_of_the_set_are_part_of_the_file(tmp_path: Path) -> None:
         output,
     )
     assert CategoryFile(output).header.questions.options == options
-    with pytest.raises(StateError, match="another questions"):
+    with pytest.raises(StateError, match="differs in questions"):
         detect(Target(_source(), "test"), PROTOCOL, MODEL, None, output)
