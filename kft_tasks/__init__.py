@@ -1,7 +1,7 @@
-"""kft_tasks: what is asked, how it is scored, how mastery is detected. Layer 0: knows lm-eval, never trl or peft.
+"""kft_tasks: what is asked, how it is scored, how mastery is detected. The lowest layer; knows lm-eval, not TRL.
 
-Importing this package costs the standard library and jsonlines; torch, transformers and lm_eval are imported inside
-the functions that need them.
+Importing this package loads the standard library and jsonlines only; torch, transformers and lm_eval are imported
+inside the functions that need them.
 """
 
 from __future__ import annotations

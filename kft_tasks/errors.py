@@ -18,23 +18,23 @@ from collections.abc import Iterable
 
 
 class KftError(Exception):
-    """Base of all errors that are shown to the user as one message, never as a traceback."""
+    """Base of all errors that the user sees as one message, never as a traceback."""
 
     exit_code = 1
 
 
 class UsageError(KftError):
-    """The request is wrong: an unknown key, an unknown name, values that do not go together."""
+    """The request is wrong: an unknown key, an unknown name, or values that contradict each other."""
 
     exit_code = 2
 
 
 class DataError(KftError):
-    """A file whose content cannot be used; the message names file, line and remedy."""
+    """A file whose content cannot be used; the message names the file, the line and the remedy."""
 
 
 class UnavailableError(DataError):
-    """Data or a model that is not here; the message says what was tried and how to supply it."""
+    """Data or a model that is not available; the message says what was tried and how to supply it."""
 
 
 class UnsupportedModelError(KftError):

@@ -20,10 +20,10 @@ MAX_LINE_BYTES = 16 * 1024 * 1024  # a longer "line" is a wrong or damaged file,
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[str]]:
-    """Open a text file beside ``path``; rename it into place when the block ends well, remove it otherwise.
+    """Open a temporary text file beside ``path``; rename it into place if the block succeeds, else remove it.
 
     Raises:
-        DataError: the folder cannot be written, or ``path`` is itself one.
+        DataError: the folder cannot be written to, or ``path`` is a folder.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,10 +72,10 @@ def read_json(path: Path) -> Any:
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield ``(line number from 1, object)`` for every line of a JSON Lines file, in flat memory.
+    """Yield ``(line number from 1, object)`` for every line of a JSON Lines file, in constant memory.
 
     Raises:
-        DataError: the file cannot be read, or a line is broken, over-long or not a JSON object.
+        DataError: the file cannot be read, or a line is broken, too long or not a JSON object.
     """
     try:
         with path.open("rb") as stream, jsonlines.Reader(_bounded_lines(stream, path)) as reader:
@@ -105,7 +105,7 @@ def _bounded_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
 
 
 def json_line(value: Mapping[str, Any]) -> str:
-    """One JSON Lines line: UTF-8, keys in the order given, ``\\n`` at the end."""
+    """One line of JSON Lines: UTF-8, keys in the given order, ``\\n`` at the end."""
     return json.dumps(value, ensure_ascii=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Who is which process: what a launcher (torchrun, accelerate, a shell loop) says through RANK and WORLD_SIZE."""
+"""Which of several processes this is; a launcher (torchrun, accelerate, a shell loop) sets RANK and WORLD_SIZE."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Process:
 
 
 def this_process() -> Process:
-    """Return this process as the launcher numbered it; without a launcher it is the only one."""
+    """Return this process as numbered by the launcher; without a launcher it is the only one."""
     return Process(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
 
@@ -37,7 +37,7 @@ def launcher_hidden() -> Iterator[None]:
     """Hide the launcher from libraries while a model is loaded.
 
     lm-eval's HFLM would form a process group, which waits until every process has loaded a model; a process
-    whose share is done never loads one.
+    whose share is already done never loads one.
     """
     hidden = {name: value for name, value in os.environ.items() if name.startswith(_LAUNCHER)}
     for name in hidden:

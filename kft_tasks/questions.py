@@ -19,12 +19,12 @@ class Question:
     """One closed-book question.
 
     Attributes:
-        id: stable, made from content, never from position.
+        id: stable; derived from the content, never from the position.
         question: the text that is asked.
         answers: accepted answers; the first is canonical, the rest are aliases.
-        type: what exemplars are drawn within: the relation, or the question word.
+        type: the relation or the question word; exemplars are of the same type.
         split: ``train``, ``validation``, ``test`` or ``exemplars``.
-        subject: the entity asked about, or "" where the source does not tell.
+        subject: the entity asked about, or "" if the source does not name it.
     """
 
     id: str
@@ -35,7 +35,7 @@ class Question:
     subject: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The record as it stands in a question file."""
+        """The record as it is written to a question file."""
         return {
             "id": self.id,
             "question": self.question,
@@ -52,14 +52,14 @@ def content_id(set_name: str, type_: str, question: str) -> str:
 
 
 def parse_question(row: Mapping[str, Any], where: str, *, set_name: str = "questions", split: str = "") -> Question:
-    """Check one raw row and make it a :class:`Question`.
+    """Check one raw row and turn it into a :class:`Question`.
 
     Args:
         row: at least ``question`` and ``answers`` (or a single ``answer``); ``id``, ``type``, ``split`` and
             ``subject`` are optional.
         where: "file:line", for the error message.
-        set_name: first part of the id when the row has none.
-        split: used when the row names none.
+        set_name: first part of the id if the row has none.
+        split: used if the row names none.
 
     Raises:
         DataError: a field is missing, empty or of the wrong type.
@@ -122,11 +122,11 @@ def read_questions(path: Path, *, set_name: str = "questions", split: str = "") 
         seen[key] = number
         yield question
     if not seen:
-        raise DataError(f"{path}: holds no questions. Write one JSON object a line.")
+        raise DataError(f"{path}: holds no questions. Write one JSON object per line.")
 
 
 def write_questions(path: Path, questions: Iterable[Question]) -> int:
-    """Write questions as JSON Lines; returns how many."""
+    """Write questions as JSON Lines; return their number."""
     count = 0
     with atomic_write(path) as stream:
         for question in questions:
@@ -136,14 +136,14 @@ def write_questions(path: Path, questions: Iterable[Question]) -> int:
 
 
 class QuestionDigest:
-    """Digest of a set of questions that does not depend on their order and needs no memory."""
+    """Digest of a set of questions, independent of their order and computed in constant memory."""
 
     def __init__(self) -> None:
         self.count = 0
         self._sum = 0
 
     def add(self, question: Question) -> None:
-        """Take one more question into the digest."""
+        """Add one question."""
         self.count += 1
         self._sum = (self._sum + int(sha256_of_json(question.to_json()), 16)) % (1 << 256)
 
@@ -170,11 +170,11 @@ class QuestionSet(Protocol):
 
     @property
     def version(self) -> str:
-        """Raised at every change of meaning."""
+        """Increased whenever the meaning of the data changes."""
         ...
 
     def splits(self) -> tuple[str, ...]:
-        """Splits that these data have, in the order of :data:`SPLITS`.
+        """Splits that the data have, in the order of :data:`SPLITS`.
 
         Raises:
             DataError: the data are damaged.
@@ -185,6 +185,6 @@ class QuestionSet(Protocol):
         """Questions of one split.
 
         Raises:
-            DataError: the data is not here, is damaged, or has no such split.
+            DataError: the data are missing or damaged, or have no such split.
         """
         ...

@@ -8,11 +8,11 @@ from typing import Protocol
 from kft_tasks.engine.token_count import TokenCount
 from kft_tasks.protocol.prompt_maker import PromptRequest
 
-_GREEDY_BATCH = 128  # requests opened together by greedy_answers
+_GREEDY_BATCH = 128  # requests that greedy_answers opens together
 
 
 class GreedyAnswers(Protocol):
-    """Requests that were opened together; indices are positions in that list."""
+    """Requests that were opened together; ``which`` holds positions in that list."""
 
     def greedy(self, which: Sequence[int]) -> list[str]:
         """Greedy answers to the requests ``which``, in that order."""
@@ -27,28 +27,28 @@ class Answers(GreedyAnswers, Protocol):
         ...
 
     def keep(self, which: Sequence[int]) -> None:
-        """Only ``which`` will be asked again: free the rest."""
+        """Free all requests but ``which``; the others will not be used again."""
         ...
 
 
 class GreedyAnswerer(Protocol):
-    """A model that can be asked for its greedy answers."""
+    """A model that gives greedy answers."""
 
     def open(self, requests: Sequence[PromptRequest]) -> GreedyAnswers:
-        """Make requests ready to be answered together."""
+        """Prepare requests to be answered together."""
         ...
 
 
 class Answerer(Protocol):
-    """A model that can be asked.
+    """A model that gives greedy and sampled answers.
 
-    Three attributes are optional. ``resumes_mid_chunk``: an answer does not depend on what else is asked, so that an
-    interrupted chunk can resume in the middle. ``max_batch``: largest number of requests in one call, and thus between
-    two writes of the journal. ``memory``: bytes of keys and values, ``budget`` and ``peak``.
+    Three attributes are optional. ``resumes_mid_chunk``: an answer does not depend on what else is requested, so that
+    an interrupted chunk can resume in the middle. ``max_batch``: largest number of requests per call, and thus between
+    two writes to the journal. ``memory``: bytes of keys and values, ``budget`` and ``peak``.
     """
 
     def open(self, requests: Sequence[PromptRequest]) -> Answers:
-        """Make requests ready to be answered together."""
+        """Prepare requests to be answered together."""
         ...
 
     @property
@@ -58,7 +58,7 @@ class Answerer(Protocol):
 
 
 def greedy_answers(requests: Sequence[PromptRequest], answerer: GreedyAnswerer) -> Iterator[tuple[int, str]]:
-    """Greedy answers with the positions of their requests; those of a group are asked together."""
+    """Yield (position of a request, greedy answer); requests of a group are answered together."""
     ordered = sorted(range(len(requests)), key=lambda index: (requests[index].group, index))
     for start in range(0, len(ordered), _GREEDY_BATCH):
         part = ordered[start : start + _GREEDY_BATCH]

@@ -1,8 +1,8 @@
-"""Asking a server with OpenAI's completions interface through lm-eval: what it understands, a seed for every sample.
+"""Answers from a server with OpenAI's completions interface through lm-eval: its dialect, and a seed for every sample.
 
-lm-eval 0.4.13 sends the same seed with every request, so that k samples of a prompt would be one sample k times. Here
-every sampled request carries its own. Servers differ in how they take top-k and the like, and some take a temperature
-and still answer greedily: the first request finds that out.
+lm-eval 0.4.13 sends the same seed with every request, so that k samples of a prompt would be the same sample k times.
+Here every sampled request carries its own seed. Servers differ in how they accept top-k and the like, and some accept
+a temperature and still answer greedily: the first request finds out.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Settings = dict[str, Any]
 """Generation settings of a request, as lm-eval's tasks write them."""
 
 Dialect = Callable[[Settings], Settings]
-"""Puts generation settings the way that a kind of server takes them."""
+"""Translates generation settings into the fields that a kind of server accepts."""
 
-WHOLE_VOCABULARY = 1_000_000  # a top-k from here on is no limit and is not sent
-_PROBE_SEEDS = (1, 2, 3, 4, 1)
+WHOLE_VOCABULARY = 1_000_000  # a top_k this large or larger is no limit and is not sent
+_TRIAL_SEEDS = (1, 2, 3, 4, 1)
 _dialects: weakref.WeakKeyDictionary[Any, Dialect] = weakref.WeakKeyDictionary()
 _sampling: weakref.WeakSet[Any] = weakref.WeakSet()  # models whose server was seen to sample
 _REJECTED = (400, 404, 405, 415, 422, 501)  # the request is wrong, not the moment
@@ -44,7 +44,7 @@ def is_served(lm: Any) -> bool:
 
 
 def generate(lm: Any, requests: Sequence[Any]) -> list[str]:
-    """Answer requests (lm-eval Instances); those with a ``seed`` are sent one by one, ``num_concurrent`` at a time."""
+    """Answer requests (lm-eval Instances); those with a ``seed`` are sent singly, ``num_concurrent`` at a time."""
     with quiet_bars():
         return _generate(lm, requests)
 
@@ -56,22 +56,22 @@ def _generate(lm: Any, requests: Sequence[Any]) -> list[str]:
     batches: list[list[int]] = [[]]
     for index, request in enumerate(requests):
         if "seed" in request.args[1]:
-            batches.append([index])  # lm-eval groups requests by their settings, one after the other
+            batches.append([index])  # lm-eval groups requests by their settings, and works on one group at a time
         else:
             batches[0].append(index)
     translated = [_instance(request.args[0], dialect(request.args[1])) for request in requests]
 
-    def ask(batch: Sequence[int]) -> list[str]:
-        answers: list[str] = lm.generate_until([translated[index] for index in batch], disable_tqdm=True)
+    def answer(batch: Sequence[int]) -> list[str]:
+        texts: list[str] = lm.generate_until([translated[index] for index in batch], disable_tqdm=True)
         # servers may ignore stop strings, or leave them at the end
-        return [cut_at(text, requests[index].args[1]["until"]) for index, text in zip(batch, answers, strict=True)]
+        return [cut_at(text, requests[index].args[1]["until"]) for index, text in zip(batch, texts, strict=True)]
 
-    together, *alone = batches
-    found = dict(zip(together, ask(together), strict=True)) if together else {}
+    unseeded, *seeded = batches
+    found = dict(zip(unseeded, answer(unseeded), strict=True)) if unseeded else {}
     with ThreadPoolExecutor(max(1, getattr(lm, "_concurrent", 1))) as pool:
-        futures = [pool.submit(ask, batch) for batch in alone]
+        futures = [pool.submit(answer, batch) for batch in seeded]
         try:
-            for batch, future in zip(alone, futures, strict=True):
+            for batch, future in zip(seeded, futures, strict=True):
                 found |= dict(zip(batch, future.result(), strict=True))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -80,10 +80,10 @@ def _generate(lm: Any, requests: Sequence[Any]) -> list[str]:
 
 
 def connect(lm: Any, request: Any) -> Dialect:
-    """The dialect of a model's server, found out once with the prompt of ``request``.
+    """The dialect of a model's server, determined once with the prompt of ``request``.
 
     Raises:
-        UnavailableError: the server takes no top-k, and ``request`` has one.
+        UnavailableError: the server accepts no top_k, and ``request`` has one.
     """
     if lm not in _dialects:
         with _one_try(lm), quiet_bars():
@@ -96,7 +96,7 @@ def _find_dialect(lm: Any, request: Any) -> Dialect:
     no_limit = request.args[1].get("top_k", WHOLE_VOCABULARY) >= WHOLE_VOCABULARY
     for dialect in (_extended, _transformers, *([_plain] if no_limit else [])):
         try:
-            _probe(lm, dialect, request, 1)
+            _trial_answer(lm, dialect, request, 1)
         except Exception as error:
             if _status(error) not in _REJECTED:
                 raise
@@ -104,50 +104,50 @@ def _find_dialect(lm: Any, request: Any) -> Dialect:
         else:
             return dialect
     raise UnavailableError(
-        f"{_address(lm)} does not take completion requests with top_k ({reason}). Check base_url and the model's name; "
-        "for a server that cannot limit samples to the top k, ask for the whole vocabulary with "
-        f"--top-k {WHOLE_VOCABULARY}."
+        f"{_address(lm)} does not accept completion requests with top_k ({reason}). Check base_url and the model's "
+        f"name; if the server cannot limit samples to the top k, set top_k to {WHOLE_VOCABULARY} for the whole "
+        "vocabulary."
     )
 
 
 def check_sampling(lm: Any, request: Any) -> None:
-    """Make sure, once, with a sampled request, that seeds give different samples.
+    """Check once, with a sampled request, that different seeds give different samples.
 
     Raises:
-        UnavailableError: one and the same answer, whatever the seed.
+        UnavailableError: the answer is the same for every seed.
     """
     if lm in _sampling:
         return
     dialect = connect(lm, request)
     with quiet_bars():
-        answers = [_probe(lm, dialect, request, seed) for seed in _PROBE_SEEDS]
+        answers = [_trial_answer(lm, dialect, request, seed) for seed in _TRIAL_SEEDS]
     if len(set(answers)) == 1:
         raise UnavailableError(
-            f"{_address(lm)} gave the same answer for four seeds at temperature 2: it does not sample, and every "
-            "sample would be one and the same. Use a server that samples, or --samples 0."
+            f"{_address(lm)} gave the same answer for four seeds at temperature 2: it does not sample, and all samples "
+            "would be the same. Use a server that samples, or set samples to 0."
         )
     if answers[0] != answers[-1]:
-        logger.warning("%s does not keep to seeds: a repeated detection will draw other samples.", _address(lm))
+        logger.warning("%s ignores seeds: repeating the detection will draw different samples.", _address(lm))
     _sampling.add(lm)
 
 
-def _probe(lm: Any, dialect: Dialect, request: Any, seed: int) -> str:
+def _trial_answer(lm: Any, dialect: Dialect, request: Any, seed: int) -> str:
     prompt, settings = request.args
-    probe = {"top_k": 40, **settings, "until": ["\n\n\n\n"], "max_gen_toks": 16, "seed": seed}
-    probe |= {"do_sample": True, "temperature": 2.0}
-    answers: list[str] = lm.generate_until([_instance(prompt, dialect(probe))], disable_tqdm=True)
+    trial = {"top_k": 40, **settings, "until": ["\n\n\n\n"], "max_gen_toks": 16, "seed": seed}
+    trial |= {"do_sample": True, "temperature": 2.0}
+    answers: list[str] = lm.generate_until([_instance(prompt, dialect(trial))], disable_tqdm=True)
     return answers[0]
 
 
 def _extended(settings: Settings) -> Settings:
-    """VLLM, SGLang and others: top_k and repetition_penalty are fields of the request."""
+    """vLLM, SGLang and others: top_k and repetition_penalty are fields of the request."""
     if settings.get("top_k", 0) >= WHOLE_VOCABULARY:
         return {key: value for key, value in settings.items() if key != "top_k"}
     return settings
 
 
 def _transformers(settings: Settings) -> Settings:
-    """``transformers serve``: generation_config is a field; without it a temperature alone does not make it sample."""
+    """``transformers serve``: generation_config is a field; without it, a temperature does not make it sample."""
     names = ("do_sample", "top_k", "top_p", "repetition_penalty")
     own = {key: settings[key] for key in names if key in settings}
     rest = {key: value for key, value in settings.items() if key not in names[1:]}
@@ -158,10 +158,12 @@ def _plain(settings: Settings) -> Settings:
     """OpenAI's own fields only.
 
     Raises:
-        UnavailableError: the samples are to be limited to a top k.
+        UnavailableError: the samples are limited to a top k.
     """
     if settings.get("top_k", WHOLE_VOCABULARY) < WHOLE_VOCABULARY:
-        raise UnavailableError(f"The server takes no top_k. Ask for the whole vocabulary: --top-k {WHOLE_VOCABULARY}.")
+        raise UnavailableError(
+            f"The server accepts no top_k. Set top_k to {WHOLE_VOCABULARY} for the whole vocabulary."
+        )
     return {key: value for key, value in settings.items() if key not in ("top_k", "repetition_penalty")}
 
 
@@ -172,7 +174,7 @@ def _instance(prompt: Any, settings: Settings) -> Any:
 
 
 def _status(error: BaseException) -> int | None:
-    """HTTP status in an exception of requests or aiohttp."""
+    """The HTTP status in an exception of requests or aiohttp."""
     status = getattr(getattr(error, "response", None), "status_code", None) or getattr(error, "status", None)
     return status if isinstance(status, int) else None
 
@@ -183,21 +185,21 @@ def _address(lm: Any) -> str:
 
 @contextlib.contextmanager
 def _one_try(lm: Any) -> Iterator[None]:
-    """No retries and no log of what a probe was told."""
-    logger, tries = logging.getLogger("lm_eval.models.api_models"), lm.max_retries
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    """Neither retry nor log a rejected trial request."""
+    api_logger, retries = logging.getLogger("lm_eval.models.api_models"), lm.max_retries
+    level = api_logger.level
+    api_logger.setLevel(logging.CRITICAL)
     lm.max_retries = 1
     try:
         yield
     finally:
-        lm.max_retries = tries
-        logger.setLevel(level)
+        lm.max_retries = retries
+        api_logger.setLevel(level)
 
 
 @contextlib.contextmanager
 def quiet_bars() -> Iterator[None]:
-    """Hide lm-eval's progress bars: it draws one per call, whatever ``disable_tqdm`` says."""
+    """Hide lm-eval's progress bars: it draws one per call, even with ``disable_tqdm``."""
     from tqdm import tqdm
 
     original = tqdm.__init__

@@ -1,4 +1,4 @@
-"""Answers from kft's engine, and from transformers' own generation for models that the engine cannot run."""
+"""Answers from kft's engine, or from transformers' own generation for models that the engine cannot run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 
 class EngineAnswerer:
-    """Answers from :class:`kft_tasks.engine.engine.Engine`."""
+    """Answers from :class:`kft_tasks.engine.engine.Engine`.
+
+    Args:
+        encode: tokenises prompts; by default as the engine does.
+    """
 
     def __init__(
         self, engine: Engine, protocol: Protocol, encode: Callable[[Sequence[str]], list[list[int]]] | None = None
@@ -41,7 +45,7 @@ class EngineAnswerer:
         return {"budget": budget.budget, "peak": budget.peak_bytes}
 
     def open(self, requests: Sequence[PromptRequest]) -> EngineAnswers:
-        """Lay the prompts out as one trie."""
+        """Lay out the prompts as one trie."""
         protocol = self._protocol
         trie = self._engine.open(
             self._encode([request.prompt for request in requests]),
@@ -74,7 +78,7 @@ class EngineAnswers:
         return [tuple(text.strip() for text in texts) for texts in given]
 
     def keep(self, which: Sequence[int]) -> None:
-        """Free the cache of all other prompts."""
+        """Free the cache of all prompts but ``which``."""
         self._trie.keep(which)
 
 
@@ -87,7 +91,7 @@ class PlainAnswerer:
         self._protocol = protocol
 
     def open(self, requests: Sequence[PromptRequest]) -> PlainAnswers:
-        """Nothing is computed ahead."""
+        """Keep the requests; nothing is computed yet."""
         return PlainAnswers(lambda index: self._answer(requests[index].prompt))
 
     def _answer(self, prompt: str) -> str:
@@ -108,7 +112,7 @@ class PlainAnswerer:
 
 @dataclass(frozen=True)
 class PlainAnswers:
-    """Answers that are generated when they are asked for."""
+    """Answers that are generated on demand."""
 
     answer: Callable[[int], str]
 

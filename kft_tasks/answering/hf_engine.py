@@ -18,7 +18,7 @@ _engines: weakref.WeakKeyDictionary[Any, Engine | None] = weakref.WeakKeyDiction
 
 
 def engine_for(lm: Any) -> Engine | None:
-    """The engine of an lm-eval transformers model, made once; None (logged once) where it cannot be used."""
+    """The engine of an lm-eval transformers model, made once; None (logged once) if it cannot be used."""
     if lm not in _engines:
         _engines[lm] = _make_engine(lm)
     return _engines[lm]
@@ -39,7 +39,7 @@ def _unsuitable(lm: Any) -> str:
     if os.environ.get("KFT_FAST", "1") == "0":
         return "KFT_FAST=0."
     if getattr(lm, "backend", "causal") != "causal":
-        return "not a decoder-only model."
+        return "the model is not decoder-only."
     if getattr(lm, "think_end_token", None):
         return "think_end_token is set."
     return ""

@@ -13,15 +13,15 @@ from kft_tasks.protocol.generation import generation_kwargs
 from kft_tasks.protocol.prompt_maker import PromptRequest
 from kft_tasks.protocol.protocol import Protocol
 
-_MAX_BATCH = 512  # asks that an engine gets at once: enough to keep it busy, not too many to lose
+_MAX_BATCH = 512  # requests per call: enough to keep an engine busy, not too many to lose
 
 
 class LmEvalAnswerer:
     """Answers from any lm-eval model's own ``generate_until``.
 
     Attributes:
-        resumes_mid_chunk: true for every engine but transformers' own, whose samples depend on the batch.
-        max_batch: requests in one call; answers reach the journal that often.
+        resumes_mid_chunk: true except for transformers' own generation, whose samples depend on the batch.
+        max_batch: requests per call, after which answers reach the journal; 0: no limit.
     """
 
     def __init__(self, lm: Any, protocol: Protocol) -> None:
@@ -35,65 +35,72 @@ class LmEvalAnswerer:
         self.resumes_mid_chunk = not self._local
         self.max_batch = 0 if self._local else 4 * max(4, lm._concurrent) if hasattr(lm, "_concurrent") else _MAX_BATCH
 
-    def open(self, asks: Sequence[PromptRequest]) -> LmEvalAnswers:
-        """Nothing is prefilled; the asks are kept."""
-        if not all(type(ask.prompt) is str for ask in asks):  # without a tokenizer lm-eval sends messages as JSON
-            raise UsageError("A server's chat template is not known here. Add --backend-args tokenizer=FOLDER.")
-        return LmEvalAnswers(self, asks)
+    def open(self, requests: Sequence[PromptRequest]) -> LmEvalAnswers:
+        """Keep the requests; nothing is computed yet.
 
-    def generate(self, asks: Sequence[PromptRequest], *, sampled: bool, repeats: int) -> list[list[str]]:
-        """One list of answers an ask.
+        Raises:
+            UsageError: a chat template is wanted that only the server knows.
+        """
+        if not all(type(request.prompt) is str for request in requests):  # messages: lm-eval has no tokenizer
+            raise UsageError(
+                "The server's chat template is not known here. Add tokenizer=FOLDER to the backend arguments."
+            )
+        return LmEvalAnswers(self, requests)
+
+    def generate(self, requests: Sequence[PromptRequest], *, sampled: bool, repeats: int) -> list[tuple[str, ...]]:
+        """``repeats`` answers to each request.
 
         Raises:
             UnavailableError: the engine failed.
         """
-        from lm_eval.api.instance import Instance
-
         settings = generation_kwargs(self.protocol, sampled=sampled)
-        requests = []
-        for index, ask in enumerate(asks):
+        instances = []
+        for request in requests:
             for number in range(repeats):
-                own = settings | ({"seed": sample_seed(ask.key, number)} if sampled and self._seeds else {})
-                requests.append(Instance("generate_until", {}, (ask.prompt, own), index, (None, index, 1)))
+                seed = {"seed": sample_seed(request.key, number)} if sampled and self._seeds else {}
+                instances.append(_instance(request, settings | seed))
         if self._local:
             import torch
 
-            torch.manual_seed(asks[0].key % (1 << 63))  # the same calls give the same samples
+            torch.manual_seed(requests[0].key % (1 << 63))  # the same calls give the same samples
         try:
-            if self.protocol.samples and is_served(self.lm):  # better known before all greedy answers are paid for
-                check_sampling(
-                    self.lm,
-                    Instance("generate_until", {}, (asks[0].prompt, generation_kwargs(self.protocol, sampled=True)), 0),
-                )
-            texts = [text.strip() for text in generate(self.lm, requests)]
+            if self.protocol.samples and is_served(self.lm):  # better to know before all greedy answers are paid for
+                check_sampling(self.lm, _instance(requests[0], generation_kwargs(self.protocol, sampled=True)))
+            texts = [text.strip() for text in generate(self.lm, instances)]
         except KftError:
             raise
         except Exception as error:  # every engine and HTTP client raises its own kinds
             reason = " ".join(str(error).split())[:300]
             raise UnavailableError(
-                f"{type(self.lm).__name__} gave no answers ({type(error).__name__}: {reason}). When that is mended, "
-                "run the same command again; what was answered is kept."
+                f"{type(self.lm).__name__} gave no answers ({type(error).__name__}: {reason}). Fix that and run the "
+                "same command again; the answers so far are kept."
             ) from error
-        return [texts[start : start + repeats] for start in range(0, len(texts), repeats)]
+        return [tuple(texts[start : start + repeats]) for start in range(0, len(texts), repeats)]
+
+
+def _instance(request: PromptRequest, settings: dict[str, Any]) -> Any:
+    from lm_eval.api.instance import Instance
+
+    return Instance("generate_until", {}, (request.prompt, settings), 0, (None, 0, 1))
 
 
 class LmEvalAnswers:
-    """Asks to a :class:`LmEvalAnswerer`."""
+    """Requests to a :class:`LmEvalAnswerer`."""
 
-    def __init__(self, answerer: LmEvalAnswerer, asks: Sequence[PromptRequest]) -> None:
+    def __init__(self, answerer: LmEvalAnswerer, requests: Sequence[PromptRequest]) -> None:
         self._answerer = answerer
-        self._asks = asks
+        self._requests = requests
 
     def greedy(self, which: Sequence[int]) -> list[str]:
         """Greedy answers."""
-        given = self._answerer.generate([self._asks[index] for index in which], sampled=False, repeats=1)
-        return [texts[0] for texts in given]
+        return [texts[0] for texts in self._generate(which, sampled=False, repeats=1)]
 
     def sample(self, which: Sequence[int]) -> list[tuple[str, ...]]:
         """Sampled answers."""
-        repeats = self._answerer.protocol.samples
-        given = self._answerer.generate([self._asks[index] for index in which], sampled=True, repeats=repeats)
-        return [tuple(texts) for texts in given]
+        return self._generate(which, sampled=True, repeats=self._answerer.protocol.samples)
+
+    def _generate(self, which: Sequence[int], *, sampled: bool, repeats: int) -> list[tuple[str, ...]]:
+        return self._answerer.generate([self._requests[index] for index in which], sampled=sampled, repeats=repeats)
 
     def keep(self, which: Sequence[int]) -> None:
         """Nothing is cached."""

@@ -1,4 +1,4 @@
-"""A seed for every sample on engines that take one: kft detect and lm-eval's command line send the same requests."""
+"""A seed for every sample on engines that accept one: kft detect and lm-eval's command line send the same requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kft_tasks.engine.decoding import sample_keys
 
 
 def sample_seed(key: int, number: int) -> int:
-    """Seed of sample ``number`` of the request with this key; 31 bits, which every engine takes.
+    """Seed of sample ``number`` of the request with this key: 31 bits, which every engine accepts.
 
     It depends only on the protocol's seed, the question, the exemplar set and the number.
     """
@@ -19,7 +19,7 @@ def sample_seed(key: int, number: int) -> int:
 
 
 def takes_seeds(lm: Any) -> bool:
-    """Whether this lm-eval model takes a seed in a request's settings: HFLM refuses it, sglang's class has none."""
+    """Whether this lm-eval model accepts a seed in a request's settings: HFLM refuses it, sglang's class has none."""
     return served.is_served(lm) or _is_vllm(lm)
 
 
@@ -29,7 +29,7 @@ def _is_vllm(lm: Any) -> bool:
 
 
 def generate(lm: Any, requests: Sequence[Any]) -> list[str]:
-    """Answer requests whose settings have seeds where they are sampled."""
+    """Answer requests (lm-eval Instances), the sampled ones with a seed in their settings."""
     if served.is_served(lm):
         return served.generate(lm, requests)
     with served.quiet_bars():

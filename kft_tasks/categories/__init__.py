@@ -1,1 +1,1 @@
-"""The four SliCK categories, the file that holds them, and scoring answers into them."""
+"""The four SliCK categories, the file that records them, and the scoring that leads to them."""

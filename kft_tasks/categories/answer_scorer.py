@@ -1,4 +1,4 @@
-"""The one path from answers to a scored record: in detection, in lm-eval, and for stored answers."""
+"""The one path from answers to a scored record: for detection, lm-eval and stored answers alike."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SCORES_KEPT = 100_000
 
 
 class AnswerScorer:
-    """One scorer; the same answer to the same question is scored once.
+    """Scores answers by one rule; the same answer to the same question is scored only once.
 
     Raises:
         UsageError: there is no scorer of that name.
@@ -24,7 +24,7 @@ class AnswerScorer:
         self._known: dict[tuple[str, tuple[str, ...], str], bool] = {}
 
     def right(self, given: str, question: Question) -> bool:
-        """Score one answer."""
+        """Whether one answer is right."""
         key = (given, question.answers, question.question)
         if key not in self._known:
             if len(self._known) > _SCORES_KEPT:
@@ -33,13 +33,13 @@ class AnswerScorer:
         return self._known[key]
 
     def forget(self) -> None:
-        """Drop the scores: the next questions are others."""
+        """Drop the remembered scores, before other questions follow."""
         self._known.clear()
 
     def score(
         self, question: Question, greedy: Sequence[str | None], sampled: Sequence[Sequence[str] | None]
     ) -> list[SetAnswers]:
-        """Score answers by the accepted answers of ``question``; one entry per exemplar set, None where not asked."""
+        """Score answers against the accepted answers of ``question``: one entry per exemplar set, None if not asked."""
         return [
             SetAnswers(
                 text,

@@ -1,4 +1,4 @@
-"""Category files (``*.categories.jsonl``): written by detection, read by training, checked on every reading."""
+"""Category files (``*.categories.jsonl``): written by detection, read by training, checked whenever they are read."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Rescored:
 
     Attributes:
         source: SHA-256 of the file that the answers come from.
-        scorer: rule for "right" there; the protocol names the one used here.
-        corrections: digest of the questions whose answers replaced others, or None.
-        corrected: questions whose accepted answers changed.
-        undecided: questions of the source that are not here: its answers do not decide their category any more.
+        scorer: rule for "right" in the source; the protocol names the one used here.
+        corrections: digest of the questions with corrected answers, or None.
+        corrected: number of questions whose accepted answers changed.
+        undecided: number of questions of the source that were left out because its answers no longer decide them.
     """
 
     source: str
@@ -40,7 +40,7 @@ class Rescored:
 
 @dataclass(frozen=True)
 class Header:
-    """First line of a category file; ``rescored`` is None where the model itself was asked for it."""
+    """First line of a category file; ``rescored`` is None if the model itself gave the answers for it."""
 
     kft_version: str
     model: ModelIdentity
@@ -70,8 +70,8 @@ class CategorizedQuestion:
     """A question with its category and the answers that decided it.
 
     Attributes:
-        greedy_answers: one an exemplar set; None where lazy detection did not need it.
-        sampled_answers: a tuple of samples an exemplar set; None where none was needed.
+        greedy_answers: one per exemplar set; None where lazy detection did not need it.
+        sampled_answers: a tuple of samples per exemplar set; None where lazy detection needed none.
     """
 
     question: Question
@@ -96,13 +96,13 @@ class CategorizedQuestion:
 
 @dataclass(frozen=True)
 class SetAnswers:
-    """The answers to one question under one exemplar set, and their scores; None: not asked.
+    """The answers to one question under one exemplar set, and their scores; None stands for "not asked".
 
     Attributes:
         greedy: the greedy answer.
         right: whether it is right.
         samples: the sampled answers.
-        hits: how many of them are right.
+        hits: number of right samples.
     """
 
     greedy: str | None
@@ -127,7 +127,7 @@ def categorize(question: Question, protocol: Protocol, sets: Sequence[SetAnswers
 
 
 def write_category_file(path: Path, header: Header, items: Iterable[CategorizedQuestion]) -> None:
-    """Write header and question lines, whole or not at all.
+    """Write header and question lines; the file appears whole or not at all.
 
     Raises:
         DataError: the items do not add up to the header's counts.
@@ -142,10 +142,11 @@ def write_category_file(path: Path, header: Header, items: Iterable[CategorizedQ
 
 
 class CategoryFile:
-    """A category file, its header read and checked at once, its questions streamed.
+    """A category file: the header is read and checked at once, the questions are streamed.
 
     Raises:
-        DataError: missing, foreign, broken, truncated or with a duplicate; file and line are named.
+        DataError: the file is missing, of another kind, broken or truncated, or has a duplicate; the message names
+            file and line.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -181,7 +182,7 @@ class CategoryFile:
                 continue
             item = self._parse(row, f"{self.path}:{number}")
             if item.question.id in seen:
-                raise DataError(f"{self.path}:{number}: question {item.question.id!r} stands here twice. Detect again.")
+                raise DataError(f"{self.path}:{number}: question {item.question.id!r} is duplicated. Detect again.")
             seen.add(item.question.id)
             counts[item.category.value] += 1
             yield item
@@ -205,12 +206,14 @@ class CategoryFile:
         except (KeyError, TypeError, ValueError, UsageError) as error:
             raise DataError(f"{where}: broken question line ({error!r}). Detect again.") from error
         if decided is not item.category:
-            raise DataError(f"{where}: the counts say {decided}, the line says {item.category}. Detect again.")
+            raise DataError(
+                f"{where}: the category is {item.category}, but the counts make it {decided}. Detect again."
+            )
         return item
 
 
 def _check_header(header: Header) -> None:
-    """Types and sums, which nothing else would notice until much later."""
+    """Check types and sums; nothing else would notice an error until much later."""
     model, questions = header.model, header.questions
     texts = [header.kft_version, model.id, model.weights, model.dtype, "" if model.adapter is None else model.adapter]
     texts += [questions.set, questions.version, questions.split, questions.digest, questions.exemplars]
@@ -229,20 +232,20 @@ def _check_header(header: Header) -> None:
 
 
 def _check_answers(item: CategorizedQuestion, row: Mapping[str, Any], protocol: Protocol) -> None:
-    """The answers must be those that the counts count: training and reports read both."""
+    """Check that the answers match the counts: training and reports read both."""
     counts = [item.greedy.right, item.greedy.asked, item.sampled.right, item.sampled.asked]
     if not all(type(count) is int for count in counts):
-        raise TypeError("a count that is no number")
+        raise TypeError("a count that is not a number")
     drawn = [given for given in row["sampled_answers"] if given is not None]
     if not all(isinstance(given, list) for given in [row["greedy_answers"], row["sampled_answers"], *drawn]):
-        raise TypeError("answers that are no list")
+        raise TypeError("answers that are not a list")
     greedy = [given for given in item.greedy_answers if given is not None]
     if not all(isinstance(text, str) for text in [*greedy, *(text for given in drawn for text in given)]):
         raise TypeError("an answer that is not text")
     sets = {len(item.greedy_answers), len(item.sampled_answers)}
     asked = (len(greedy), sum(map(len, drawn)))
     if sets != {protocol.exemplar_sets} or asked != (item.greedy.asked, item.sampled.asked):
-        raise ValueError("the answers are not as many as the counts say")
+        raise ValueError("the number of answers does not match the counts")
 
 
 def _check_counts(path: Path, header: Header, counts: Mapping[str, int]) -> None:
@@ -250,6 +253,6 @@ def _check_counts(path: Path, header: Header, counts: Mapping[str, int]) -> None
         expected, found = header.counts.get(category.value, 0), counts.get(category.value, 0)
         if expected != found:
             raise DataError(
-                f"{path}: truncated or edited: its header counts {expected} {category}, the file has {found}. "
-                "Detect again."
+                f"{path}: truncated or edited: the header counts {expected} {category} questions, the file has "
+                f"{found}. Detect again."
             )

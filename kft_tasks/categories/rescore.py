@@ -1,8 +1,8 @@
-"""Scoring the stored answers of a category file again, by another rule or with corrected answers, without the model.
+"""Rescoring the stored answers of a category file, by another rule or with corrected answers, without the model.
 
-A lazy file does not hold all answers. Where those it holds do not decide a category under the new rule, the question
-is undecided, and nothing is guessed: it is refused, or left out, counted and named. Memory is flat but for the
-corrected answers and the ids of undecided questions.
+A lazy file does not hold all answers. If those it holds do not decide a category under the new rule, the question is
+undecided. Nothing is guessed: undecided questions are an error, or are left out, counted and named. Memory holds the
+corrected answers and the ids of undecided questions only.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.questions import Question, QuestionDigest, digest_questions
 
 UNDECIDED = "undecided"
-_NAMED = 5  # undecided questions that an error message names
+_NAMED = 5  # number of undecided questions that an error message names
 _SUFFIX = ".categories.jsonl"
 
 Move = tuple[KnowledgeCategory, "KnowledgeCategory | None"]
@@ -48,17 +48,17 @@ class Corrections:
     questions: Mapping[str, Question]
 
     def digest(self) -> str:
-        """Order-independent digest of all of them."""
+        """Digest of all corrections, independent of their order."""
         return digest_questions(self.questions.values())
 
 
 @dataclass(frozen=True)
 class Example:
-    """A question that moved.
+    """A question whose category changed.
 
     Attributes:
-        accepted: answers now; ``accepted_before`` those of the source.
-        given: a stored answer that is scored otherwise now, and whether it is right now; None where there is none,
+        accepted: accepted answers now; ``accepted_before`` those of the source.
+        given: a stored answer that is scored differently now, and whether it is right now; None if there is none,
             because the source's own rule has changed since the file was written.
     """
 
@@ -86,14 +86,14 @@ class Example:
 
 @dataclass
 class Rescoring:
-    """What was scored again, and what moved.
+    """What was rescored, and what moved.
 
     Attributes:
-        moves: questions by category before and after.
-        examples: some of those that moved, for each kind of move.
+        moves: number of questions by category before and after.
+        examples: some of the questions that moved, for each kind of move.
         undecided: ids of questions that the stored answers do not decide.
-        used: corrections whose question is in the file.
-        corrected: questions whose accepted answers changed.
+        used: number of corrections whose question is in the file.
+        corrected: number of questions whose accepted answers changed.
     """
 
     source: Path
@@ -107,12 +107,12 @@ class Rescoring:
 
     @property
     def total(self) -> int:
-        """Questions of the source."""
+        """Number of questions of the source."""
         return sum(self.moves.values())
 
     @property
     def moved(self) -> int:
-        """Questions with another category than before; the undecided are not among them."""
+        """Number of questions whose category changed, not counting the undecided ones."""
         return sum(count for (before, after), count in self.moves.items() if after not in (before, None))
 
     def to_json(self) -> dict[str, Any]:
@@ -137,17 +137,17 @@ def read_corrections(path: Path) -> Corrections:
     """Read a question file of any kind that kft reads (JSON Lines, CSV, TSV, JSON, Parquet).
 
     Raises:
-        DataError: a broken file, an id used twice, or no question.
+        DataError: the file is broken, has a duplicate id, or holds no questions.
     """
     from kft_tasks.question_sets.loaders.own_files import open_questions
 
     found: dict[str, Question] = {}
     for question, _, _ in open_questions(path).rows():
         if question.id in found:
-            raise DataError(f"{path}: id {question.id!r} stands there twice. Keep one of its rows.")
+            raise DataError(f"{path}: id {question.id!r} is duplicated. Keep one of its rows.")
         found[question.id] = question
     if not found:
-        raise DataError(f"{path}: holds no questions. Write one row a corrected question.")
+        raise DataError(f"{path}: holds no questions. Write one row per corrected question.")
     return Corrections(found)
 
 
@@ -172,42 +172,40 @@ def rescore(
     examples: int = 3,
     progress: ProgressCallback = no_progress,
 ) -> Rescoring:
-    """Score the stored answers of ``source`` again and write a new category file.
+    """Rescore the stored answers of ``source`` and write a new category file.
 
-    The source is streamed twice: to count and decide, then to write.
+    The source is streamed twice: first to count and decide, then to write.
 
     Args:
         output: the new file; by default :func:`default_output`.
-        scorer: rule for "right"; the source's own by default.
-        corrections: accepted answers to use for the questions of the same ids; others keep theirs.
+        scorer: rule for "right"; by default the source's own.
+        corrections: accepted answers for the questions with the same ids; other questions keep theirs.
         allow_undecided: leave out questions that the stored answers do not decide, instead of refusing.
-        overwrite: replace an ``output`` that exists.
-        examples: kept of each kind of move.
+        overwrite: replace an existing ``output``.
+        examples: largest number of examples for each kind of move.
 
     Raises:
         DataError: a broken source, corrections of other questions, or undecided questions.
         StateError: the output exists.
-        UsageError: nothing to change, or an unknown scorer.
+        UsageError: neither a scorer nor corrections, or an unknown scorer.
     """
     if scorer is None and corrections is None:
-        raise UsageError(
-            "Nothing to score anew. Name a rule with --scorer, corrected answers with --questions, or both."
-        )
+        raise UsageError("Nothing would change. Name a scorer, a file of questions with corrected answers, or both.")
     file = CategoryFile(source)
     protocol = dataclasses.replace(file.header.protocol, scorer=scorer or file.header.protocol.scorer)
     output = output or default_output(source, protocol.scorer)
     _check_output(source, output, overwrite)
-    marker = _Marker(file.header.protocol, protocol, corrections)
+    rescorer = _Rescorer(file.header.protocol, protocol, corrections)
     result = Rescoring(source, output, file.header)
-    digest = _survey(file, marker, result, examples, progress)
+    digest = _survey(file, rescorer, result, examples, progress)
     _check_result(result, corrections, allow_undecided)
     result.header = _new_header(result, protocol, corrections, digest)
-    write_category_file(output, result.header, marker.all(file))
+    write_category_file(output, result.header, rescorer.all(file))
     return result
 
 
-class _Marker:
-    """Marks stored answers anew."""
+class _Rescorer:
+    """Scores stored answers by the new rule and the corrected answers."""
 
     def __init__(self, old: Protocol, new: Protocol, corrections: Corrections | None) -> None:
         self._protocol = new
@@ -215,11 +213,11 @@ class _Marker:
         self._corrections = corrections.questions if corrections else {}
 
     def known(self, id_: str) -> bool:
-        """Is there a correction for this question?"""
+        """Whether there is a correction for this question."""
         return id_ in self._corrections
 
     def question(self, question: Question) -> Question:
-        """The question with the answers that count now.
+        """The question with the answers that are accepted now.
 
         Raises:
             DataError: the correction has another question text.
@@ -230,22 +228,22 @@ class _Marker:
         if correction.question != question.question:
             raise DataError(
                 f"question {question.id!r} is {question.question!r} in the category file and "
-                f"{correction.question!r} in the corrections. Correct answers only, or detect again."
+                f"{correction.question!r} in the corrections. Correct only the answers, or detect again."
             )
         return dataclasses.replace(question, answers=correction.answers)
 
-    def mark(self, item: CategorizedQuestion, question: Question) -> CategorizedQuestion | None:
-        """One question anew, or None where its stored answers do not decide it."""
+    def rescore(self, item: CategorizedQuestion, question: Question) -> CategorizedQuestion | None:
+        """The new record of one question, or None if its stored answers do not decide it."""
         return self._new.categorize(question, self._protocol, item.greedy_answers, item.sampled_answers)
 
     def all(self, file: CategoryFile) -> Iterator[CategorizedQuestion]:
-        """Every question that is decided, anew."""
+        """The new records of all decided questions."""
         for item in file:
-            if (marked := self.mark(item, self.question(item.question))) is not None:
-                yield marked
+            if (rescored := self.rescore(item, self.question(item.question))) is not None:
+                yield rescored
 
     def example(self, item: CategorizedQuestion, question: Question, after: KnowledgeCategory | None) -> Example:
-        """What moved, with a stored answer that shows why."""
+        """A question that moved, with a stored answer that shows why."""
         before = item.question
         texts = [given for given in item.greedy_answers if given is not None]
         texts += [text for given in item.sampled_answers if given is not None for text in given]
@@ -259,32 +257,32 @@ class _Marker:
 
 
 def _survey(
-    file: CategoryFile, marker: _Marker, result: Rescoring, examples: int, progress: ProgressCallback
+    file: CategoryFile, rescorer: _Rescorer, result: Rescoring, examples: int, progress: ProgressCallback
 ) -> QuestionDigest:
     """First pass: what moves, what is undecided, and the digest of the questions that stay."""
     digest = QuestionDigest()
     for done, item in enumerate(file, start=1):
-        question = marker.question(item.question)
-        marked = marker.mark(item, question)
-        move = (item.category, marked.category if marked else None)
+        question = rescorer.question(item.question)
+        rescored = rescorer.rescore(item, question)
+        move = (item.category, rescored.category if rescored else None)
         result.moves[move] += 1
-        result.used += marker.known(question.id)
+        result.used += rescorer.known(question.id)
         result.corrected += question.answers != item.question.answers
-        if marked is None:
+        if rescored is None:
             result.undecided.append(question.id)
         else:
             digest.add(question)
         if move[0] is not move[1] and len(result.examples.setdefault(move, [])) < examples:
-            result.examples[move].append(marker.example(item, question, move[1]))
+            result.examples[move].append(rescorer.example(item, question, move[1]))
         progress(done, file.header.questions.count, "")
     return digest
 
 
 def _check_output(source: Path, output: Path, overwrite: bool) -> None:
     if output.exists() and source.exists() and output.samefile(source):
-        raise UsageError(f"{output}: is the file to be scored anew. Choose another output.")
+        raise UsageError(f"{output}: is the file to be rescored. Choose another output.")
     if output.exists() and not overwrite:
-        raise StateError(f"{output}: exists. Choose another output, or replace it with --overwrite.")
+        raise StateError(f"{output}: exists. Choose another output, or set overwrite to replace it.")
 
 
 def _check_result(result: Rescoring, corrections: Corrections | None, allow_undecided: bool) -> None:
@@ -293,17 +291,17 @@ def _check_result(result: Rescoring, corrections: Corrections | None, allow_unde
         known = next(iter(corrections.questions))
         raise DataError(
             f"{source}: no question has an id of the corrections (the first is {known!r}). "
-            'Take "id" and "question" from the category file.'
+            'Copy "id" and "question" from the category file.'
         )
-    remedy = "Detect again with --exhaustive to keep all answers, or with the new --scorer (and answers)"
+    remedy = "Detect again, exhaustively to keep all answers, or with the new scorer and answers"
     if undecided and undecided == result.total:
-        raise DataError(f"{source}: the stored answers decide no question any more. {remedy}.")
+        raise DataError(f"{source}: the stored answers no longer decide any question. {remedy}.")
     if undecided and not allow_undecided:
         more = ", ..." if undecided > _NAMED else ""
         raise DataError(
-            f"{source}: {undecided:,} of {result.total:,} questions are undecided: lazy detection did not ask what "
-            f"would decide them now ({', '.join(result.undecided[:_NAMED])}{more}). {remedy}; "
-            "or leave them out with --allow-undecided."
+            f"{source}: {undecided:,} of {result.total:,} questions are undecided: lazy detection did not ask for the "
+            f"answers that would decide them now ({', '.join(result.undecided[:_NAMED])}{more}). {remedy}; or allow "
+            "undecided questions to leave them out."
         )
 
 

@@ -1,1 +1,1 @@
-"""What fewer exemplar sets and samples would have found, and what a re-test would change."""
+"""What fewer exemplar sets and samples would have found, and what a retest would change."""

@@ -1,6 +1,6 @@
-"""The price of certainty: what cheaper protocols would have said, and how many categories a re-test would change.
+"""The price of certainty: what cheaper protocols would have found, and how many categories a retest would change.
 
-Reads an exhaustive category file. Memory is flat but for four bytes a question, and the re-test's categories.
+Reads an exhaustive category file. Memory holds four bytes per question, and the categories of the retest.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ GRID_SETS = (1, 2, 4, 6, 8, 10)
 GRID_SAMPLES = (0, 1, 2, 4, 8, 16)
 
 Matrix = dict[KnowledgeCategory, dict[KnowledgeCategory, float]]
-"""Questions by category in this file (outer) and in the re-test (inner)."""
+"""Number of questions by category in this file (outer) and in the retest (inner)."""
 
 
 @dataclass
@@ -44,9 +44,9 @@ class Cell:
     """One smaller protocol, summed over the questions.
 
     Attributes:
-        counts: expected questions of each category.
-        agreeing: expected questions with the category of the full protocol.
-        greedy, sampled: expected answers that lazy detection asks for.
+        counts: expected number of questions of each category.
+        agreeing: expected number of questions with the category of the full protocol.
+        greedy, sampled: expected number of answers that lazy detection asks for.
     """
 
     sets: int
@@ -57,7 +57,7 @@ class Cell:
     sampled: float = 0.0
 
     def add(self, category: KnowledgeCategory, scores: SetScores) -> None:
-        """Count one question in, whose category under the full protocol is ``category``."""
+        """Count one question, whose category under the full protocol is ``category``."""
         small = smaller_protocol(scores, self.sets, self.samples)
         for name, chance in small.chances.items():
             self.counts[name] += chance
@@ -66,7 +66,7 @@ class Cell:
         self.sampled += small.sampled
 
     def to_json(self, questions: int) -> dict[str, Any]:
-        """Counts as they are; agreement as a share; generations a question."""
+        """Counts, agreement as a share, and generations per question."""
         return {
             "sets": self.sets,
             "samples": self.samples,
@@ -79,11 +79,11 @@ class Cell:
 
 @dataclass
 class Forecast:
-    """What a re-test of the same questions is expected to give.
+    """What a retest of the same questions is expected to give.
 
     Attributes:
-        chances: number of questions at each chance of a change.
-        matrix: expected questions by category in the file and in the re-test.
+        chances: number of questions by their chance of a change.
+        matrix: expected number of questions by category in the file and in the retest.
     """
 
     prior: Prior
@@ -92,11 +92,11 @@ class Forecast:
     chances: Counter[float] = field(default_factory=Counter)
     matrix: Matrix = field(default_factory=lambda: _empty_matrix())
 
-    def add(self, category: KnowledgeCategory, kinds: ExemplarOutcomes) -> float:
-        """Count one question in; returns the chance that its category changes."""
-        chance = change_chance(kinds, self.sets, self.prior, sampling=self.sampling)
+    def add(self, category: KnowledgeCategory, outcomes: ExemplarOutcomes) -> float:
+        """Count one question; return the chance that its category changes."""
+        chance = change_chance(outcomes, self.sets, self.prior, sampling=self.sampling)
         self.chances[chance] += 1
-        for after, part in retest_chances(kinds, self.sets, self.prior, sampling=self.sampling).items():
+        for after, part in retest_chances(outcomes, self.sets, self.prior, sampling=self.sampling).items():
             self.matrix[category][after] += part
         return chance
 
@@ -116,10 +116,10 @@ class Forecast:
 
 @dataclass
 class Comparison:
-    """A second detection beside what was expected of it, over the questions that both files hold.
+    """A second detection compared with what was expected of it, over the questions that both files hold.
 
     Attributes:
-        left_out: questions that only one of the two files holds.
+        left_out: number of questions that only one of the two files holds.
     """
 
     path: Path
@@ -127,18 +127,18 @@ class Comparison:
     observed: Matrix = field(default_factory=lambda: _empty_matrix())
     left_out: int = 0
 
-    def add(self, category: KnowledgeCategory, kinds: ExemplarOutcomes, after: KnowledgeCategory | None) -> None:
-        """Count one question in; ``after`` is its category in the re-test, None where it is not in it."""
+    def add(self, category: KnowledgeCategory, outcomes: ExemplarOutcomes, after: KnowledgeCategory | None) -> None:
+        """Count one question; ``after`` is its category in the retest, None if the retest does not hold it."""
         if after is None:
             self.left_out += 1
             return
         self.observed[category][after] += 1
         for forecast in self.expected:
-            forecast.add(category, kinds)
+            forecast.add(category, outcomes)
 
     @property
     def changed(self) -> int:
-        """Questions whose category differs."""
+        """Number of questions whose category differs."""
         return int(sum(n for row, line in self.observed.items() for column, n in line.items() if row is not column))
 
     def to_json(self) -> dict[str, Any]:
@@ -190,51 +190,51 @@ def measure_certainty(
     retest: Path | None = None,
     progress: ProgressCallback = no_progress,
 ) -> Certainty:
-    """Measure what smaller protocols would have said and what a re-test is expected to change.
+    """Measure what smaller protocols would have found and what a retest is expected to change.
 
     Args:
         path: an exhaustive category file.
-        sets, samples: of the smaller protocols; the defaults are those of ``GRID_SETS`` and ``GRID_SAMPLES`` that fit.
+        sets, samples: of the smaller protocols; by default those of ``GRID_SETS`` and ``GRID_SAMPLES`` that fit.
         per_question: JSON Lines file to write the chances of every question to.
-        retest: a second category file of the same model and protocol with another seed, lazy or not.
+        retest: a second category file of the same model and protocol with another seed, lazy or exhaustive.
 
     Raises:
-        DataError: a lazy, broken or empty file, or a re-test of none of its questions.
-        UsageError: a grid that is not part of the protocol, or a re-test of another model or protocol.
+        DataError: a lazy, broken or empty file, or a retest of none of its questions.
+        UsageError: a grid that exceeds the protocol, or a retest of another model or protocol.
     """
     file = _open_exhaustive(path)
     cells = _grid(file.header.protocol, sets, samples)
     again = None if retest is None else _retest_categories(file, retest)
-    kinds = _score_all(file, cells, progress)
-    priors = fit_prior(kinds.census()), Prior()
-    result = Certainty(path, sha256_of_file(path), file, len(kinds.codes), cells, *_forecasts(file, priors))
+    outcomes = _score_all(file, cells, progress)
+    priors = fit_prior(outcomes.census()), Prior()
+    result = Certainty(path, sha256_of_file(path), file, len(outcomes.codes), cells, *_forecasts(file, priors))
     if retest is not None and again is not None:
         result.comparison = Comparison(retest, _forecasts(file, priors))
     with nullcontext() if per_question is None else atomic_write(per_question) as stream:
-        for item, kind in zip(file, kinds, strict=True):
-            chances = result.fitted.add(item.category, kind), result.jeffreys.add(item.category, kind)
+        for item, own in zip(file, outcomes, strict=True):
+            chances = result.fitted.add(item.category, own), result.jeffreys.add(item.category, own)
             if stream is not None:
-                stream.write(_question_line(item, kind, chances, result.fitted))
+                stream.write(_question_line(item, own, chances, result.fitted))
             if result.comparison is not None and again is not None:
-                result.comparison.add(item.category, kind, again.pop(item.question.id, None))
+                result.comparison.add(item.category, own, again.pop(item.question.id, None))
     if result.comparison is not None and again is not None:
         result.comparison.left_out += len(again)
     return result
 
 
-class _Kinds:
-    """The set kinds of every question, in the order of the file: four bytes each."""
+class _AllOutcomes:
+    """The outcomes of every question, in the order of the file: four bytes each."""
 
     def __init__(self) -> None:
         self.codes = array("I")
         self._numbers: dict[ExemplarOutcomes, int] = {}
 
-    def add(self, kinds: ExemplarOutcomes) -> None:
-        self.codes.append(self._numbers.setdefault(kinds, len(self._numbers)))
+    def add(self, outcomes: ExemplarOutcomes) -> None:
+        self.codes.append(self._numbers.setdefault(outcomes, len(self._numbers)))
 
     def census(self) -> dict[ExemplarOutcomes, int]:
         counts = Counter(self.codes)
-        return {kinds: counts[number] for kinds, number in self._numbers.items()}
+        return {outcomes: counts[number] for outcomes, number in self._numbers.items()}
 
     def __iter__(self) -> Iterator[ExemplarOutcomes]:
         known = list(self._numbers)
@@ -244,9 +244,7 @@ class _Kinds:
 def _open_exhaustive(path: Path) -> CategoryFile:
     file = CategoryFile(path)
     if not file.header.exhaustive:
-        raise DataError(
-            f"{path}: was detected lazily and does not hold all answers. Detect with `kft detect --exhaustive`."
-        )
+        raise DataError(f"{path}: was detected lazily and does not hold all answers. Detect again, exhaustively.")
     if not file.header.questions.count:
         raise DataError(f"{path}: holds no questions. Detect some.")
     return file
@@ -258,40 +256,40 @@ def _grid(protocol: Protocol, sets: Sequence[int] | None, samples: Sequence[int]
     return [Cell(number, drawn) for number in across for drawn in down]
 
 
-def _axis(name: str, chosen: Sequence[int] | None, usual: Sequence[int], least: int, most: int) -> list[int]:
-    """The values asked for, in order, always with the full protocol's own."""
+def _axis(name: str, chosen: Sequence[int] | None, usual: Sequence[int], minimum: int, full: int) -> list[int]:
+    """The values asked for in ascending order, always including the full protocol's own."""
     for value in chosen or ():
-        if not least <= value <= most:
-            raise UsageError(f"--{name} {value}: the file has {most}. Choose numbers from {least} to {most}.")
+        if not minimum <= value <= full:
+            raise UsageError(f"{name} {value}: the file has {full}. Choose numbers from {minimum} to {full}.")
     values = usual if chosen is None else chosen
-    return sorted({most, *(value for value in values if value <= most)})
+    return sorted({full, *(value for value in values if value <= full)})
 
 
-def _score_all(file: CategoryFile, cells: Sequence[Cell], progress: ProgressCallback) -> _Kinds:
-    """Score every answer, once: fill the cells, return the kinds."""
+def _score_all(file: CategoryFile, cells: Sequence[Cell], progress: ProgressCallback) -> _AllOutcomes:
+    """Score every answer once: fill the cells, return the outcomes."""
     protocol, total = file.header.protocol, file.header.questions.count
     scorer = AnswerScorer(protocol.scorer)
-    kinds = _Kinds()
+    outcomes = _AllOutcomes()
     for item in file:
         scores = _scores(item, scorer, protocol, file.path)
-        kinds.add(exemplar_outcomes(scores))
+        outcomes.add(exemplar_outcomes(scores))
         for cell in cells:
             cell.add(item.category, scores)
-        progress(len(kinds.codes), total, "")
-    return kinds
+        progress(len(outcomes.codes), total, "")
+    return outcomes
 
 
 def _scores(item: CategorizedQuestion, scorer: AnswerScorer, protocol: Protocol, path: Path) -> SetScores:
     """Score the answers to one question again; they must give the counts that the file states."""
     id_ = item.question.id
     if (item.greedy.asked, item.sampled.asked) != (protocol.exemplar_sets, protocol.sampled_total):
-        raise DataError(f"{path}: question {id_!r} lacks answers. Detect again with `kft detect --exhaustive`.")
+        raise DataError(f"{path}: question {id_!r} lacks answers. Detect again, exhaustively.")
     sets = scorer.score(item.question, item.greedy_answers, item.sampled_answers)
     right, hits = [one.right is True for one in sets], [one.hits or 0 for one in sets]
     if (sum(right), sum(hits)) != (item.greedy.right, item.sampled.right):
         raise DataError(
-            f"{path}: question {id_!r}: this kft's {protocol.scorer} does not give the counts of the file. "
-            f"Score it anew with `kft rescore --scorer {protocol.scorer}`."
+            f"{path}: question {id_!r}: this version's {protocol.scorer} does not give the counts of the file. "
+            f"Rescore the file with {protocol.scorer}."
         )
     return score_sets(right, hits, protocol.samples)
 
@@ -306,32 +304,32 @@ def _retest_categories(file: CategoryFile, path: Path) -> dict[str, KnowledgeCat
     other = CategoryFile(path)
     mine, theirs = file.header.protocol.to_json(), other.header.protocol.to_json()
     if not file.header.model.same_weights(other.header.model):
-        raise UsageError(f"{path}: a detection of other weights is no re-test. Detect the same model again.")
+        raise UsageError(f"{path}: a detection of other weights is not a retest. Detect the same model again.")
     different = [key for key in mine if mine[key] != theirs[key] and key != "seed"]
     if different:
-        raise UsageError(f"{path}: made with another {' and '.join(different)}. A re-test differs in the seed alone.")
+        raise UsageError(f"{path}: made with another {' and '.join(different)}. Change nothing but the seed.")
     if mine["seed"] == theirs["seed"]:
         raise UsageError(
             f"{path}: made with the same seed, so with the same exemplars and samples. "
-            f"Detect again with --seed {mine['seed'] + 1}."
+            f"Detect again with seed {mine['seed'] + 1}."
         )
     found = {item.question.id: item.category for item in other}
     if not any(item.question.id in found for item in file):
-        raise DataError(f"{path}: holds none of the questions of {file.path}. Name a re-test of the same questions.")
+        raise DataError(f"{path}: holds none of the questions of {file.path}. Name a retest of the same questions.")
     return found
 
 
 def _question_line(
-    item: CategorizedQuestion, kinds: ExemplarOutcomes, chances: tuple[float, float], fitted: Forecast
+    item: CategorizedQuestion, outcomes: ExemplarOutcomes, chances: tuple[float, float], fitted: Forecast
 ) -> str:
-    predicted = retest_chances(kinds, fitted.sets, fitted.prior, sampling=fitted.sampling)
+    predicted = retest_chances(outcomes, fitted.sets, fitted.prior, sampling=fitted.sampling)
     fitted_chance, jeffreys_chance = chances
     return json_line(
         {
             "id": item.question.id,
             "type": item.question.type,
             "category": item.category.value,
-            "sets": kinds._asdict(),
+            "sets": outcomes._asdict(),
             "change": fitted_chance,
             "change_jeffreys": jeffreys_chance,
             "retest": {category.value: chance for category, chance in predicted.items()},

@@ -1,4 +1,4 @@
-"""What a detection did: for progress and for the report."""
+"""Counts of a detection, for progress and for the report."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class DetectionCount:
     """Questions decided, generations made, generations saved.
 
     Attributes:
-        categories: questions decided, by category.
-        made: generations made; greedy answers and samples both count.
+        categories: number of decided questions by category.
+        made: generations made, counting greedy answers and samples.
         exhaustive: generations that the exhaustive protocol would have made for the same questions.
     """
 
@@ -27,7 +27,7 @@ class DetectionCount:
 
     @property
     def questions(self) -> int:
-        """Questions decided."""
+        """Number of decided questions."""
         return sum(self.categories.values())
 
     @property
@@ -36,7 +36,7 @@ class DetectionCount:
         return self.exhaustive - self.made
 
     def add(self, items: Sequence[CategorizedQuestion], protocol: Protocol) -> None:
-        """Count decided questions in."""
+        """Count decided questions."""
         for item in items:
             self.categories[item.category.value] += 1
             self.made += item.greedy.asked + item.sampled.asked

@@ -1,9 +1,9 @@
-"""The journal of a detection: append-only, checked, flushed; a killed detection goes on from it.
+"""The journal of a detection: append-only, checksummed, flushed; a killed detection resumes from it.
 
-One line a step: an 8-digit CRC-32, a space, JSON. The first line says for what the journal is. A line that is torn at
-the end of the file is dropped; a broken one in the middle is an error. Chunks that were not finished are asked again
-from the start, so that the model sees the same packs as in an undisturbed run and gives the same answers to the bit;
-for engines whose answers do not depend on what is asked together (a server), their answers are replayed instead.
+One line per step: an 8-digit CRC-32, a space, JSON. The first line says what the journal is for. A torn line at the
+end of the file is dropped; a broken one in the middle is an error. Chunks that were not finished start over, so that
+the model sees the same tries as in an uninterrupted run and gives the same answers to the bit. For engines whose
+answers do not depend on what is asked together (a server), their recorded answers are replayed instead.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Journal:
     """One process's journal file.
 
     Args:
-        path: created if missing; its folder too.
-        header: what the journal is for; one that was begun for anything else is refused.
-        keep_unfinished: keep the answers of chunks that were not finished, for :meth:`replay`.
-        read_only: only look, while another process may be writing.
+        path: created if missing, with its folder.
+        header: what the journal is for; an existing journal with another header is refused.
+        keep_unfinished: keep the answers of unfinished chunks, for :meth:`replay`.
+        read_only: only read, while another process may be writing.
 
     Raises:
-        StateError: another process has it, or it was begun for something else (the difference is named).
+        StateError: another process holds it, or it was started for something else (the message names the difference).
         DataError: it is damaged or cannot be written.
     """
 
@@ -41,8 +41,8 @@ class Journal:
         self.path = path
         self._finished: dict[int, int] = {}  # chunk number -> offset of its first line
         self._unfinished: dict[int, list[int]] = {}  # chunk number -> offsets of its lines
-        self._current: int | None = None  # the chunk that is being written, and where it begins
-        self._begun = 0
+        self._current: int | None = None  # number of the chunk that is being written
+        self._current_start = 0  # offset of its first line
         try:
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ class Journal:
             raise StateError(f"{path}: another process is writing this journal. Wait for it, or stop it.")
         try:
             if not read_only:
-                os.utime(path)  # others see that this process has begun
+                os.utime(path)  # shows other processes that this one has started
             self._recover(header, read_only)
             if not read_only and not keep_unfinished:
                 self.drop_unfinished()
@@ -67,26 +67,30 @@ class Journal:
 
     @property
     def finished(self) -> frozenset[int]:
-        """Numbers of the chunks that are complete here."""
+        """Numbers of the chunks that are complete in this journal."""
         return frozenset(self._finished)
 
     def append(self, chunk: Chunk, kind: str, pairs: Sequence[Pair]) -> None:
-        """Record answers that were just given: ``kind`` is "greedy" or "sampled"."""
+        """Record the answers to ``pairs``, taken from the chunk; ``kind`` is "greedy" or "sampled"."""
         source: Any = chunk.greedy if kind == "greedy" else chunk.sampled
         given = [source[index][number] for index, number in pairs]
         if chunk.number != self._current:
-            self._current, self._begun = chunk.number, self._file.seek(0, os.SEEK_END)
+            self._current, self._current_start = chunk.number, self._file.seek(0, os.SEEK_END)
         self._write({"chunk": chunk.number, "kind": kind, "of": list(pairs), "given": given})
 
     def finish(self, chunk: Chunk, cost: dict[str, float]) -> None:
-        """Mark a chunk as complete; ``cost`` is kept with it."""
+        """Mark a chunk as complete and record its ``cost``."""
         self._write({"chunk": chunk.number, "finished": len(chunk.questions), "cost": cost})
         os.fsync(self._file.fileno())
-        self._finished[chunk.number] = self._begun
+        self._finished[chunk.number] = self._current_start
         self._current = None
 
     def fill(self, chunk: Chunk, exemplar_sets: int) -> dict[str, float]:
-        """Put the recorded answers of a finished chunk into it; returns its cost."""
+        """Put the recorded answers of a finished chunk into it; return its cost.
+
+        Raises:
+            DataError: the answers do not fit the chunk's questions.
+        """
         chunk.clear(exemplar_sets)
         self._file.seek(self._finished[chunk.number])
         for line in self._file:
@@ -104,7 +108,11 @@ class Journal:
         raise self._misfit(chunk)
 
     def replay(self, chunk: Chunk, exemplar_sets: int) -> None:
-        """Put the recorded answers of a chunk that was not finished into it; there may be none."""
+        """Put the recorded answers of an unfinished chunk into it, if there are any.
+
+        Raises:
+            DataError: the answers do not fit the chunk's questions.
+        """
         for offset in self._unfinished.get(chunk.number, ()):
             self._file.seek(offset)
             row = _parse(self._file.readline())
@@ -112,7 +120,7 @@ class Journal:
                 raise self._misfit(chunk)
 
     def drop_unfinished(self) -> None:
-        """Forget the answers of chunks that were not finished."""
+        """Delete the answers of unfinished chunks."""
         if self._unfinished:
             self._file.truncate(self._end_of_finished)
             self._unfinished.clear()
@@ -126,35 +134,35 @@ class Journal:
                 yield dict(row["cost"])
 
     def close(self) -> None:
-        """Close the file and give up the lock."""
+        """Close the file and release the lock."""
         self._file.close()
 
     def _misfit(self, chunk: Chunk) -> DataError:
         return DataError(
-            f"{self.path}: chunk {chunk.number} does not fit these questions. Remove the journal, detect again."
+            f"{self.path}: chunk {chunk.number} does not fit these questions. Remove the journal and detect again."
         )
 
     def _recover(self, header: dict[str, Any], read_only: bool) -> None:
         self._file.seek(0)
-        self._end_of_finished = offset = begun = 0
+        self._end_of_finished = offset = start = 0
         current: int | None = None
         for number, line in enumerate(self._file, start=1):
             row = _parse(line)
             if row is None:
                 if read_only:
-                    break  # it is being written
+                    break  # the line is being written
                 if self._file.read(1) or (number == 1 and not _line(header).startswith(line)):
                     raise DataError(f"{self.path}:{number}: damaged line. Remove the journal and detect again.")
                 break  # torn while it was written
             offset += len(line)
             if number == 1:
                 _check_same(self.path, row, header)
-                self._end_of_finished = begun = offset
+                self._end_of_finished = start = offset
                 continue
             if row["chunk"] != current:
-                current, begun = row["chunk"], offset - len(line)
+                current, start = row["chunk"], offset - len(line)
             if "finished" in row:
-                self._finished[row["chunk"]] = begun
+                self._finished[row["chunk"]] = start
                 self._unfinished.pop(row["chunk"], None)
                 current, self._end_of_finished = None, offset
             else:
@@ -173,7 +181,7 @@ class Journal:
 
 
 def _lock(file: IO[bytes]) -> bool:
-    """Take the lock; a process that only asks whether it is taken holds it for a moment, so try more than once."""
+    """Take the lock; :func:`is_being_written` in another process holds it for a moment, so try several times."""
     for wait in (0.05, 0.1, 0.2, None):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -186,7 +194,7 @@ def _lock(file: IO[bytes]) -> bool:
 
 
 def is_being_written(path: Path) -> bool:
-    """Does a living process hold this journal?"""
+    """Whether a running process holds this journal."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -198,7 +206,7 @@ def is_being_written(path: Path) -> bool:
 
 
 def last_change(path: Path) -> float:
-    """When a journal was locked or written last; 0 where there is none, or an empty one that is not locked yet."""
+    """When a journal was last locked or written; 0 if there is none, or an empty one that is not locked yet."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -207,7 +215,7 @@ def last_change(path: Path) -> float:
 
 
 def _put(row: dict[str, Any], chunk: Chunk, exemplar_sets: int) -> bool:
-    """Put a line's answers into their chunk; False where they do not fit."""
+    """Put a line's answers into their chunk; return False if they do not fit."""
     if any(index >= len(chunk.questions) or number >= exemplar_sets for index, number in row["of"]):
         return False
     for (index, number), given in zip(row["of"], row["given"], strict=True):
@@ -224,7 +232,7 @@ def _line(row: dict[str, Any]) -> bytes:
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
-    """The row of a journal line, or None where it is torn or damaged."""
+    """The row of a journal line, or None if the line is torn or damaged."""
     if not line.endswith(b"\n") or line[8:9] != b" ":
         return None
     text = line[9:-1]
@@ -242,8 +250,8 @@ def _check_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> No
     ]
     if different:
         raise StateError(
-            f"{path}: this journal was begun for something else: {'; '.join(different)}. "
-            "Choose another output, or remove the journal to begin anew."
+            f"{path}: this journal was started for something else: {'; '.join(different)}. "
+            "Choose another output, or remove the journal to start over."
         )
 
 

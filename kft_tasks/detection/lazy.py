@@ -1,4 +1,4 @@
-"""Detection of one chunk: lazy but exact. A generation is skipped only where no answer could change the category."""
+"""Detection of one chunk: lazy but exact. A generation is skipped only if no answer could change the category."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def detect_chunk(
     *,
     lazy: bool = True,
 ) -> Iterator[tuple[Kind, list[Pair]]]:
-    """Ask until every question of the chunk is decided (lazy) or everything was asked.
+    """Ask until every question of the chunk is decided (lazy) or everything has been asked.
 
-    Answers are put into the chunk; answers that it has already are not asked for again.
+    Answers are put into the chunk; those that it already holds are not requested again.
 
     Yields:
         the kind of answers and the pairs that were just answered, for the journal.
@@ -58,13 +58,13 @@ def finish(chunk: Chunk, scorer: AnswerScorer, protocol: Protocol) -> list[Categ
     """The records of a chunk whose questions are all decided.
 
     Raises:
-        DataError: a question is undecided: answers are missing.
+        DataError: a question is undecided because answers are missing.
     """
     items = []
     for question, item in zip(chunk.questions, decided(chunk, scorer, protocol), strict=True):
         if item is None:
             raise DataError(
-                f"question {question.id!r} is undecided after detection. Remove the journal and detect again."
+                f"Question {question.id!r} is undecided after detection. Remove the journal and detect again."
             )
         items.append(item)
     scorer.forget()
@@ -72,7 +72,7 @@ def finish(chunk: Chunk, scorer: AnswerScorer, protocol: Protocol) -> list[Categ
 
 
 def decided(chunk: Chunk, scorer: AnswerScorer, protocol: Protocol) -> list[CategorizedQuestion | None]:
-    """The record of every question of the chunk, None where it is undecided."""
+    """The record of every question of the chunk, None for undecided ones."""
     return [
         scorer.categorize(question, protocol, greedy, sampled)
         for question, greedy, sampled in zip(chunk.questions, chunk.greedy, chunk.sampled, strict=True)
@@ -80,7 +80,7 @@ def decided(chunk: Chunk, scorer: AnswerScorer, protocol: Protocol) -> list[Cate
 
 
 class _Requests:
-    """The prompts of each round, opened together."""
+    """The requests of each round, opened together."""
 
     def __init__(self, chunk: Chunk, prompts: PromptMaker, answerer: Answerer) -> None:
         self._chunk = chunk
@@ -89,12 +89,12 @@ class _Requests:
         self._opened: dict[int, tuple[Answers, dict[Pair, int]]] = {}
 
     def batches(self, pairs: list[Pair]) -> list[list[Pair]]:
-        """As many pairs at a time as the answerer takes in one call."""
+        """Split pairs into batches that the answerer takes in one call."""
         size = getattr(self._answerer, "max_batch", 0) or len(pairs) or 1
         return [pairs[start : start + size] for start in range(0, len(pairs), size)]
 
     def open(self, number: int, pairs: Sequence[Pair]) -> tuple[Answers, list[int]]:
-        """The answers of a round, and the places of ``pairs`` in them."""
+        """The answers of a round, and the positions of ``pairs`` in them."""
         if number not in self._opened or not self._opened[number][1].keys() >= set(pairs):
             requests = [self._prompts.request(self._chunk.questions[index], one) for index, one in pairs]
             self._opened[number] = (self._answerer.open(requests), {pair: at for at, pair in enumerate(pairs)})
@@ -102,7 +102,7 @@ class _Requests:
         return answers, [places[pair] for pair in pairs]
 
     def keep_only(self, questions: Iterator[int]) -> None:
-        """Free the prompts of all questions but these."""
+        """Free the requests of all questions but these."""
         kept_questions = set(questions)
         for number, (answers, places) in list(self._opened.items()):
             if kept := [place for (index, _), place in places.items() if index in kept_questions]:
@@ -120,8 +120,8 @@ def _missing(
 ) -> list[Pair]:
     """The pairs of a round that must still be asked.
 
-    A round is asked of the questions that were open before it, also where a part of it was answered by an earlier run:
-    so a resumed chunk asks what an uninterrupted one asks.
+    A round asks the questions that were undecided before it, even if an earlier run answered part of the round: this
+    way a resumed chunk asks exactly what an uninterrupted one asks.
     """
     wanted = []
     for index, question in enumerate(chunk.questions):

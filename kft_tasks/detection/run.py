@@ -1,4 +1,4 @@
-"""A whole detection: questions, a model, a journal, and at the end a category file."""
+"""A whole detection: from questions and a model, through a journal, to a category file."""
 
 from __future__ import annotations
 
@@ -35,9 +35,12 @@ COST_KEYS = ("seconds", "cpu_seconds", "prefilled", "decoded", "prompt_tokens", 
 
 @dataclass
 class DetectionResult:
-    """What a detection gave: the file, the counts, and the cost of making it (all zero for a file that was there).
+    """The result of a detection.
 
-    ``memory``: bytes of keys and values, the budget and the most that this process used; None without the engine.
+    Attributes:
+        cost: of making the file, by :data:`COST_KEYS`; all zero if the file already existed.
+        reused: whether the file already existed.
+        memory: bytes of keys and values: the ``budget``, and the ``peak`` use of this process; None without the engine.
     """
 
     path: Path
@@ -63,17 +66,22 @@ def detect(
 ) -> DetectionResult:
     """Detect the category of every question and write the category file ``output``.
 
-    Goes on where a killed detection stopped (its journal lies beside the output); a finished category file of the
-    same model, protocol and questions is left as it is. Several processes (RANK and WORLD_SIZE) share the chunks;
-    the first writes the file.
+    A killed detection resumes where it stopped, from the journal beside the output; a finished category file of the
+    same model, protocol and questions is left unchanged. Several processes (RANK and WORLD_SIZE) share the chunks;
+    the first one writes the file.
 
     Args:
-        answerer: loads the model; called only when there is something to ask. It returns the answerer and the maker
-            of prompts.
+        answerer: loads the model and returns the answerer and the prompt maker; called only if there is something to
+            ask. None: ask nothing, and only assemble what is in the journals.
+        exemplars: the exemplars; by default those of the target's question set.
+        lazy: skip generations that cannot change a category.
+        overwrite: replace an existing ``output``.
+        chunk_questions: number of questions per chunk.
 
     Raises:
-        StateError: ``output`` or its journal belongs to another detection, or another process is at work on it, or
-            one of several processes stopped.
+        StateError: ``output`` or its journal belongs to another detection, another process is working on it, or one
+            of several processes stopped.
+        UsageError: ``overwrite`` with several processes.
     """
     pool = exemplars or ExemplarPool(target.source.split("exemplars"), protocol, target.source.name)
     stream = target.stream()
@@ -82,13 +90,13 @@ def detect(
     if output.exists() and not overwrite:
         return _reuse(output, header)
     process = this_process()
-    if overwrite and process.world > 1:  # no process could tell the old file from the new
-        raise UsageError(f"--overwrite with several processes: remove {output} instead.")
+    if overwrite and process.world > 1:  # no process could tell the old file from the new one
+        raise UsageError(f"Several processes cannot overwrite a category file. Remove {output} instead.")
     run = _Run(header, output, chunk_questions, AnswerScorer(protocol.scorer), lazy, process)
     journal = run.journal(process.rank)
     since = last_change(journal.path)
     try:
-        if process.world > 1 and output.exists():  # the others finished what was left while this one began
+        if process.world > 1 and output.exists():  # the others finished the rest while this one started
             journal.path.unlink()
             return _reuse(output, header)
         todo = {number for number in run.missing(stream, [journal]) if process.owns(number)}
@@ -110,8 +118,8 @@ def _reuse(output: Path, header: Header) -> DetectionResult:
     different = [key for key in ("model", "protocol", "questions", "exhaustive") if wanted[key] != given[key]]
     if different:
         raise StateError(
-            f"{output}: exists and was made with another {' and '.join(different)}. "
-            "Choose another output, or overwrite it with --overwrite."
+            f"{output}: exists and differs in {' and '.join(different)}. "
+            "Choose another output, or set overwrite to replace it."
         )
     count = DetectionCount()
     for item in found:
@@ -147,7 +155,7 @@ class _Run:
 
     @contextlib.contextmanager
     def all_journals(self, own: Sequence[Journal] = ()) -> Iterator[list[Journal]]:
-        """The journals of all processes of this detection, now and before: ``own``, and the others to read."""
+        """The journals of all processes, present and past, of this detection: ``own``, and the others read-only."""
         held = {journal.path for journal in own}
         paths = [path for path in sorted(self.folder.glob("*.jsonl")) if path not in held]
         with contextlib.ExitStack() as stack:
@@ -180,36 +188,32 @@ class _Run:
         prompts: PromptMaker,
         progress: ProgressCallback,
     ) -> None:
+        """Detect the chunks ``todo`` of this process and record them in its journal."""
         protocol = self.header.protocol
-        total = sum(len(chunk.questions) for chunk in self.chunks(stream) if self.process.owns(chunk.number))
+        own = {chunk.number: len(chunk.questions) for chunk in self.chunks(stream) if self.process.owns(chunk.number)}
+        total, done = sum(own.values()), sum(size for number, size in own.items() if number not in todo)
         count = DetectionCount()
-        done = 0
-        begin, first = time.perf_counter(), answerer.tokens.computed
+        start, first = time.perf_counter(), answerer.tokens.computed
         resumes = getattr(answerer, "resumes_mid_chunk", False)
         if not resumes:
             journal.drop_unfinished()
         with self.all_journals([journal]) as journals:
             for chunk in self.chunks(stream):
                 if chunk.number not in todo:
-                    done += len(chunk.questions) if self.process.owns(chunk.number) else 0
                     continue
                 chunk.clear(protocol.exemplar_sets)
                 if resumes:
                     _replay(chunk, journals, journal, protocol)
-                before, wall, cpu = dataclasses.asdict(answerer.tokens), time.perf_counter(), time.process_time()
+                cost_so_far = _cost_meter(answerer)
                 for kind, pairs in detect_chunk(chunk, prompts, answerer, protocol, self.scorer, lazy=self.lazy):
                     journal.append(chunk, kind, pairs)
-                    records = decided(chunk, self.scorer, protocol)
+                    records = [item for item in decided(chunk, self.scorer, protocol) if item is not None]
                     so_far = copy.deepcopy(count)
-                    so_far.add([item for item in records if item is not None], protocol)
-                    rate = (answerer.tokens.computed - first) / (time.perf_counter() - begin)
-                    progress(
-                        done + len(records) - records.count(None), total, f"{so_far.line()} | {rate:,.0f} tokens/s"
-                    )
-                cost = {key: value - before[key] for key, value in dataclasses.asdict(answerer.tokens).items()}
-                cost |= {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
-                journal.finish(chunk, cost)
-                count.add(finish(chunk, self.scorer, self.header.protocol), protocol)
+                    so_far.add(records, protocol)
+                    rate = (answerer.tokens.computed - first) / (time.perf_counter() - start)
+                    progress(done + len(records), total, f"{so_far.line()} | {rate:,.0f} tokens/s")
+                journal.finish(chunk, cost_so_far())
+                count.add(finish(chunk, self.scorer, protocol), protocol)
                 done += len(chunk.questions)
                 progress(done, total, count.line())
         self.memory = getattr(answerer, "memory", None)
@@ -226,7 +230,7 @@ class _Run:
                 for spent in journal.costs():
                     for key, value in spent.items():
                         cost[key] += value
-        with contextlib.suppress(OSError):  # another process looks into the folder, or was about to begin in it
+        with contextlib.suppress(OSError):  # another process reads the folder, or was about to start in it
             shutil.rmtree(self.folder)
         return DetectionResult(self.output, header, count, cost, memory=self.memory)
 
@@ -234,13 +238,24 @@ class _Run:
         for chunk in self.chunks(stream):
             journal = next((one for one in journals if chunk.number in one.finished), None)
             if journal is None:
-                raise StateError(f"{self.folder}: chunk {chunk.number} was not detected. Run the same command again.")
+                raise StateError(f"{self.folder}: chunk {chunk.number} is missing. Run the same detection again.")
             journal.fill(chunk, self.header.protocol.exemplar_sets)
             yield from finish(chunk, self.scorer, self.header.protocol)
 
 
+def _cost_meter(answerer: Answerer) -> Callable[[], dict[str, float]]:
+    """A function that says what was spent since now: seconds, CPU-seconds and tokens, by :data:`COST_KEYS`."""
+    before, wall, cpu = dataclasses.asdict(answerer.tokens), time.perf_counter(), time.process_time()
+
+    def cost() -> dict[str, float]:
+        tokens = {key: value - before[key] for key, value in dataclasses.asdict(answerer.tokens).items()}
+        return {**tokens, "seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+
+    return cost
+
+
 def _replay(chunk: Chunk, journals: Sequence[Journal], own: Journal, protocol: Protocol) -> None:
-    """Take up answers of a chunk that was not finished, and record them anew, so that the chunk stands there whole."""
+    """Restore the answers of an unfinished chunk, and record them again, so that ``own`` holds the whole chunk."""
     for journal in journals:
         journal.replay(chunk, protocol.exemplar_sets)
     places = [(index, number) for index in range(len(chunk.questions)) for number in range(protocol.exemplar_sets)]
@@ -251,7 +266,7 @@ def _replay(chunk: Chunk, journals: Sequence[Journal], own: Journal, protocol: P
 
 
 def journal_folder(output: Path) -> Path:
-    """Where the journals of a detection lie until its category file is written."""
+    """Where the journals of a detection are until its category file is written."""
     return output.with_name(output.name + ".journal")
 
 

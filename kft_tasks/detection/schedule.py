@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from kft_tasks.questions import Question
 
-# Fixed, so that a chunk is the same computation in every run; enough to fill the matrix units, with little cache.
+# Fixed, so that a chunk is the same computation in every run; enough to fill the matrix units with a small cache.
 CHUNK_QUESTIONS = 128
-_WINDOW = 16  # chunks' worth of questions that are sorted by type at a time; bounds memory
-_FIRST_ROUNDS = (2, 2, 3)  # exemplar sets asked together: few at first, because many questions are decided early
+_WINDOW = 16  # number of chunks whose questions are sorted by type at a time; bounds memory
+_ROUND_SIZES = (2, 2, 3)  # exemplar sets per round, the last repeated: few at first, many questions are decided early
 
 Pair = tuple[int, int]
 """(index of a question in its chunk, number of an exemplar set)."""
@@ -19,9 +19,10 @@ Pair = tuple[int, int]
 
 @dataclass
 class Chunk:
-    """Questions that are detected together, with the answers they have so far.
+    """Questions that are detected together, with their answers so far.
 
-    ``greedy`` is indexed [question][exemplar set], ``sampled`` likewise with a tuple of samples; None: not asked.
+    ``greedy`` and ``sampled`` are indexed [question][exemplar set]; an entry of ``sampled`` is a tuple of samples. None
+    stands for "not asked".
     """
 
     number: int
@@ -50,7 +51,7 @@ def make_rounds(exemplar_sets: int) -> list[list[int]]:
     rounds: list[list[int]] = []
     start = 0
     while start < exemplar_sets:
-        size = _FIRST_ROUNDS[min(len(rounds), len(_FIRST_ROUNDS) - 1)]
+        size = _ROUND_SIZES[min(len(rounds), len(_ROUND_SIZES) - 1)]
         rounds.append(list(range(start, min(start + size, exemplar_sets))))
         start += size
     return rounds

@@ -14,7 +14,7 @@ from kft_tasks.protocol.identity import QuestionsIdentity
 from kft_tasks.questions import Question, QuestionDigest, QuestionSet
 
 QuestionStream = Callable[[], Iterator[Question]]
-"""Called anew for every pass over the questions; every pass gives the same order."""
+"""Called once per pass over the questions; every pass gives the same order."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Target:
     Attributes:
         source: the question set.
         split: one of its splits.
-        limit: that many of them, chosen by a hash of the id (all if None).
-        options: of the set, for the record.
+        limit: number of questions, chosen by a hash of the id; None for all.
+        options: those that the set was opened with, for the record.
     """
 
     source: QuestionSet
@@ -39,7 +39,7 @@ class Target:
 
 
 def select(stream: QuestionStream, limit: int | None) -> QuestionStream:
-    """Of a stream, ``limit`` questions chosen by a hash of their ids, in the stream's order.
+    """Choose ``limit`` questions of a stream by a hash of their ids, in the stream's order.
 
     A choice of 200 contains the choice of 100, and adding questions to the set hardly changes it.
     """
@@ -57,7 +57,7 @@ def identify_questions(target: Target, stream: QuestionStream, exemplars: Exempl
     """Digest and count of the questions under test.
 
     Raises:
-        DataError: there are none, or one of them is also an exemplar.
+        DataError: there are none, or one is also an exemplar.
     """
     digest = QuestionDigest()
     for question in check_disjoint(stream(), exemplars.ids()):
@@ -76,10 +76,15 @@ def identify_questions(target: Target, stream: QuestionStream, exemplars: Exempl
 
 
 def check_disjoint(questions: Iterable[Question], exemplar_ids: frozenset[str]) -> Iterator[Question]:
-    """Pass questions on, refusing one that is also an exemplar."""
+    """Yield the questions.
+
+    Raises:
+        DataError: one is also an exemplar.
+    """
     for question in questions:
         if question.id in exemplar_ids:
             raise DataError(
-                f"question {question.id!r} is also an exemplar. Exemplars never come from the questions under test."
+                f"Question {question.id!r} is also an exemplar. Move it out of the exemplars or of the questions under "
+                "test."
             )
         yield question

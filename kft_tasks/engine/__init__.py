@@ -1,1 +1,1 @@
-"""Generation over a trie of prompts: exact, shared, batch-independent."""
+"""Generation over a trie of prompts: exact, with shared work, independent of the batch."""

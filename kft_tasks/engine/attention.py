@@ -1,8 +1,9 @@
 """Attention over a packed sequence whose segments do not see one another.
 
-A pack holds prompts with several beginnings (one a type and exemplar set). The linear layers run over all tokens at
-once; attention is computed segment by segment, as a padded batch, so that its cost does not grow with the square of
-the pack. Registered with transformers as the attention ``kft_segments``; outside a pack it is PyTorch's own.
+A packed sequence holds prompts with several beginnings (one per type and exemplar set). The linear layers run over all
+tokens at once; attention is computed segment by segment, as a padded batch, so that its cost does not grow with the
+square of the sequence. Registered with transformers as the attention ``kft_segments``; outside :func:`segmented` it is
+PyTorch's own.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ import torch
 
 NAME = "kft_segments"
 Bools = npt.NDArray[np.bool_]
-_SMALL = 4  # rows: below, a call of its own costs more than padding
+_SMALL = 4  # rows: below this, a separate call costs more than padding
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Rows of one call that look at the same slots.
+    """Rows of one call that attend to the same slots.
 
     Attributes:
         rows: positions in the call's tokens.
-        slots: positions in the key-value cache, this call's own included.
-        mask: (rows, slots) bool, True where a row may look.
+        slots: positions in the key-value cache, including those of this call.
+        mask: (rows, slots) bool, True where a row may attend to a slot.
     """
 
     rows: Sequence[int]
@@ -41,22 +42,22 @@ class Segment:
 class _Batch:
     """Segments of about the same size, padded to one batch."""
 
-    query: torch.Tensor  # (segments * most rows,) row of each place of the padded batch
-    key: torch.Tensor  # (segments * most slots,) slot of each place
-    bias: torch.Tensor  # (segments, 1, most rows, most slots)
+    query: torch.Tensor  # (segments * max rows,) row of each place in the padded batch
+    key: torch.Tensor  # (segments * max slots,) slot of each place
+    bias: torch.Tensor  # (segments, 1, max rows, max slots)
 
 
 @dataclass(frozen=True)
 class _Layout:
     batches: Sequence[_Batch]
-    back: torch.Tensor  # (rows,) place of each row in all batches, one after another
+    back: torch.Tensor  # (rows,) place of each row in the concatenated batches
 
 
 _current: ContextVar[_Layout | None] = ContextVar("kft_segments", default=None)
 
 
 def use_segments(model: Any) -> bool:
-    """Switch a model's attention to ``kft_segments``; False where it does not run on PyTorch's SDPA."""
+    """Switch a model's attention to ``kft_segments``; return False if it does not run on PyTorch's SDPA."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
@@ -73,7 +74,7 @@ def use_segments(model: Any) -> bool:
 
 @contextmanager
 def segmented(segments: Sequence[Segment], dtype: torch.dtype, device: torch.device) -> Iterator[torch.Tensor]:
-    """Within the block attention is by ``segments``; gives the 4-D mask that makes transformers build none."""
+    """Compute attention by ``segments`` within the block; yields a 4-D mask that keeps transformers from making one."""
     back = np.zeros(sum(len(segment.rows) for segment in segments), dtype=np.int64)
     batches = []
     places = 0
@@ -103,30 +104,30 @@ def _alike(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
 
 
 def _pad(segments: Sequence[Segment], dtype: torch.dtype, device: torch.device) -> tuple[_Batch, int]:
-    """A padded batch, and its rows a segment."""
-    most_rows = max(len(segment.rows) for segment in segments)
-    most_slots = max(len(segment.slots) for segment in segments)
-    query = np.zeros((len(segments), most_rows), dtype=np.int64)
-    key = np.zeros((len(segments), most_slots), dtype=np.int64)
-    visible = np.zeros((len(segments), most_rows, most_slots), dtype=bool)
+    """A padded batch, and its number of rows per segment."""
+    max_rows = max(len(segment.rows) for segment in segments)
+    max_slots = max(len(segment.slots) for segment in segments)
+    query = np.zeros((len(segments), max_rows), dtype=np.int64)
+    key = np.zeros((len(segments), max_slots), dtype=np.int64)
+    visible = np.zeros((len(segments), max_rows, max_slots), dtype=bool)
     for index, segment in enumerate(segments):
         rows, slots = len(segment.rows), len(segment.slots)
         query[index, :rows] = segment.rows
         key[index, :slots] = segment.slots
         visible[index, :rows, :slots] = segment.mask
-        visible[index, rows:, 0] = True  # padding must see something: softmax of nothing is NaN
+        visible[index, rows:, 0] = True  # padding must see something: the softmax of nothing is NaN
     query_at, key_at = (torch.from_numpy(places.reshape(-1)).to(device) for places in (query, key))
-    return _Batch(query_at, key_at, bias_of(visible, dtype)[:, None].to(device)), most_rows
+    return _Batch(query_at, key_at, bias_of(visible, dtype)[:, None].to(device)), max_rows
 
 
 def bias_of(visible: Bools, dtype: torch.dtype) -> torch.Tensor:
-    """0 where visible, the least number of ``dtype`` elsewhere."""
+    """0 where visible, the lowest number of ``dtype`` elsewhere."""
     bias = torch.zeros(visible.shape, dtype=dtype)
     return bias.masked_fill_(torch.from_numpy(~visible), torch.finfo(dtype).min)
 
 
 def dense_mask(segments: Sequence[Segment], slots: int) -> Bools:
-    """The same visibility as one (rows, slots) mask, for models that need one."""
+    """The same visibility as one dense (rows, slots) mask, for models that need it."""
     mask = np.zeros((sum(len(segment.rows) for segment in segments), slots), dtype=bool)
     for segment in segments:
         mask[np.ix_(np.array(segment.rows), segment.slots)] = segment.mask
@@ -143,7 +144,7 @@ def _attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention in the form of ``transformers.AttentionInterface``: query (1, heads, rows, size), result transposed."""
+    """Attention as a ``transformers.AttentionInterface``: (1, heads, rows, size) to (1, rows, heads, size)."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     layout = _current.get()
@@ -159,18 +160,18 @@ def _attention(
     flat = []
     for batch in layout.batches:
         segments = batch.bias.shape[0]
-        asked = _gather(query[0], batch.query, segments)
+        queries = _gather(query[0], batch.query, segments)
         keys, values = (_gather(states[0], batch.key, segments) for states in (key, value))
         if groups > 1:
             keys, values = keys.repeat_interleave(groups, dim=1), values.repeat_interleave(groups, dim=1)
-        seen = torch.nn.functional.scaled_dot_product_attention(
-            asked, keys, values, attn_mask=batch.bias, scale=scaling
+        mixed = torch.nn.functional.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=batch.bias, scale=scaling
         )
-        flat.append(seen.transpose(1, 2).reshape(-1, query.shape[1], seen.shape[-1]))
+        flat.append(mixed.transpose(1, 2).reshape(-1, query.shape[1], mixed.shape[-1]))
     return torch.cat(flat).index_select(0, layout.back)[None], None
 
 
 def _gather(states: torch.Tensor, places: torch.Tensor, segments: int) -> torch.Tensor:
-    """(heads, n, size) -> (segments, heads, most, size)."""
+    """(heads, n, size) -> (segments, heads, max rows or slots, size)."""
     picked = states.index_select(1, places)
     return picked.view(states.shape[0], segments, -1, states.shape[-1]).transpose(0, 1)

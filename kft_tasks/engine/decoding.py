@@ -1,8 +1,8 @@
-"""Sampling that does not depend on the batch: noise comes from a counter, not from a generator's state.
+"""Sampling that does not depend on the batch: noise comes from a hash, not from a generator's state.
 
 A token is drawn by the Gumbel-max trick: ``argmax(logits / T + g)`` over the top k, where ``g`` is a hash of (sample
-key, step, token id). The draw is exactly softmax at temperature T over the top k, and the same whatever else is in the
-batch, was skipped, or ran before.
+key, step, token id). The draw follows the softmax at temperature T over the top k exactly, and is the same whatever
+else is in the batch, was skipped, or ran before.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def context_key(seed: int, question_id: str, exemplar_set: int) -> int:
 
 
 def sample_keys(key: int, count: int) -> U64:
-    """Keys of the samples 0 .. count-1 under one context key; shape (count,)."""
+    """Keys of the samples 0 to count - 1 under one context key; shape (count,)."""
     with np.errstate(over="ignore"):
         return _mix(np.uint64(key) + _GOLDEN * np.arange(1, count + 1, dtype=np.uint64))
 
 
 def gumbel(keys: U64, step: int, tokens: npt.NDArray[np.int64]) -> F64:
-    """Standard Gumbel noise, one value a (sample, token).
+    """Standard Gumbel noise, one value per sample and token.
 
     Args:
         keys: (rows,) sample keys.
@@ -45,7 +45,7 @@ def gumbel(keys: U64, step: int, tokens: npt.NDArray[np.int64]) -> F64:
     with np.errstate(over="ignore"):
         state = _mix(keys + _GOLDEN * np.uint64(step + 1))[:, None]
         bits = _mix(_mix(state ^ (tokens.astype(np.uint64) * _GOLDEN)))
-    # 52 bits: with 53 the half is rounded away near 1, and a uniform of exactly 1 would be infinite noise
+    # 52 bits: with 53 the half is rounded away near 1, and a uniform of exactly 1 would give infinite noise
     uniform = ((bits >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
     noise: F64 = -np.log(-np.log(uniform))
     return noise

@@ -1,13 +1,13 @@
 """Generation over a trie: what many prompts and answers share is computed once.
 
-All prompts of a trie are laid into one sequence: a token that several prompts share (the exemplars, the first words of
-a question) has one slot in the key-value cache, and an attention mask lets every token see only its own ancestors.
-Answers grow on the same trie, so that sixteen samples that begin with the same word are one row until they part. The
-results are those of separate calls: positions and visible tokens are the same.
+All prompts of a trie are laid out in one sequence: a token that several prompts share (the exemplars, the first words
+of a question) has one slot in the key-value cache, and an attention mask lets every token see only its own ancestors.
+Answers grow on the same trie, so that sixteen samples that begin with the same word are one row until they diverge.
+The results are those of separate calls: positions and visible tokens are the same.
 
-Numbers: in float32 the logits differ from separate calls by about 1e-5. Where two candidates are closer than
+Precision: in float32 the logits differ from separate calls by about 1e-5. Where two candidates are closer than
 ``PackedModel.margin``, the choice is made on logits computed for that context alone, so that an answer does not depend
-on what else was in the trie. In bfloat16 rounding is coarser than that and an answer can depend on the trie; a trie of
+on what else was in the trie. In bfloat16 rounding is coarser than that, and an answer can depend on the trie; a trie of
 the same prompts always gives the same answers on the same machine.
 """
 
@@ -25,9 +25,9 @@ from kft_tasks.errors import UnsupportedModelError
 
 
 class Engine:
-    """Runs one causal language model of transformers on tries of prompts.
+    """Runs a causal language model of transformers on tries of prompts.
 
-    It first compares itself with plain calls, and chooses the fastest attention that gives the same logits.
+    On construction it compares itself with plain calls and picks the fastest attention that gives the same logits.
 
     Args:
         model: in evaluation mode, on its device; a PeftModel is used as it is.
@@ -38,8 +38,8 @@ class Engine:
         budget: memory for keys and values.
 
     Raises:
-        UnsupportedModelError: the model gives other logits on a trie (absolute positions by mask, recurrent layers,
-            an attention kernel without masks).
+        UnsupportedModelError: the model gives different logits on a trie (absolute positions by mask, recurrent
+            layers, an attention kernel without masks).
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
@@ -50,7 +50,7 @@ class Engine:
         self._check()
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of whole prompts, with the special tokens that the tokenizer adds by itself."""
+        """Token ids of whole prompts, with the special tokens that the tokenizer adds by default."""
         return self.model.encode(texts)
 
     def open(
@@ -62,7 +62,7 @@ class Engine:
         top_k: int = 1,
         groups: Sequence[Hashable] | None = None,
     ) -> PromptTrie | PartitionedTrie:
-        """Make prompts ready to be answered together; they are prefilled when they are first asked.
+        """Prepare prompts to be answered together; they are prefilled at the first request.
 
         Args:
             groups: one per prompt; prompts of a group share a long beginning (the same exemplars). None: one group.
@@ -73,13 +73,20 @@ class Engine:
         longest = max(map(len, prompts)) + max_tokens
         if self.model.window is not None and longest > self.model.window:
             raise UnsupportedModelError(
-                f"prompt and answer of {longest} tokens exceed the sliding window of {self.model.window}."
+                f"Prompt and answer of {longest} tokens exceed the sliding window of {self.model.window}."
             )
-        chosen = [0] * len(prompts) if groups is None else groups
+        group_of = [0] * len(prompts) if groups is None else groups
         ids = [tuple(prompt) for prompt in prompts]
-        parts = _partition(ids, chosen, max(self.budget.slots // 2, longest))
+        parts = _partition(ids, group_of, max(self.budget.slots // 2, longest))
         tries = [
-            self._trie([ids[i] for i in part], [chosen[i] for i in part], max_tokens, tuple(filter(None, stop)), top_k)
+            PromptTrie(
+                self.prefixes,
+                [ids[index] for index in part],
+                [group_of[index] for index in part],
+                max_tokens=max_tokens,
+                stop=stop,
+                top_k=top_k,
+            )
             for part in parts
         ]
         return tries[0] if len(tries) == 1 else PartitionedTrie(tries, parts)
@@ -87,26 +94,6 @@ class Engine:
     def forget(self) -> None:
         """Drop everything computed: the model's weights have changed."""
         self.prefixes.clear()
-
-    def _trie(
-        self,
-        prompts: Sequence[tuple[int, ...]],
-        groups: Sequence[Hashable],
-        max_tokens: int,
-        stop: tuple[str, ...],
-        top_k: int,
-    ) -> PromptTrie:
-        return PromptTrie(
-            self.model,
-            self.prefixes,
-            self.budget,
-            self.count,
-            prompts,
-            groups,
-            max_tokens=max_tokens,
-            stop=stop,
-            top_k=top_k,
-        )
 
     def _check(self) -> None:
         """Compare the trie with plain calls: attention by segments if that works, else with one dense mask.
@@ -130,20 +117,20 @@ class Engine:
         raise UnsupportedModelError(f"{name} cannot be run on a trie of prompts ({reasons[-1]}).")
 
     def _layouts(self) -> Iterator[str]:
-        """Switch the model to one way of computing attention after the other, the fastest first."""
+        """Switch the model to one way of computing attention after another, the fastest first."""
         if self.model.use_segments():
             yield "segments"
         self.model.segmented = False
         yield "dense mask"
 
     def _difference(self) -> str:
-        """What is wrong with the logits of a small trie, or ""."""
+        """What is wrong with the logits of a small trie, or "" if nothing is."""
         import torch
 
         size = self.model.vocabulary_size
         stems = [[(7 * i + 3 + shift) % size for i in range(1, 9)] for shift in (0, 5)]
         prompts = [(*stems[j % 2], *((11 * i + j) % size for i in range(1, 3 + j))) for j in range(4)]
-        trie = self._trie(prompts, [0, 1, 0, 1], max_tokens=1, stop=(), top_k=min(16, size))
+        trie = PromptTrie(self.prefixes, prompts, [0, 1, 0, 1], max_tokens=1, stop=(), top_k=min(16, size))
         plain = [self.model.alone(prompt).cpu() for prompt in prompts]
         worst = max(
             float((torch.from_numpy(values) - row[torch.from_numpy(ids)]).abs().max())
@@ -154,7 +141,7 @@ class Engine:
 
 
 def _partition(prompts: Sequence[tuple[int, ...]], groups: Sequence[Hashable], limit: int) -> list[list[int]]:
-    """Indices of the prompts of each trie, in order: one trie where all prompts have at most ``limit`` slots."""
+    """Indices of the prompts of each trie, in order: one trie if all prompts together need at most ``limit`` slots."""
     parts: list[list[int]] = [[]]
     slots = 0
     last: dict[Hashable, tuple[int, ...]] = {}

@@ -1,8 +1,8 @@
 """How much memory generation may take: a budget for the key-value cache, and a limit on the tokens of one forward call.
 
 The budget is :data:`SHARE` of the memory that is free on the device when the engine is made, or ``KFT_KV_GB``. It is
-kept by recomputation: tries that do not fit beside the one at work lose their cache and prefill again when they are
-asked. The number of tokens in one call is found by trying: it is halved after each out-of-memory error.
+kept by recomputation: tries that do not fit beside the one in use lose their cache and are prefilled again at their
+next request. The number of tokens per call is found by trial: it is halved after each out-of-memory error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 SHARE = 0.5
-MAX_ROWS = 4096  # tokens of one forward call: more gain nothing
+MAX_ROWS = 4096  # tokens of one forward call; more gain nothing
 MIN_ROWS = 32
 VARIABLE = "KFT_KV_GB"
 _GROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -27,12 +27,12 @@ _GROUP_USED = Path("/sys/fs/cgroup/memory.current")
 
 
 class CacheHolder(Protocol):
-    """Something that keeps keys and values and can give them up. Its ``slots`` are tokens in its cache."""
+    """Something that holds keys and values and can release them. Its ``slots`` are the tokens in its cache."""
 
     slots: int
 
     def release(self) -> None:
-        """Give up the cache; it is computed again when it is needed."""
+        """Drop the cache; it is computed again when needed."""
         ...
 
 
@@ -42,7 +42,7 @@ class KvBudget:
 
     Attributes:
         budget: bytes for the keys and values of all tries.
-        slot_bytes: bytes of one token in all layers; 0 until a cache was seen.
+        slot_bytes: bytes of one token in all layers; 0 until a cache has been measured.
         rows: largest number of tokens in one forward call.
         peak: largest number of slots in use so far.
     """
@@ -56,7 +56,7 @@ class KvBudget:
 
     @property
     def slots(self) -> int:
-        """Tokens that fit in the budget; at least one, so that there is progress."""
+        """Tokens that fit into the budget; at least one, so that there is progress."""
         return max(self.budget // self.slot_bytes, 1) if self.slot_bytes else 1 << 40
 
     @property
@@ -65,13 +65,13 @@ class KvBudget:
         return self.peak * self.slot_bytes
 
     def measure(self, cache: Any) -> None:
-        """Learn the size of a token from a cache that holds some."""
+        """Learn the size of a token from a cache that holds some tokens."""
         if not self.slot_bytes:
             tensors = [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
             self.slot_bytes = sum(t.numel() * t.element_size() for t in tensors) // cache.get_seq_length()
 
     def make_room(self, holder: CacheHolder, slots: int) -> None:
-        """Release the least recently used other caches until ``slots`` more fit for ``holder``."""
+        """Release the least recently used other caches until ``holder`` can grow by ``slots``."""
         self._uses += 1
         self._last_use[holder] = self._uses
         others = sorted((other for other in self._last_use if other is not holder), key=self._last_use.__getitem__)
@@ -84,7 +84,7 @@ class KvBudget:
         self.peak = max(self.peak, held + holder.slots + slots)
 
     def halve_rows(self) -> bool:
-        """Make forward calls smaller after one did not fit; False where they are as small as they get."""
+        """Make forward calls smaller after one did not fit; return False if they are as small as they get."""
         if self.rows <= MIN_ROWS:
             return False
         self.rows = max(MIN_ROWS, self.rows // 2)
@@ -110,7 +110,7 @@ def find_kv_budget(device: torch.device) -> KvBudget:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that is free on a device; on a CPU within the limits of the control group."""
+    """Free memory of a device in bytes; on a CPU, within the limit of the control group."""
     import psutil
     import torch
 

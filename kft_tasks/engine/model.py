@@ -1,4 +1,4 @@
-"""One causal language model of transformers: texts to token ids and back, packed calls, plain calls."""
+"""A causal language model of transformers: texts to token ids and back, packed calls, plain calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kft_tasks.errors import UnsupportedModelError
 if TYPE_CHECKING:
     import torch
 
-_MARGIN = 1e-3  # of two float32 logits: closer ones are settled by a plain call
+_MARGIN = 1e-3  # between two float32 logits: closer ones are settled by a plain call
 _TEXTS_KEPT = 200_000
 
 
@@ -25,13 +25,13 @@ class PackedModel:
         tokenizer: of that model.
 
     Attributes:
-        margin: two logits closer than this are settled by :meth:`alone`; 0 where rounding is coarser than that.
-        segmented: attention is computed segment by segment; else with one dense mask.
+        margin: two logits closer than this are settled by :meth:`alone`; 0 if rounding is coarser than that.
+        segmented: whether attention is computed segment by segment, or with one dense mask.
         window: tokens that a sliding window lets a token see, or None.
         eos: token ids that end an answer.
 
     Raises:
-        UnsupportedModelError: layers whose cache cannot be shared by contexts.
+        UnsupportedModelError: the model has layers whose cache contexts cannot share.
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
@@ -66,7 +66,7 @@ class PackedModel:
         return self._texts[tokens]
 
     def use_segments(self) -> bool:
-        """Compute attention segment by segment from now on; False where the model does not run on PyTorch's SDPA."""
+        """Compute attention segment by segment from now on; return False if the model does not use PyTorch's SDPA."""
         self.segmented = use_segments(self.model)
         return self.segmented
 
@@ -99,7 +99,7 @@ class PackedModel:
         return logits
 
     def alone(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Logits (vocabulary,) after ``tokens``, from a plain call of their own."""
+        """Logits (vocabulary,) after ``tokens``, from a plain call with these tokens only."""
         import torch
 
         with torch.inference_mode():
@@ -114,7 +114,7 @@ def _window(config: Any) -> int | None:
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     kinds = set(getattr(text, "layer_types", None) or ())
     if kinds - {"full_attention", "sliding_attention", "attention"}:
-        raise UnsupportedModelError(f"layers of kind {', '.join(sorted(kinds))} have no cache that a trie could share.")
+        raise UnsupportedModelError(f"Layers of kind {', '.join(sorted(kinds))} have no cache that a trie could share.")
     window = getattr(text, "sliding_window", None)
     return int(window) if window and (not kinds or "sliding_attention" in kinds) else None
 

@@ -1,4 +1,4 @@
-"""Keys and values of the beginnings that prompts share (their exemplars), kept from one trie to the next."""
+"""Keys and values of the prefixes that prompts share (their exemplars), kept from one trie to the next."""
 
 from __future__ import annotations
 
@@ -17,18 +17,22 @@ from kft_tasks.engine.token_count import TokenCount
 if TYPE_CHECKING:
     import torch
 
-PREFIXES_KEPT = 64  # all exemplar sets of the types at work
+PREFIXES_KEPT = 64  # all exemplar sets of the types in use
 
 Prefix = tuple[int, ...]
 
 
 class PrefixCache:
-    """Computes each beginning once; the least recently used are dropped."""
+    """Computes each prefix once; the least recently used ones are dropped.
+
+    Attributes:
+        model, budget, count: of the engine; its tries share them.
+    """
 
     def __init__(self, model: PackedModel, budget: KvBudget, count: TokenCount) -> None:
-        self._model = model
-        self._budget = budget
-        self._count = count
+        self.model = model
+        self.budget = budget
+        self.count = count
         self._kept: OrderedDict[Prefix, list[tuple[torch.Tensor, torch.Tensor]]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -39,13 +43,13 @@ class PrefixCache:
         self._kept.clear()
 
     def append_to(self, cache: Any, prefixes: Sequence[Prefix]) -> None:
-        """Append beginnings to ``cache``, in order; those that are not kept are computed together."""
+        """Append prefixes to ``cache``, in order; those that are not kept are computed together."""
         import torch
 
         batch: list[Prefix] = []
         for prefix in dict.fromkeys(prefixes):
             if prefix and prefix not in self._kept:
-                if batch and sum(map(len, batch)) + len(prefix) > self._budget.rows:
+                if batch and sum(map(len, batch)) + len(prefix) > self.budget.rows:
                     self._add(batch)
                     batch = []
                 batch.append(prefix)
@@ -59,7 +63,7 @@ class PrefixCache:
             self._kept.popitem(last=False)
 
     def _add(self, prefixes: Sequence[Prefix]) -> None:
-        """Compute beginnings in one call, or in more where that does not fit."""
+        """Compute prefixes in one call, or in several if that does not fit."""
         import torch
 
         if not prefixes:
@@ -67,7 +71,7 @@ class PrefixCache:
         try:
             self._compute(prefixes)
         except torch.OutOfMemoryError:
-            if not self._budget.halve_rows():
+            if not self.budget.halve_rows():
                 raise
             half = len(prefixes) // 2
             self._add(prefixes[:half])
@@ -91,13 +95,13 @@ class PrefixCache:
             self._kept[prefix] = [
                 (layer.keys[:, :, first:last].clone(), layer.values[:, :, first:last].clone()) for layer in own.layers
             ]
-            self._count.prefilled += len(prefix)
+            self.count.prefilled += len(prefix)
             first = last
 
     def _compute_in_parts(self, own: Any, prefix: Prefix) -> None:
-        """One beginning that may be longer than a call may be."""
-        for start in range(0, len(prefix), self._budget.rows):
-            part = prefix[start : start + self._budget.rows]
+        """Compute one prefix that may be longer than a call may be."""
+        for start in range(0, len(prefix), self.budget.rows):
+            part = prefix[start : start + self.budget.rows]
             end = start + len(part)
             segment = Segment(range(len(part)), np.arange(end), np.tri(len(part), end, start, dtype=bool))
             self._forward(own, part, range(start, end), [segment])
@@ -105,5 +109,5 @@ class PrefixCache:
     def _forward(
         self, cache: Any, tokens: Sequence[int], positions: Sequence[int], segments: Sequence[Segment]
     ) -> None:
-        self._model.forward(cache, tokens, positions, segments, [len(tokens) - 1])
-        self._budget.measure(cache)
+        self.model.forward(cache, tokens, positions, segments, [len(tokens) - 1])
+        self.budget.measure(cache)

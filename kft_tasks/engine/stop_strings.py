@@ -1,4 +1,4 @@
-"""Cutting an answer at stop strings: the one rule of the engine, of servers, and of the comparison script."""
+"""Cutting an answer at stop strings: one rule for the engine, for servers and for the benchmark's comparison script."""
 
 from __future__ import annotations
 

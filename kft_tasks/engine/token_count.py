@@ -1,4 +1,4 @@
-"""What generation made the model compute."""
+"""How much work generation was for the model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass
 class TokenCount:
-    """What the model was made to compute.
+    """Tokens computed, and tokens that separate calls would have computed.
 
     Attributes:
         prefilled: prompt tokens that went through the model.

@@ -10,21 +10,18 @@ import numpy as np
 
 from kft_tasks.engine.attention import Segment
 from kft_tasks.engine.decoding import F64, gumbel, sample_keys
-from kft_tasks.engine.kv_budget import KvBudget
-from kft_tasks.engine.model import PackedModel
 from kft_tasks.engine.prefix_cache import PrefixCache
 from kft_tasks.engine.stop_strings import cut_at
-from kft_tasks.engine.token_count import TokenCount
 
 if TYPE_CHECKING:
     import torch
 
-_WORTH = 0.7  # a copy of the cache that keeps more than this share is not worth it
+_WORTH_COPYING = 0.7  # a copy of the cache that would keep more than this share is not made
 
 
 @dataclass
 class _Group:
-    """Prompts that begin alike: the beginning, and where its and their tokens lie in the cache."""
+    """Prompts with a common prefix: the prefix, and the cache slots of its tokens and of theirs."""
 
     prefix: tuple[int, ...]
     slots: list[int]
@@ -34,14 +31,14 @@ class _Group:
 class _Node:
     """A token in its context, and what may follow it; or the end of an answer.
 
-    ``slots`` are the places of its ancestors and itself in ``group.slots``, counted from behind the prefix.
+    ``slots`` are the indices of its ancestors and itself in ``group.slots``, counted from the end of the prefix.
     """
 
     group: _Group
     slots: tuple[int, ...]
     position: int
     tokens: tuple[int, ...] = ()  # of the answer so far
-    answer: str = ""  # the finished answer, where ``finished``
+    answer: str = ""  # the whole answer, if ``finished``
     finished: bool = False
     best: int = -1  # greedy next token
     gap: float = 0.0  # of the two best logits
@@ -54,27 +51,29 @@ class _Node:
 class PromptTrie:
     """Prompts that share one cache, and the answers grown on it. Made by :meth:`Engine.open`.
 
+    Args:
+        prefixes: of the engine, with its model, memory budget and token count.
+        prompts: token ids.
+        groups: one per prompt, see :meth:`Engine.open`.
+
     Attributes:
         slots: tokens in its cache: a measure of its memory.
     """
 
     def __init__(
         self,
-        model: PackedModel,
         prefixes: PrefixCache,
-        budget: KvBudget,
-        count: TokenCount,
         prompts: Sequence[tuple[int, ...]],
         groups: Sequence[Hashable],
         *,
         max_tokens: int,
-        stop: tuple[str, ...],
+        stop: Sequence[str],
         top_k: int,
     ) -> None:
-        self._model = model
+        self._model = prefixes.model
         self._prefixes = prefixes
-        self._budget = budget
-        self._count = count
+        self._budget = prefixes.budget
+        self._count = prefixes.count
         self._prompts = list(prompts)
         self._group_names = list(groups)
         self._max_tokens = max_tokens
@@ -82,20 +81,20 @@ class PromptTrie:
         self._top_k = top_k
         self.slots = 0
         self._prompt_slots = 0
-        self._wanted = list(range(len(self._prompts)))  # prompts that may be asked
+        self._wanted = list(range(len(self._prompts)))  # prompts that may still be requested
         self._cache: Any = None
         self._groups: list[_Group] = []
         self._leaves: dict[int, _Node] = {}
 
     def greedy(self, which: Sequence[int]) -> list[str]:
-        """Greedy answers of the prompts ``which``, in that order."""
-        return [answers[0] for answers in self._ask(which, None, 1, 1.0)]
+        """Greedy answers to the prompts ``which``, in that order."""
+        return [answers[0] for answers in self._answer(which, None, 1, 1.0)]
 
     def sample(
         self, which: Sequence[int], keys: Sequence[int], count: int, temperature: float
     ) -> list[tuple[str, ...]]:
-        """``count`` sampled answers for each prompt of ``which``; ``keys`` are their context keys."""
-        return self._ask(which, keys, count, temperature)
+        """``count`` sampled answers to each prompt of ``which``; ``keys`` are their context keys."""
+        return self._answer(which, keys, count, temperature)
 
     def first(self) -> list[tuple[Any, F64]]:
         """Ids and logits of the ``top_k`` best first tokens of every prompt, for the engine's own check."""
@@ -103,38 +102,38 @@ class PromptTrie:
         return [(self._leaves[prompt].ids, self._leaves[prompt].values) for prompt in range(len(self._prompts))]
 
     def keep(self, which: Sequence[int]) -> None:
-        """Keep only the prompts ``which``: the slots of the others are freed, unless they are few."""
+        """Keep only the prompts ``which``; the slots of the others are freed, unless there are few."""
         self._wanted = list(which)
         if self._cache is not None:
             self._leaves = {index: self._leaves[index] for index in which}
             self._compact([node for leaf in self._leaves.values() for node in _below(leaf)])
 
     def release(self) -> None:
-        """Give up the cache; the next question computes it anew."""
+        """Drop the cache; the next request computes it again."""
         self.slots, self._cache, self._groups, self._leaves = 0, None, [], {}
 
-    def _ask(
+    def _answer(
         self, which: Sequence[int], keys: Sequence[int] | None, count: int, temperature: float
     ) -> list[tuple[str, ...]]:
-        """Grow answers, as many at a time as the memory has room for at their longest."""
+        """Grow answers, as many at a time as fit into memory at their full length."""
         if forgotten := set(which).difference(self._wanted):
             self._wanted = sorted(forgotten.union(self._wanted))
             self.release()
         self._prefill()
-        room = self._budget.slots - int(self._prompt_slots / _WORTH)
-        portion = max(1, room // (count * self._max_tokens))
+        room = self._budget.slots - int(self._prompt_slots / _WORTH_COPYING)
+        batch = max(1, room // (count * self._max_tokens))
         answers: list[tuple[str, ...]] = []
-        for start in range(0, len(which), portion):
-            if start:  # the answers before these are done with
+        for start in range(0, len(which), batch):
+            if start:  # the earlier answers are no longer needed
                 for leaf in self._leaves.values():
                     leaf.children.clear()
                 self._compact(list(self._leaves.values()))
-            part = slice(start, start + portion)
+            part = slice(start, start + batch)
             answers += self._grow(which[part], None if keys is None else keys[part], count, temperature)
         return answers
 
     def _compact(self, kept_nodes: Sequence[_Node]) -> None:
-        """Keep the slots of these nodes and their ancestors, unless few would be freed."""
+        """Free all slots but those of these nodes and their ancestors, unless few would be freed."""
         import torch
 
         nodes = {id(node): node for node in kept_nodes}
@@ -143,8 +142,8 @@ class PromptTrie:
             used.setdefault(id(node.group), set()).update(node.slots)
         kept = [sorted(used.get(id(group), ())) for group in self._groups]
         total = sum(len(group.prefix) + len(local) for group, local in zip(self._groups, kept, strict=True) if local)
-        if total > _WORTH * self.slots:
-            return  # not worth a copy
+        if total > _WORTH_COPYING * self.slots:
+            return
         rows: list[int] = []
         for group, local in zip(self._groups, kept, strict=True):
             old = group.slots
@@ -164,7 +163,7 @@ class PromptTrie:
         self.slots = len(rows)
 
     def _prefill(self) -> None:
-        """Lay the prompts that are wanted out as tries, group by group, and run them, unless the cache is there."""
+        """Lay out the wanted prompts as tries, group by group, and run them, unless the cache exists."""
         from transformers import DynamicCache
 
         if self._cache is not None:
@@ -203,11 +202,11 @@ class PromptTrie:
         self._prompt_slots = self.slots
 
     def _run(self, tokens: Sequence[int], rows: Sequence[_Node], keep: Sequence[int]) -> None:
-        """Run rows in calls of bounded size; the nodes ``keep`` (ascending) get their logits."""
+        """Run rows in calls of bounded size; the nodes at ``keep`` (ascending indices) get their logits."""
         import torch
 
         budget = self._budget
-        self._budget.make_room(self, len(tokens))
+        budget.make_room(self, len(tokens))
         first = 0
         while first < len(tokens):
             part = rows[first : first + budget.rows]
@@ -227,7 +226,7 @@ class PromptTrie:
             except torch.OutOfMemoryError:
                 if not budget.halve_rows():
                     raise
-                for layer in self._cache.layers:  # some have the new tokens already
+                for layer in self._cache.layers:  # some hold the new tokens already
                     if layer.is_initialized:
                         layer.keys, layer.values = layer.keys[:, :, : self.slots], layer.values[:, :, : self.slots]
                 for node in part:
@@ -250,7 +249,7 @@ class PromptTrie:
     def _grow(
         self, which: Sequence[int], keys: Sequence[int] | None, count: int, temperature: float
     ) -> list[tuple[str, ...]]:
-        """Let ``count`` walkers per prompt go down the trie, growing it where nobody has been."""
+        """Send ``count`` walkers per prompt down the trie, growing it where no walker has been."""
         where = [self._leaves[index] for index in which for _ in range(count)]
         prompt_of = [self._prompts[index] for index in which for _ in range(count)]
         noise = None if keys is None else np.concatenate([sample_keys(key, count) for key in keys])
@@ -313,7 +312,7 @@ class PromptTrie:
         return ids[np.arange(len(nodes)), best], two[:, 1] - two[:, 0]
 
     def _settle(self, node: _Node, prompt: tuple[int, ...]) -> None:
-        """Replace the logits of a node by those of its context alone: near ties must not depend on the trie."""
+        """Replace a node's logits by those of its context alone: near ties must not depend on the rest of the trie."""
         if not node.exact:
             self._set_logits([node], self._model.alone([*prompt, *node.tokens])[None])
             self._count.prefilled += len(prompt) + len(node.tokens)
@@ -333,7 +332,7 @@ class PromptTrie:
         return _Node(node.group, (), node.position + 1, answer=answer, finished=True)
 
     def _extend(self, fresh: Sequence[tuple[_Node, int, _Node]]) -> None:
-        """Run new nodes, each given as its parent, its token and itself."""
+        """Run new nodes, given as (parent, token, node)."""
         if not fresh:
             return
         added: dict[int, int] = {}
@@ -347,28 +346,26 @@ class PromptTrie:
 
 
 class PartitionedTrie:
-    """Prompts that are too many for one trie, seen as one. A trie that had to make room prefills again."""
+    """Several tries that act as one, for more prompts than fit into one. A trie that was released prefills again."""
 
     def __init__(self, tries: Sequence[PromptTrie], parts: Sequence[Sequence[int]]) -> None:
         self._tries = list(tries)
         self._places = {index: (number, at) for number, part in enumerate(parts) for at, index in enumerate(part)}
 
     def greedy(self, which: Sequence[int]) -> list[str]:
-        """As :meth:`PromptTrie.greedy`."""
-        found = self._each(which, lambda trie, local, _: trie.greedy(local))
-        return [found[position] for position in range(len(which))]
+        """See :meth:`PromptTrie.greedy`."""
+        return self._each(which, lambda trie, local, _: trie.greedy(local))
 
     def sample(
         self, which: Sequence[int], keys: Sequence[int], count: int, temperature: float
     ) -> list[tuple[str, ...]]:
-        """As :meth:`PromptTrie.sample`."""
-        found = self._each(
+        """See :meth:`PromptTrie.sample`."""
+        return self._each(
             which, lambda trie, local, at: trie.sample(local, [keys[place] for place in at], count, temperature)
         )
-        return [found[position] for position in range(len(which))]
 
     def keep(self, which: Sequence[int]) -> None:
-        """As :meth:`PromptTrie.keep`."""
+        """See :meth:`PromptTrie.keep`."""
         kept: dict[int, list[int]] = {}
         for index in which:
             number, place = self._places[index]
@@ -376,23 +373,20 @@ class PartitionedTrie:
         for number, trie in enumerate(self._tries):
             trie.keep(kept[number]) if number in kept else trie.release()
 
-    def _each(
-        self, which: Sequence[int], ask: Callable[[PromptTrie, list[int], list[int]], list[Any]]
-    ) -> dict[int, Any]:
-        """Ask every trie for its own prompts; answers by position in ``which``."""
-        asked: dict[int, list[tuple[int, int]]] = {}
+    def _each(self, which: Sequence[int], answer: Callable[[PromptTrie, list[int], list[int]], list[Any]]) -> list[Any]:
+        """Let every trie answer its own prompts, given with their positions in ``which``; answers in that order."""
+        by_trie: dict[int, list[int]] = {}
         for position, index in enumerate(which):
-            number, place = self._places[index]
-            asked.setdefault(number, []).append((position, place))
+            by_trie.setdefault(self._places[index][0], []).append(position)
         found: dict[int, Any] = {}
-        for number, pairs in asked.items():
-            positions = [position for position, _ in pairs]
-            found |= zip(positions, ask(self._tries[number], [place for _, place in pairs], positions), strict=True)
-        return found
+        for number, positions in by_trie.items():
+            local = [self._places[which[position]][1] for position in positions]
+            found |= zip(positions, answer(self._tries[number], local, positions), strict=True)
+        return [found[position] for position in range(len(which))]
 
 
 def _segment(rows: Sequence[_Node], indices: Sequence[int]) -> Segment:
-    """The rows of one group, as attention sees them."""
+    """The rows of one group as an attention segment."""
     group = rows[indices[0]].group
     start = len(group.prefix)
     mask = np.zeros((len(indices), len(group.slots)), dtype=bool)
@@ -411,10 +405,10 @@ def _below(root: _Node) -> Iterator[_Node]:
 
 
 def common_prefix(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """What all prompts begin with, less the last token of the shortest: every prompt keeps a token of its own."""
+    """The longest common prefix that leaves every prompt at least one token of its own."""
     first, last = min(prompts), max(prompts)
-    most = min(map(len, prompts)) - 1
+    limit = min(map(len, prompts)) - 1
     shared = 0
-    while shared < most and first[shared] == last[shared]:
+    while shared < limit and first[shared] == last[shared]:
         shared += 1
     return first[:shared]

@@ -1,1 +1,1 @@
-"""Plain greedy accuracy on test questions, and its answers files."""
+"""Plain greedy accuracy on test questions, and the files with its answers."""

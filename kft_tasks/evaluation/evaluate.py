@@ -1,4 +1,4 @@
-"""Plain greedy accuracy: one answer a question, with a fixed exemplar set or none."""
+"""Plain greedy accuracy: one answer per question, with a fixed exemplar set or none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kft_tasks.scoring.scorers import get_scorer
 
 @dataclass(frozen=True)
 class Answered:
-    """One question with the greedy answer given and whether it is right."""
+    """One question with the given greedy answer and whether it is right."""
 
     id: str
     type: str
@@ -41,13 +41,13 @@ def evaluate(
     shots: Sequence[int],
     progress: ProgressCallback = no_progress,
 ) -> list[Answered]:
-    """Ask every question greedily once for each number of shots (taken from exemplar set 0; 0: none)."""
+    """Ask every question once per number of shots, greedily; exemplars are the first of exemplar set 0."""
     scorer = get_scorer(protocol.scorer)
     results: list[Answered] = []
     for number in shots:
-        asks = [PromptRequest(q.id, 0, prompts.prompt(q, 0, shots=number), 0, q.type) for q in questions]
+        requests = [PromptRequest(q.id, 0, prompts.prompt(q, 0, shots=number), 0, q.type) for q in questions]
         answers: dict[int, str] = {}
-        for index, given in greedy_answers(asks, answerer):
+        for index, given in greedy_answers(requests, answerer):
             answers[index] = given
             progress(len(results) + len(answers), len(shots) * len(questions), f"{number}-shot")
         for index, question in enumerate(questions):
@@ -66,5 +66,5 @@ def write_answers(path: Path, answered: Sequence[Answered]) -> None:
 
 
 def read_answers(path: Path) -> list[Answered]:
-    """Read what :func:`write_answers` wrote."""
+    """Read the answers that :func:`write_answers` wrote."""
     return [Answered(**{**row, "answers": tuple(row["answers"])}) for _, row in read_jsonl(path)]

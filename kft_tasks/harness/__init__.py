@@ -1,1 +1,1 @@
-"""The face that kft shows lm-eval: task class, model class, start-up hook, patches."""
+"""kft's interface to lm-eval: task class, model class, start-up hook, patches."""

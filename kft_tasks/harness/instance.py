@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from lm_eval.api.instance import Instance
 
@@ -11,7 +12,13 @@ from kft_tasks.protocol.prompt_maker import PromptRequest
 
 @dataclass
 class KnowledgeInstance(Instance):
-    """A request that says which question and exemplar set it is for, so that a backend can share work."""
+    """An lm-eval request that says which question and exemplar set it is for, so that a model can share work."""
 
-    request: PromptRequest | None = None
-    question_type: str = ""
+    request: PromptRequest = field(kw_only=True)
+    question_type: str = field(kw_only=True)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Generation settings, see :func:`kft_tasks.protocol.generation.generation_kwargs`."""
+        settings: dict[str, Any] = self.arguments[1]
+        return settings

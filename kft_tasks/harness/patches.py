@@ -1,7 +1,7 @@
-"""Everything that kft changes in lm-eval or in Python while it runs. Nothing here writes to an installation.
+"""Everything that kft patches in lm-eval or in Python at run time. Nothing here writes to an installation.
 
-lm-eval looks a model's ``generate_until`` up on its class when it is called, and builds its requests after the model;
-so a class patched when a task is made reaches the model of the same run.
+lm-eval looks up a model's ``generate_until`` on its class when it calls it, and builds its requests after the model;
+so a class that is patched when a task is made reaches the model of the same run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _patched: set[Callable[..., Any]] = set()
 def show_errors_in_one_line() -> None:
     """Let a :class:`KftError` end lm-eval's command line as one message instead of a traceback; exit code 1.
 
-    Elsewhere (notebooks, scripts, ``kft`` itself) nothing changes.
+    Nothing changes elsewhere (notebooks, scripts, ``kft`` itself).
     """
     before = sys.excepthook
     if "lm_eval._cli" not in sys.modules or before in _patched:
@@ -45,16 +45,16 @@ def show_errors_in_one_line() -> None:
 def use_engine_for_hf() -> None:
     """Let plain ``--model hf`` answer kft's requests on the engine (off with ``KFT_FAST=0``).
 
-    Subclasses with a generation of their own are not touched.
+    Subclasses that override ``generate_until`` are not affected.
     """
     if HFLM.generate_until is stock_generate_until:
         HFLM.generate_until = generate_until
 
 
 def seed_requests_in_harness() -> None:
-    """Give kft's requests their seeds when lm-eval itself sends them to a server or to vLLM.
+    """Add seeds to kft's requests when lm-eval itself sends them to a server or to vLLM.
 
-    Called when requests are built: the module of the model's class has been imported by then.
+    Called when requests are built: by then the module of the model's class has been imported.
     """
     for module, name in (("lm_eval.models.api_models", "TemplateAPI"), ("lm_eval.models.vllm_causallms", "VLLM")):
         cls = getattr(sys.modules.get(module), name, None)
@@ -65,30 +65,27 @@ def seed_requests_in_harness() -> None:
 
 def _with_seeds(stock: Callable[..., list[str]]) -> Callable[..., list[str]]:
     def generate_until(self: Any, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
-        ours = [request for request in requests if _is_ours(request)]
+        ours = [request for request in requests if isinstance(request, KnowledgeInstance)]
         if not ours or not takes_seeds(self):
             return stock(self, requests, disable_tqdm=disable_tqdm)
-        rest = [request for request in requests if not _is_ours(request)]
+        rest = [request for request in requests if not isinstance(request, KnowledgeInstance)]
         others = iter(stock(self, rest, disable_tqdm=disable_tqdm) if rest else ())
         answers = iter(generate(self, _seeded(ours)))
-        return [next(answers if _is_ours(request) else others) for request in requests]
+        return [next(answers if isinstance(request, KnowledgeInstance) else others) for request in requests]
 
     return generate_until
 
 
-def _is_ours(request: Any) -> bool:
-    return isinstance(request, KnowledgeInstance) and request.request is not None
-
-
-def _seeded(requests: Sequence[Any]) -> list[Any]:
-    """The same requests, each repeat of a sampled one with a seed of its own."""
-    given: Counter[int] = Counter()
+def _seeded(instances: Sequence[KnowledgeInstance]) -> list[Instance]:
+    """The same requests, with a separate seed for each repeat of a sampled one."""
+    repeated: Counter[int] = Counter()
     result = []
-    for request in requests:
-        prompt, settings = request.args
+    for instance in instances:
+        settings = instance.settings
         if settings["do_sample"]:
-            number = given[id(request)] % request.repeats  # a rank that is short repeats its last request
-            given[id(request)] += 1
-            settings = {**settings, "seed": sample_seed(request.request.key, number)}
-        result.append(Instance("generate_until", request.doc, (prompt, settings), 0, request.metadata))
+            number = repeated[id(instance)] % instance.repeats  # a rank with fewer requests is padded with its last one
+            repeated[id(instance)] += 1
+            settings = {**settings, "seed": sample_seed(instance.request.key, number)}
+        arguments = (instance.request.prompt, settings)
+        result.append(Instance("generate_until", instance.doc, arguments, 0, instance.metadata))
     return result

@@ -1,7 +1,7 @@
 """The lm-eval task class: SliCK mastery categories inside the harness.
 
-One document becomes 2 x exemplar_sets requests: a greedy one and a sampled one (repeated) for every exemplar set. Works
-with any lm-eval model that generates. Source of the contract: lm_eval/api/task.py of 0.4.13.
+One document becomes 2 x exemplar_sets requests: a greedy one and a (repeated) sampled one per exemplar set. Works with
+any lm-eval model that generates. Source of the interface: lm_eval/api/task.py of 0.4.13.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ METRICS = {
 
 
 class KeepAll(Filter):
-    """Pass every response on; lm-eval's default keeps the first of k."""
+    """Keep every response; lm-eval's default keeps only the first of k."""
 
     def apply(self, resps: Any, docs: Any) -> Any:
-        """Return the responses as they are."""
+        """Return the responses unchanged."""
         return resps
 
 
 class KnowledgeTask(ConfigurableTask):
     """Mastery categories of a question set, as an lm-eval task.
 
-    The YAML's ``kft:`` block names the question set and may set anything of the protocol; ``--metadata kft_<name>``
-    overrides it. The effective values are written back into the metadata, and so into the results.
+    The YAML's ``kft:`` block names the question set and may set any field of the protocol; ``--metadata kft_<name>``
+    overrides it. The effective values are written back to the metadata, and thus to the results.
     """
 
     def __init__(self, config: dict[str, Any] | None = None) -> None:
@@ -95,28 +95,28 @@ class KnowledgeTask(ConfigurableTask):
         self.dataset = {"test": datasets.Dataset.from_list(rows)}
 
     def set_config(self, key: str, value: Any, update: bool = False) -> None:
-        """Take what lm-eval's command line sets; ``--gen_kwargs`` only where they are the protocol's."""
+        """Accept settings from lm-eval's command line; ``--gen_kwargs`` only if they match the protocol."""
         if key == "generation_kwargs":
             check_generation(value, self.settings.protocol)
         else:
             super().set_config(key, value, update)
 
     def set_fewshot_seed(self, seed: int | None = None) -> None:
-        """Say that lm-eval's ``--seed`` changes nothing here; 1234 is its default."""
+        """Warn that lm-eval's ``--seed`` (1234 by default) changes nothing here."""
         super().set_fewshot_seed(seed)
         if seed not in (None, 1234):
             logger.warning(
-                "--seed %s reaches neither exemplars nor samples of %s. Use --metadata kft_seed=%s.",
+                "--seed %s affects neither exemplars nor samples of %s. Use --metadata kft_seed=%s.",
                 seed,
                 self.config.task,
                 seed,
             )
 
     def fewshot_docs(self) -> None:
-        """None: exemplars are drawn by :class:`ExemplarPool`, not by lm-eval's sampler."""
+        """Return None: exemplars are drawn by :class:`ExemplarPool`, not by lm-eval's sampler."""
 
     def build_all_requests(self, **kwargs: Any) -> None:
-        """Build requests, never from lm-eval's request cache: its key ignores generation settings and data."""
+        """Build requests, never with lm-eval's request cache: its key ignores generation settings and data."""
         seed_requests_in_harness()
         super().build_all_requests(**{**kwargs, "cache_requests": False, "rewrite_requests_cache": False})
 
@@ -130,14 +130,18 @@ class KnowledgeTask(ConfigurableTask):
         chat_template: Callable[..., str] | None = None,
         gen_prefix: str | None = None,
     ) -> list[PromptRequest]:
-        """One :class:`PromptRequest` an exemplar set (lm-eval passes the list on to :meth:`construct_requests`)."""
+        """One :class:`PromptRequest` per exemplar set (lm-eval passes the list to :meth:`construct_requests`).
+
+        Raises:
+            UsageError: lm-eval's settings contradict the protocol.
+        """
         protocol = self.settings.protocol
         if gen_prefix:
-            raise UsageError("gen_prefix has no effect on a kft task: the protocol makes its prompts. Remove it.")
+            raise UsageError("gen_prefix has no effect on a kft task: its protocol makes the prompts. Remove it.")
         if num_fewshot != protocol.shots:
             raise UsageError(
-                f"--num_fewshot {num_fewshot} does not fit {protocol.shots} shots. Use "
-                f"--metadata kft_shots={num_fewshot}, which also reaches the protocol that the results record."
+                f"--num_fewshot {num_fewshot} contradicts the protocol's {protocol.shots} shots. Use "
+                f"--metadata kft_shots={num_fewshot}, so that the results record it too."
             )
         prompts = PromptMaker(
             protocol.with_system(system_instruction),
@@ -151,7 +155,7 @@ class KnowledgeTask(ConfigurableTask):
     def construct_requests(
         self, doc: dict[str, Any], ctx: Sequence[PromptRequest], metadata: tuple[str, int, int], **kwargs: Any
     ) -> list[KnowledgeInstance]:
-        """A greedy and a sampled request for every exemplar set."""
+        """A greedy and a sampled request per exemplar set."""
         protocol = self.settings.protocol
         task, number, _ = metadata
         instances: list[KnowledgeInstance] = []
@@ -172,11 +176,11 @@ class KnowledgeTask(ConfigurableTask):
         return instances
 
     def process_results(self, doc: dict[str, Any], results: Sequence[Sequence[str]]) -> dict[str, Any]:
-        """Categories as 0/1 metrics, P_correct, plain greedy accuracy, and every score behind them."""
+        """Categories as 0/1 metrics, P_correct, and plain greedy accuracy."""
         protocol = self.settings.protocol
         step = 2 if protocol.samples else 1
         greedy = [given[0].strip() for given in results[::step]]
-        # ranks are padded by repeating the last request: only the first responses are this question's
+        # lm-eval pads ranks by repeating the last request: only the first responses are this question's
         sampled = (
             [[text.strip() for text in given[: protocol.samples]] for given in results[1::step]] if step == 2 else []
         )
@@ -206,12 +210,12 @@ class KnowledgeTask(ConfigurableTask):
         item = self._scorer.categorize(question, protocol, greedy, given) if complete else None
         if item is None:
             raise DataError(
-                f"question {question.id!r}: the model gave too few responses. Run without lm-eval's caches."
+                f"Question {question.id!r}: the model gave too few responses. Run without lm-eval's caches."
             )
         return item
 
     def aggregation(self) -> dict[str, Callable[[Any], Any]]:
-        """Every metric is a mean over questions."""
+        """Every metric is the mean over the questions."""
         names = [*METRICS.values(), "p_correct_greedy", "greedy_accuracy"]
         names += ["p_correct_sampled"] if self.settings.protocol.samples else []
         return dict.fromkeys(names, mean)

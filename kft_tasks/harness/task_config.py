@@ -14,7 +14,7 @@ from kft_tasks.questions import SPLITS
 
 _OWN_KEYS = ("set", "split", "path", "options")
 _PREFIX = "kft_"
-_LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")  # lm-eval takes them as one
+_LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")  # synonyms to lm-eval
 _YAML_KEYS = ("task", "task_alias", "tag", "group", "num_fewshot", "generation_kwargs", "metadata")
 
 
@@ -25,7 +25,7 @@ class TaskSettings:
     Attributes:
         set: name of the question set.
         split: the split under test.
-        path: local place of the data, or None.
+        path: local file or folder of the data, or None.
         options: options of the question set.
         protocol: how mastery is detected.
     """
@@ -38,15 +38,15 @@ class TaskSettings:
 
 
 def task_settings(yaml: Mapping[str, Any], metadata: Mapping[str, Any]) -> TaskSettings:
-    """Merge a task's ``kft:`` block with what came through ``--metadata``.
+    """Merge a task's ``kft:`` block with ``--metadata``.
 
-    lm-eval merges ``--model_args`` into the metadata, so keys without the prefix are left alone, unless they are the
-    bare name of one of ours: that is a slip which would otherwise go unnoticed.
+    lm-eval merges ``--model_args`` into the metadata, so keys without the prefix are ignored, unless they are the bare
+    name of one of ours: a slip that would otherwise go unnoticed.
 
     Raises:
         UsageError: an unknown key or a value out of range.
     """
-    # whether there is a chat template is lm-eval's to say
+    # lm-eval decides whether there is a chat template
     fields = tuple(field.name for field in dataclasses.fields(Protocol) if field.name != "chat")
     known = {_PREFIX + name for name in (*fields, "split", "path", "options")}
     values: dict[str, Any] = dict(yaml)
@@ -81,9 +81,9 @@ def task_settings(yaml: Mapping[str, Any], metadata: Mapping[str, Any]) -> TaskS
 
 
 def check_generation(given: Mapping[str, Any], protocol: Protocol, where: str = "--gen_kwargs") -> None:
-    """Refuse generation settings (``--gen_kwargs``, or ``generation_kwargs`` in a YAML) other than the protocol's.
+    """Refuse generation settings (``--gen_kwargs``, or ``generation_kwargs`` in a YAML) that contradict the protocol.
 
-    The results record the protocol: what was not asked must not be said there.
+    The results record the protocol, so they must not name settings that were not used.
 
     Raises:
         UsageError: a setting differs; the message names the key that changes the protocol.
@@ -91,15 +91,15 @@ def check_generation(given: Mapping[str, Any], protocol: Protocol, where: str = 
     for key, value in given.items():
         fits, instead = _compare(key, value, protocol)
         if not fits:
-            remedy = f"Use --metadata {instead}, which also reaches the protocol that the results record."
+            remedy = f"Use --metadata {instead}, so that the results record it too."
             raise UsageError(
-                f"{where} {key}={value!r} does not fit the protocol of the kft tasks. "
+                f"{where} {key}={value!r} contradicts the protocol of the kft tasks. "
                 + (remedy if instead else "The protocol has no such setting: leave it out.")
             )
 
 
 def _compare(key: str, value: object, protocol: Protocol) -> tuple[bool, str]:
-    """Whether a generation setting is the protocol's, and what to set where it is not ("" where there is nothing)."""
+    """Whether a generation setting matches the protocol, and what to set if it does not ("" if there is nothing)."""
     if key in _LENGTHS:
         return value == protocol.max_tokens, f"kft_max_tokens={value}"
     if key == "temperature":
@@ -115,19 +115,19 @@ def _compare(key: str, value: object, protocol: Protocol) -> tuple[bool, str]:
         return bool(value) == bool(protocol.samples), more
     if key == "until":
         stop = length_and_stop(protocol)["until"]
-        return value == stop or [value] == stop, "kft_template=NAME (stop strings are the template's)"
+        return value == stop or [value] == stop, "kft_template=NAME (the template defines the stop strings)"
     return key in NEUTRAL and value == NEUTRAL[key], ""
 
 
 def check_yaml(config: Mapping[str, Any]) -> None:
-    """Refuse keys of a task's YAML that a kft task would pass over.
+    """Refuse keys of a task's YAML that a kft task would ignore.
 
     Raises:
-        UsageError: such a key is there.
+        UsageError: there is such a key.
     """
     for key in config:
         if key not in _YAML_KEYS:
             raise UsageError(
-                f"task {config.get('task')}: {key!r} has no effect on a kft task. Prompts and answers are those of the "
-                "protocol: set `template`, `system` or the like under `kft:`, or remove the key."
+                f"task {config.get('task')}: {key!r} has no effect on a kft task, whose protocol makes the prompts. "
+                "Set `template`, `system` or the like under `kft:`, or remove the key."
             )

@@ -15,12 +15,12 @@ def task_folder() -> Path:
 
 
 def task_names() -> dict[str, str]:
-    """Task and group names with their file, sorted.
+    """Names of tasks and groups with their files, sorted.
 
-    lm-eval skips a YAML file that does not parse in silence; here it is an error.
+    lm-eval silently skips a YAML file that does not parse; here it is an error.
 
     Raises:
-        DataError: a file that does not parse or names no task.
+        DataError: a file does not parse or names no task.
     """
     found: dict[str, str] = {}
     for file in sorted(task_folder().glob("**/*.yaml")):

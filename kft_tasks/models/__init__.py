@@ -1,1 +1,1 @@
-"""Which model, where it lies, who it is, and how it is loaded."""
+"""Which model: where it is, its identity, and how it is loaded."""

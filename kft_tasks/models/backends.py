@@ -1,4 +1,4 @@
-"""Which engines can be asked besides kft's own, and how lm-eval's classes for them are built."""
+"""The engines besides kft's own, and how lm-eval's classes for them are built."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from kft_tasks.models.weights import identify, resolve_dtype
 from kft_tasks.protocol.identity import SERVED, ModelIdentity
 
 _VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of LoRA adapters
-_TELLING = ("quantization", "kv_cache_dtype", "tokenizer", "add_bos_token", "enable_thinking", "think_end_token")
+# Arguments that can change answers: the identity names them.
+_RECORDED = ("quantization", "kv_cache_dtype", "tokenizer", "add_bos_token", "enable_thinking", "think_end_token")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Backend:
     Attributes:
         packages: modules that must be installed.
         install: how to install them.
-        own: arguments of lm-eval's class that have an option of their own here.
+        own: arguments of lm-eval's class that fields of :class:`ModelChoice` set.
     """
 
     name: str
@@ -50,7 +51,7 @@ BACKENDS = {
 
 
 def check_choice(choice: ModelChoice) -> None:
-    """Refuse arguments that do not go together, before anything is loaded.
+    """Refuse contradictory arguments before anything is loaded.
 
     Raises:
         UsageError: the remedy is in the message.
@@ -58,11 +59,15 @@ def check_choice(choice: ModelChoice) -> None:
     backend = BACKENDS[choice.backend]
     for key in choice.backend_args:
         if key == "tp_plan":
-            raise UsageError("--backend-args tp_plan: kft divides questions among processes. Use parallelize=true.")
+            raise UsageError(
+                "Backend argument tp_plan: kft divides questions among processes. Use parallelize=true instead."
+            )
         if key in backend.own:
-            raise UsageError(f"--backend-args {key}: use --model, --adapter, --dtype, --device or --revision.")
+            raise UsageError(
+                f"Backend argument {key}: kft sets it itself. Give the model, adapter, dtype, device or revision."
+            )
     if choice.adapter and backend.name == "sglang":
-        raise UsageError("--backend sglang: lm-eval's class takes no adapter. Merge it, or use --backend vllm.")
+        raise UsageError("Backend sglang: lm-eval's class takes no adapter. Merge the adapter, or use backend vllm.")
     if backend.name == "local-completions":
         _check_server(choice)
 
@@ -70,13 +75,14 @@ def check_choice(choice: ModelChoice) -> None:
 def _check_server(choice: ModelChoice) -> None:
     if choice.adapter:
         raise UsageError(
-            "--adapter: the server decides what it serves. Give the name that it serves the adapter under as --model."
+            "Backend local-completions: the server decides which adapter it applies. Leave the adapter out, and as "
+            "model give the name under which the server offers it."
         )
     address = choice.backend_args.get("base_url")
     if not isinstance(address, str) or not urlsplit(address).path.endswith("/completions"):
         raise UsageError(
-            f"--backend local-completions: base_url is {address!r}. "
-            "Add --backend-args base_url=http://HOST:PORT/v1/completions."
+            f"Backend local-completions: base_url is {address!r}. "
+            "Add base_url=http://HOST:PORT/v1/completions to the backend arguments."
         )
 
 
@@ -84,17 +90,17 @@ def identify_choice(choice: ModelChoice) -> ModelIdentity:
     """The identity that category files record, without loading the model; a served model's weights are unknown.
 
     Raises:
-        UsageError: values that do not go together.
+        UsageError: contradictory arguments.
         UnavailableError: the model is not here and cannot be fetched.
     """
     check_choice(choice)
-    telling = "".join(f" {key}={choice.backend_args[key]}" for key in _TELLING if key in choice.backend_args)
+    recorded = "".join(f" {key}={choice.backend_args[key]}" for key in _RECORDED if key in choice.backend_args)
     if choice.backend == "local-completions":
         path = urlsplit(choice.backend_args["base_url"]).path  # hosts and ports come and go
-        return ModelIdentity(choice.id, f"{SERVED}{choice.id} at {path}", None, f"{choice.backend}:unknown{telling}")
+        return ModelIdentity(choice.id, f"{SERVED}{choice.id} at {path}", None, f"{choice.backend}:unknown{recorded}")
     own = choice.backend == "hf"
     precision = resolve_dtype(choice.dtype, choice.place()) if own else f"{choice.backend}:{choice.dtype}"
-    return identify(choice.id, model_folder(choice.id, choice.revision), precision + telling, choice.adapter)
+    return identify(choice.id, model_folder(choice.id, choice.revision), precision + recorded, choice.adapter)
 
 
 def build(choice: ModelChoice) -> Any:
@@ -106,7 +112,7 @@ def build(choice: ModelChoice) -> Any:
     backend = BACKENDS[choice.backend]
     missing = [name for name in backend.packages if importlib.util.find_spec(name) is None]
     if missing:
-        raise UnavailableError(f"--backend {backend.name} needs {', '.join(missing)}: {backend.install}")
+        raise UnavailableError(f"Backend {backend.name} needs {', '.join(missing)}. Install it with: {backend.install}")
     from lm_eval.api.registry import get_model
 
     arguments = _arguments(choice)
@@ -121,12 +127,12 @@ def build(choice: ModelChoice) -> Any:
             f"{choice.id}: {backend.name} does not start ({type(error).__name__}: {reason})."
         ) from error
     if backend.name == "local-completions" and lm.tokenizer is None and not lm._eos_string:
-        lm.eos_string = None  # the server stops at its own; lm-eval would warn that it does not know it
+        lm.eos_string = None  # the server stops at its own; lm-eval would warn that it does not know which
     return lm
 
 
 def _arguments(choice: ModelChoice) -> dict[str, Any]:
-    """Arguments of lm-eval's class; those of the user go through as they are."""
+    """Arguments of lm-eval's class; those given by the user are passed on unchanged."""
     given: Mapping[str, Any] = choice.backend_args
     if choice.backend == "local-completions":
         # text, so that the server adds the special tokens that its tokenizer adds, as HFLM does
@@ -145,7 +151,7 @@ def _arguments(choice: ModelChoice) -> dict[str, Any]:
 
 
 def _lora_rank(adapter: Path) -> int:
-    """The least rank that vLLM can be set to for this adapter; its default is 16."""
+    """The smallest rank that vLLM can be set to for this adapter; its default is 16."""
     config = read_json(adapter / "adapter_config.json")
     rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])
     return next((allowed for allowed in _VLLM_RANKS if allowed >= rank), rank)

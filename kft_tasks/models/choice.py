@@ -1,4 +1,4 @@
-"""Which model, as a user names it."""
+"""Which model to use, as named by the user."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """Which model, as a user names it.
+    """Which model to use, as named by the user.
 
     Attributes:
-        id: alias, local folder or hub id; the served name with a server.
+        id: alias, local folder or hub id; for a server, the name it serves the model under.
         adapter: a PEFT folder, or None.
         dtype: "auto", "float32", "bfloat16" or "float16".
-        device: as lm-eval takes it; None chooses CUDA where there is one.
-        batch_size: for lm-eval's own generation, where the engine cannot be used.
+        device: as lm-eval takes it; None chooses CUDA if available.
+        batch_size: for lm-eval's own generation, if the engine cannot be used.
         backend: one of :data:`kft_tasks.models.backends.BACKENDS`.
         backend_args: arguments of lm-eval's class for it.
     """
@@ -33,14 +33,14 @@ class ModelChoice:
     backend_args: Mapping[str, Any] = field(default_factory=dict)
 
     def place(self) -> str:
-        """The device; under a launcher each process has its own GPU."""
+        """The device to use; under a launcher each process has its own GPU."""
         if self.device == "cuda" and "LOCAL_RANK" in os.environ:
             return f"cuda:{os.environ['LOCAL_RANK']}"
         return self.device or default_device()
 
 
 def default_device() -> str:
-    """Return "cuda", "mps" or "cpu", whichever lm-eval would use; under a launcher each process has its own GPU."""
+    """The device lm-eval would use: "cuda", "mps" or "cpu"; under a launcher each process has its own GPU."""
     import torch
 
     if torch.cuda.is_available():

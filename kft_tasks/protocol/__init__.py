@@ -1,1 +1,1 @@
-"""Everything a category depends on: protocol, prompts, exemplars, and who was asked what."""
+"""Everything a category depends on: protocol, prompts, exemplars, identities of model and questions."""

@@ -1,4 +1,4 @@
-"""Fixed exemplar sets per type (Gekhman et al. 2024, section 3: ten 4-shot prompts a relation, held out)."""
+"""Fixed exemplar sets per type (Gekhman et al. 2024, section 3: ten 4-shot prompts per relation, held out)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ ExemplarSet = tuple[Question, ...]
 
 
 class ExemplarPool:
-    """The exemplars split of a question set, by type, with the sets drawn from it.
+    """The exemplars split of a question set by type, and the sets drawn from it.
 
-    A draw depends on the seed, the type and the ids of the pool, never on their order. Sets are disjoint as long as
-    the pool of a type lasts; then it is shuffled anew.
+    A draw depends on the seed, the type and the ids in the pool, never on their order. Sets are disjoint as long as
+    the pool of a type lasts; then it is shuffled again.
     """
 
     def __init__(self, questions: Iterable[Question], protocol: Protocol, name: str = "the question set") -> None:
@@ -42,7 +42,7 @@ class ExemplarPool:
         return self._sets[type_]
 
     def ids(self) -> frozenset[str]:
-        """Ids of all exemplars: none of them may be a question under test."""
+        """Ids of all exemplars; none of them may be a question under test."""
         return frozenset(question.id for pool in self._pools.values() for question in pool)
 
     def _draw(self, type_: str) -> Iterator[ExemplarSet]:

@@ -8,13 +8,13 @@ from kft_tasks.protocol.prompts import get_template
 from kft_tasks.protocol.protocol import Protocol
 
 NEUTRAL = {"top_p": 1.0, "repetition_penalty": 1.0}
-"""Settings that change nothing; named in every request, because a model's or server's own would apply otherwise."""
+"""Settings without effect; sent with every request, because a model's or a server's defaults would apply otherwise."""
 
 
 def generation_kwargs(protocol: Protocol, *, sampled: bool) -> dict[str, Any]:
-    """Settings of one greedy or sampled request: all that lm-eval's models need to know.
+    """Settings of a greedy or a sampled request: all that lm-eval's models need to know.
 
-    A greedy request has no temperature: sglang's class samples a request that has one.
+    A greedy request has no temperature: lm-eval's sglang class samples if there is one.
     """
     chosen: dict[str, Any] = {**length_and_stop(protocol), "do_sample": sampled}
     if sampled:

@@ -1,4 +1,4 @@
-"""Which model was asked, and which questions: what a category file says of its origin."""
+"""Which model was asked which questions: what a category file says about its origin."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-SERVED = "served:"  # begins the "weights" of a model behind a server, which nobody here can see
+SERVED = "served:"  # prefix of the "weights" of a model behind a server, whose real weights are unknown
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,10 @@ class ModelIdentity:
 
     Attributes:
         id: as the user named it (alias, hub id or folder).
-        weights: SHA-256 over the weight files; of a served model "served:" and its name, the weights being unknown.
+        weights: SHA-256 over the weight files; for a served model, "served:" and its name.
         adapter: SHA-256 over the adapter's weights and configuration, or None.
-        dtype: precision it ran in; bfloat16 and float32 can differ in a few categories. With another engine than
-            kft's own its name stands before: "vllm:bfloat16".
+        dtype: precision it ran in; bfloat16 and float32 can differ in a few categories. Engines other than kft's
+            own are named in front: "vllm:bfloat16".
     """
 
     id: str
@@ -27,15 +27,18 @@ class ModelIdentity:
     dtype: str = "auto"
 
     def same_weights(self, other: ModelIdentity) -> bool:
-        """Do both name the same weights and adapter, under whatever name and precision?"""
+        """Whether both are the same weights and adapter, under whatever name and precision."""
         return (self.weights, self.adapter) == (other.weights, other.adapter)
 
 
 @dataclass(frozen=True)
 class QuestionsIdentity:
-    """Which questions were asked, and out of which exemplars prompts were made (digests do not depend on order).
+    """Which questions were asked, and with which exemplars. The two digests do not depend on the order.
 
-    ``options`` are those that the set was opened with.
+    Attributes:
+        digest: of the questions under test.
+        exemplars: digest of the exemplars split.
+        options: those that the set was opened with.
     """
 
     set: str

@@ -14,11 +14,11 @@ from kft_tasks.questions import Question
 
 @dataclass(frozen=True)
 class PromptRequest:
-    """One question under one exemplar set, as the text that goes to the model.
+    """One question under one exemplar set, as the text that is sent to the model.
 
     Attributes:
         key: 64-bit key of its samples, see :func:`kft_tasks.engine.decoding.context_key`.
-        group: requests of a group begin with the same exemplars.
+        group: requests of the same group begin with the same exemplars.
     """
 
     question_id: str
@@ -29,11 +29,11 @@ class PromptRequest:
 
 
 class PromptMaker:
-    """Makes the prompts of a protocol: the same ones for ``kft detect``, the lm-eval tasks and evaluation.
+    """Makes the prompts of a protocol: the same for ``kft detect``, the lm-eval tasks and evaluation.
 
     Args:
-        render: the model's chat template; None writes base-model prompts.
-        multiturn: with a chat template, every exemplar is a turn of its own.
+        render: the model's chat template; None makes prompts for base models.
+        multiturn: with a chat template, make every exemplar a separate turn.
     """
 
     def __init__(
@@ -50,13 +50,15 @@ class PromptMaker:
         self._multiturn = multiturn
 
     def prompt(self, question: Question, exemplar_set: int, *, shots: int | None = None) -> str:
-        """The text that asks ``question`` with exemplar set number ``exemplar_set`` (its first ``shots``, if given).
+        """The text that asks ``question`` with exemplar set number ``exemplar_set``, or with its first ``shots`` only.
 
         Raises:
             UsageError: more shots than the protocol's sets have.
         """
         if shots is not None and shots > self._protocol.shots:
-            raise UsageError(f"{shots} shots are more than the protocol's {self._protocol.shots}. Raise its shots.")
+            raise UsageError(
+                f"{shots} shots are more than the protocol's {self._protocol.shots}. Raise the protocol's shots."
+            )
         exemplars = () if shots == 0 else self._exemplars.sets(question.type)[exemplar_set][:shots]
         return render_prompt(question, exemplars, self._protocol, self._render, multiturn=self._multiturn)
 

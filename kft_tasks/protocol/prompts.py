@@ -1,7 +1,7 @@
 """The one place that turns questions into text: detection, evaluation and training use the same functions.
 
-The prompt ends without a space and the completion begins with one: " Paris" is one token for most tokenizers while
-"Answer: " + "Paris" is a context the model has hardly seen, and joint tokenisation would merge across the border.
+The prompt ends without a space and the completion begins with one: " Paris" is one token for most tokenizers, while
+"Answer: " + "Paris" is a context that models have hardly seen, and joint tokenisation would merge across the boundary.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from kft_tasks.questions import Question
 
 @dataclass(frozen=True)
 class Template:
-    """Text around questions and answers for base models; chat templates put their own around the bare question."""
+    """Text around questions and answers for base models; chat templates put their own text around the bare question."""
 
     question: str
     answer: str = " {answer}"
@@ -30,10 +30,10 @@ TEMPLATES: dict[str, Template] = {
 
 
 def get_template(name: str) -> Template:
-    """Look a template up by name.
+    """Look up a template by name.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is no template of that name.
     """
     if name not in TEMPLATES:
         raise UsageError(f"Unknown template {name!r}. {suggest(name, TEMPLATES)}")
@@ -41,7 +41,7 @@ def get_template(name: str) -> Template:
 
 
 def prompt_text(template: Template, question: str, shots: Sequence[Question] = (), system: str = "") -> str:
-    """The prompt for a base model: system text, exemplars with their canonical answers, the question."""
+    """The prompt for a base model: system text, exemplars with their canonical answers, question."""
     parts = [system] if system else []
     parts += [
         template.question.replace("{question}", shot.question) + completion_text(template, shot.answers[0])
@@ -52,7 +52,7 @@ def prompt_text(template: Template, question: str, shots: Sequence[Question] = (
 
 
 def completion_text(template: Template, answer: str) -> str:
-    """The answer as it continues the prompt, with the space that begins it."""
+    """The answer as it continues the prompt, including the leading space."""
     return template.answer.replace("{answer}", answer)
 
 
@@ -64,7 +64,7 @@ def chat_messages(
     multiturn: bool = True,
     template: Template = TEMPLATES["qa"],
 ) -> list[dict[str, str]]:
-    """The prompt as chat messages: every exemplar a turn of its own, or all in one user message (``template``)."""
+    """The prompt as chat messages: one turn per exemplar, or everything in one user message (by ``template``)."""
     messages = [{"role": "system", "content": system}] if system else []
     if multiturn:
         for shot in shots:

@@ -1,4 +1,4 @@
-"""Everything that a category depends on besides the model and the questions."""
+"""Everything a category depends on besides the model and the questions."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class Protocol:
     """How mastery is detected. The defaults are SliCK's (Gekhman et al. 2024, section 3).
 
     Attributes:
-        exemplar_sets: few-shot prompts a question is asked with; each gives one greedy answer.
-        shots: exemplars in one set.
-        samples: sampled answers an exemplar set.
+        exemplar_sets: few-shot prompts per question; each gives one greedy answer.
+        shots: exemplars per set.
+        samples: sampled answers per exemplar set.
         temperature: of the sampled answers.
-        top_k: tokens that a sampled answer chooses among.
-        max_tokens: tokens of one answer at most.
+        top_k: number of likeliest tokens that a sampled token is drawn from.
+        max_tokens: largest number of tokens in an answer.
         scorer: rule for "right", see :mod:`kft_tasks.scoring.scorers`.
         seed: of the exemplar draw and of sampling.
         template: prompt text, see :mod:`kft_tasks.protocol.prompts`.
-        chat: put the prompt through the model's own chat template.
+        chat: apply the model's own chat template.
         system: system prompt, or "".
     """
 
@@ -47,14 +47,14 @@ class Protocol:
         for field in dataclasses.fields(self):
             _check_type(field.name, getattr(self, field.name), field.default)
         object.__setattr__(self, "temperature", float(self.temperature))
-        for name, least in (("exemplar_sets", 1), ("shots", 0), ("samples", 0), ("top_k", 1), ("max_tokens", 1)):
-            if getattr(self, name) < least:
-                raise UsageError(f"Protocol: {name} is {getattr(self, name)}. Use {least} or more.")
+        for name, minimum in (("exemplar_sets", 1), ("shots", 0), ("samples", 0), ("top_k", 1), ("max_tokens", 1)):
+            if getattr(self, name) < minimum:
+                raise UsageError(f"Protocol: {name} is {getattr(self, name)}. Use {minimum} or more.")
         if not 0 <= self.seed < 1 << 63:
             raise UsageError(f"Protocol: seed {self.seed} is out of range. Use 0 to 2^63 - 1.")
         if not 0 < self.temperature < float("inf"):
             raise UsageError(
-                f"Protocol: temperature is {self.temperature}. Use a number above 0; greedy answers are at 0."
+                f"Protocol: temperature is {self.temperature}. Use a number above 0; greedy answers are asked anyway."
             )
         if self.shots == 0 and self.exemplar_sets > 1:
             raise UsageError("Protocol: with 0 shots all exemplar sets are the same. Set exemplar_sets to 1.")
@@ -80,7 +80,7 @@ class Protocol:
 
     @property
     def sampled_total(self) -> int:
-        """Sampled answers a question under the exhaustive protocol."""
+        """Sampled answers per question under the exhaustive protocol."""
         return self.exemplar_sets * self.samples
 
     def to_json(self) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Is this answer right? Pure functions of strings."""
+"""Whether an answer is right: pure functions of strings."""

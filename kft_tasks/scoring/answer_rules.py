@@ -1,7 +1,7 @@
-"""Rules that know what else an answer says: they tell "Paris, France" from "Paris, London" and "not Paris".
+"""Rules that consider what else an answer says: they tell "Paris, France" from "Paris, London" and "not Paris".
 
-An accepted answer is looked for in the answer given, both in one spelling. What is left over decides: words that
-repeat the question or only lead up to an answer are nothing; a denial or an alternative makes it wrong.
+An accepted answer is looked for in the given answer, both in canonical spelling. The rest decides: words that repeat
+the question or merely introduce an answer do not count; a denial or an alternative makes the answer wrong.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-# Whoever says one of these beside the answer does not give it: denials, alternatives, doubts.
+# An answer accompanied by one of these is not given: denials, alternatives, doubts.
 _DENIALS = _set(
     "not no never nor neither none nobody nothing without except unlike instead rather than or either whether "
     "isnt arent wasnt werent doesnt dont didnt hasnt havent hadnt cant cannot couldnt wont wouldnt shouldnt aint "
@@ -25,7 +25,7 @@ _DENIALS = _set(
     "maybe perhaps possibly might may could should if but although fake fictional such including"
 )
 _LINKS = _set("is was are were be been being has had does did do in by as called named known")
-# Say nothing by themselves. "i think" leads up to an answer, "maybe" leaves it open.
+# These say nothing by themselves: "i think" introduces an answer, while "maybe" leaves it open.
 _FILLERS = _LINKS | _set(
     "of on at to for from with and it its this that these those there he him his she her they them their who which "
     "what where i im we you think believe guess sure probably yes answer correct would be question definitely "
@@ -64,10 +64,10 @@ _LOWER_CASE = re.compile(r"\b[a-z]{3,}\b")
 
 
 def answer_match(given: str, answers: Sequence[str], question: str = "") -> bool:
-    """Does the answer given amount to one accepted answer, whatever its spelling, with nothing of substance added?
+    """Whether the given answer amounts to one accepted answer, in whatever spelling, with nothing of substance added.
 
-    Added may be words of the question in a sentence ("The capital of France is Paris."), fillers, a remark in
-    parentheses, further sentences, and the larger place where a place is asked for ("Paris, France").
+    It may add words of the question in a sentence ("The capital of France is Paris."), fillers, a remark in
+    parentheses, further sentences, and, if a place is asked for, the larger place ("Paris, France").
     """
     if any(_amounts_to(claim, answers, question) for claim in _claims(given, question)):
         return True
@@ -76,10 +76,10 @@ def answer_match(given: str, answers: Sequence[str], question: str = "") -> bool
 
 
 def answer_stated(given: str, answers: Sequence[str], question: str = "") -> bool:
-    """As :func:`answer_match`, or does a sentence state one accepted answer among more, undenied and not in a list?
+    """Like :func:`answer_match`, but also true if the first sentence states one accepted answer among other things.
 
-    The answer must come after a verb, must not be part of a longer name ("West Virginia", "United States Army"), and
-    must not be one that the question has already.
+    The answer must come after a verb and must not be denied, part of a list, part of a longer name ("West Virginia",
+    "United States Army"), or already in the question.
     """
     if answer_match(given, answers, question):
         return True
@@ -97,7 +97,7 @@ def answer_stated(given: str, answers: Sequence[str], question: str = "") -> boo
 
 
 def _after_verb(segments: list[Words]) -> list[Words]:
-    """What comes after the first verb or preposition, with that word."""
+    """Everything from the first verb or preposition on."""
     for number, words in enumerate(segments):
         if (start := next((place for place, word in enumerate(words) if word in _LINKS), None)) is not None:
             return [words[start:], *segments[number + 1 :]]
@@ -105,7 +105,7 @@ def _after_verb(segments: list[Words]) -> list[Words]:
 
 
 def _stands_by_itself(words: Words, sought: Words, answer: str, asked: Words) -> bool:
-    """Not "the sister of Ivanka Trump" for "Ivanka Trump"; "in the state of Texas" is still Texas."""
+    """Whether the answer is a phrase of its own: not in "the sister of Ivanka Trump", but in "the state of Texas"."""
     place = find_words(words, sought)
     if place < 0:
         return False
@@ -120,10 +120,10 @@ def _stands_by_itself(words: Words, sought: Words, answer: str, asked: Words) ->
 
 
 def answer_in_sentence(given: str, answers: Sequence[str], question: str = "") -> bool:
-    """Where whole sentences are the gold: does the answer stand in one, and does it say more than the question did?
+    """For sets whose accepted answers are whole sentences: whether one contains the answer's own words.
 
-    Stop words and words of the question around the answer are taken off. What is left must stand in the sentence in
-    one piece, so that neither a stop word of the sentence nor the question itself is an answer.
+    Stop words and words of the question at both ends of the answer are stripped. What is left must occur in the
+    sentence in one piece, so that neither a stop word of the sentence nor the question itself is an answer.
     """
     words = canonical_words(_SENTENCE_END.split(given)[0])
     core = () if _denies(words) else telling_part(words, question)
@@ -131,14 +131,14 @@ def answer_in_sentence(given: str, answers: Sequence[str], question: str = "") -
 
 
 def telling_part(words: Words, question: str) -> Words:
-    """From the first to the last word that is neither a stop word nor in the question; empty if there is none."""
+    """The words from the first to the last that is neither a stop word nor in the question; empty if there is none."""
     asked = _singulars(canonical_words(question))
     telling = [place for place, word in enumerate(words) if word not in _STOP_WORDS and singular(word) not in asked]
     return words[telling[0] : telling[-1] + 1] if telling else ()
 
 
 def _claims(given: str, question: str) -> Iterator[str]:
-    """The answer given, and what it is without remarks, further sentences, side clauses and the larger place."""
+    """The given answer, and the same without remarks, further sentences, side clauses and the larger place."""
     yield given
     plain = _PARENTHESIS.sub("", given).strip()
     sentence = _SENTENCE_END.split(plain)[0]
@@ -155,7 +155,7 @@ def _claims(given: str, question: str) -> Iterator[str]:
 
 
 def _one_place(more: str | None) -> bool:
-    """Is "A, B, C" still one place? Only if C is a country that is often added; else it may be a list."""
+    """Whether "A, B, C" is one place: only if C is a country that is often added; otherwise it may be a list."""
     return not more or canonical_words(more) in {("usa",), ("uk",), ("england",), ("canada",)}
 
 
@@ -178,7 +178,7 @@ def _amounts_to(claim: str, answers: Sequence[str], question: str) -> bool:
 
 
 def _nothing_else(before: Words, after: Words, sought: Words, question: str) -> bool:
-    """Is what stands around the answer of no substance?"""
+    """Whether the words around the answer are of no substance."""
     if not before and not after:
         return True
     if _denies(before) or _denies(after):
@@ -197,7 +197,7 @@ def _nothing_else(before: Words, after: Words, sought: Words, question: str) -> 
         return True
     if _LINKS.isdisjoint(before + after) or not {singular(word) for word in ahead | behind} <= _singulars(asked):
         return False
-    # A sentence in the words of the question. If these have the answer, "The capital of Katsina State is Katsina".
+    # A sentence in the words of the question; if they include the answer: "The capital of Katsina State is Katsina".
     return concluding or find_words(asked, sought) < 0
 
 
@@ -211,7 +211,7 @@ def _singulars(words: Words) -> frozenset[str]:
 
 
 def _without_title(before: Words, sought: Words, asked: Words, kind: frozenset[str]) -> Words:
-    """What stands before the answer, less what belongs to it: "President", "the city of", "about"."""
+    """The words before the answer, without those that belong to it: "President", "the city of", "about"."""
     if not before:
         return before
     if before[-1] in _TITLES | _RANKS or (before[-1] in _APPROXIMATE and _NUMBER.match(sought[0])):
@@ -234,7 +234,7 @@ def _drop_last(words: Words, which: frozenset[str]) -> Words:
 
 @lru_cache(maxsize=1 << 14)
 def _kind_asked(question: str) -> frozenset[str]:
-    """The "music label" of "Which music label is ...?": these words may stand beside the answer."""
+    """The "music label" of "Which music label is ...?": these words may accompany the answer."""
     match = _KIND_COUNTED.search(question) or _KIND_ASKED.search(question)
     words = canonical_words(match[1]) if match else ()
     return frozenset(words) | {singular(word) for word in words}
@@ -242,13 +242,13 @@ def _kind_asked(question: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1 << 14)
 def _common(answer: str) -> frozenset[str]:
-    """Its common nouns in the singular: "politicians" is "politician", while "Adams" is not "Adam"."""
+    """The common nouns of an answer in the singular: "politicians" is "politician", while "Adams" is not "Adam"."""
     return frozenset(singular(word) for word in _LOWER_CASE.findall(answer))
 
 
 @lru_cache(maxsize=1 << 16)
 def _forms(answer: str, question: str) -> tuple[Words, ...]:
-    """An accepted answer in one spelling, and without what people leave out: title, company form, kind asked for."""
+    """An accepted answer in canonical spelling, also without what people omit: title, company form, kind asked for."""
     common = _common(answer)
     forms: dict[Words, None] = {}
     for text in (answer, _PARENTHESIS.sub("", answer)):

@@ -1,7 +1,7 @@
-"""One spelling for many: the words of a text with case, accents, numbers, dates and abbreviations made alike.
+"""One spelling for many: the words of a text with case, accents, numbers, dates and abbreviations unified.
 
-Both sides of a comparison go through :func:`canonical_words`, so a rule here only needs to be right about which texts
-mean the same. Libraries do what they know better: anyascii transliterates, text2num reads number words, dateutil reads
+Both sides of a comparison go through :func:`canonical_words`, so a rule here only has to be right about which texts
+mean the same. Libraries do what they do better: anyascii transliterates, text2num reads number words, dateutil reads
 dates.
 """
 
@@ -46,7 +46,7 @@ _ALIKE = {
     "oct": "october", "nov": "november", "dec": "december",
 }  # fmt: skip
 # Names of the same country or city that differ in more than spelling. The gold answer of 4.7 % of EntityQuestions is
-# "United States of America"; the others are those of which the sets ask at least a hundred times.
+# "United States of America"; the other names are each asked for at least a hundred times in the question sets.
 _NAMES: dict[Words, str] = {
     ("united", "states", "of", "america"): "usa",
     ("united", "states"): "usa",
@@ -75,8 +75,8 @@ def canonical_words(text: str) -> Words:
     """The words of a text in one spelling, without articles (unless there is nothing else).
 
     Example:
-        >>> spell("The 21st of May, 1789"), spell("U.S.A."), spell("two and a half million Zlotys")[0], spell("Łódź")
-        (('1789', 'm5', 'd21'), ('usa',), '2', ('lodz',))
+        >>> canonical_words("The 21st of May, 1789"), canonical_words("U.S.A."), canonical_words("Łódź")
+        (('1789', 'm5', 'd21'), ('usa',), ('lodz',))
     """
     text = _GROUPED.sub("", text)
     text = _PRICE.sub(lambda match: f"{match[2]} {_CURRENCIES[match[1]]}", text)
@@ -92,11 +92,11 @@ def canonical_words(text: str) -> Words:
 
 
 def _date(match: re.Match[str]) -> str:
-    """Year, month, day as words of their own, from large to small: a date contains its year and its month."""
+    """Year, month and day as separate words, from large to small: a date contains its year and its month."""
     from dateutil import parser
 
     fields = []
-    for filler in (datetime(1904, 1, 1), datetime(1908, 2, 2)):  # what differs was not in the text; both leap years
+    for filler in (datetime(1904, 1, 1), datetime(1908, 2, 2)):  # fields that differ were not in the text; leap years
         try:
             fields.append(parser.parse(match[0], default=filler))
         except (ValueError, OverflowError):
@@ -119,7 +119,7 @@ def _numbers(text: str) -> str:
 
 
 def _units(words: list[str]) -> list[str]:
-    """Abbreviated words in full, units where they follow a number; no zeros at the end of a fraction."""
+    """Expand abbreviations, and units after a number; strip zeros from the end of a fraction."""
     spelled: list[str] = []
     for word in words:
         if spelled and _NUMBER.match(spelled[-1]):
@@ -132,7 +132,7 @@ def _units(words: list[str]) -> list[str]:
 
 
 def _joined(words: list[str]) -> list[str]:
-    """Letters that stand alone as one word: "P G Wodehouse" is "PG Wodehouse"."""
+    """Join single letters into one word: "P G Wodehouse" becomes "PG Wodehouse"."""
     joined: list[str] = []
     letters = False
     for word in words:
@@ -161,7 +161,7 @@ def _named(words: list[str]) -> Words:
 
 
 def singular(word: str) -> str:
-    """An English plural without its ending, by rule; what is no plural comes out as some word of its own."""
+    """An English plural without its ending, by rule; a word that only looks like a plural loses its "s" too."""
     if len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
         return word
     if word.endswith("ies"):
@@ -170,7 +170,7 @@ def singular(word: str) -> str:
 
 
 def find_words(words: Sequence[str], sought: Sequence[str], start: int = 0) -> int:
-    """Where ``sought`` stands in ``words``, whole and in order; -1 if it does not."""
+    """The first position from ``start`` at which ``words`` contains all of ``sought`` in order, or -1."""
     size = len(sought)
     for place in range(start, len(words) - size + 1):
         if words[place] == sought[0] and tuple(words[place : place + size]) == tuple(sought):

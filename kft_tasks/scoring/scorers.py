@@ -1,4 +1,4 @@
-"""Scorers: pure functions ``(answer given, accepted answers, question) -> bool``, named for what they compute."""
+"""Scorers: pure functions ``(given answer, accepted answers, question) -> bool``, named for what they compute."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from kft_tasks.scoring.normalization import canonical_words
 
 
 class Scorer(Protocol):
-    """Judges an answer given by the accepted answers; some rules also read the question."""
+    """Compares a given answer with the accepted answers; some rules also read the question."""
 
     def __call__(self, given: str, answers: Sequence[str], question: str = "") -> bool:
-        """Is the answer right?"""
+        """Whether the answer is right."""
         ...
 
 
@@ -28,24 +28,24 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation + "\u2018\u2019\u201c\u2
 def normalize(text: str) -> str:
     """SQuAD normalisation: lower case, no punctuation, no articles, single spaces.
 
-    Source: Rajpurkar et al. 2016, evaluation script of SQuAD v1.1; typographic quotes and dashes are
-    taken as punctuation.
+    Source: Rajpurkar et al. 2016, evaluation script of SQuAD v1.1; here typographic quotes and dashes count as
+    punctuation too.
     """
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
 def exact_match(given: str, answers: Sequence[str], question: str = "") -> bool:
-    """Is the normalised answer equal to one of the accepted answers?
+    """Whether the normalised answer equals one of the accepted answers.
 
-    An accepted answer that normalises to nothing ("The", "?") is compared as it stands, so that an empty
-    generation is never right.
+    An accepted answer that normalises to nothing ("The", "?") is compared verbatim, so that an empty generation is
+    never right.
     """
     normal = normalize(given)
     return any(normal == normalize(answer) if normalize(answer) else given.strip() == answer for answer in answers)
 
 
 def answer_contained(given: str, answers: Sequence[str], question: str = "") -> bool:
-    """Do the words of one accepted answer stand in the answer given, whole and in order? ("17" is not in "1789")"""
+    """Whether the given answer contains all words of one accepted answer, in order ("17" is not in "1789")."""
     padded = f" {normalize(given)} "
     return any(normal and f" {normal} " in padded for normal in map(normalize, answers))
 
@@ -58,12 +58,12 @@ def token_f1(given: str, answer: str) -> float:
 
 
 def f1_at_least_half(given: str, answers: Sequence[str], question: str = "") -> bool:
-    """Is the SQuAD F1 with one accepted answer at least 0.5?"""
+    """Whether the SQuAD F1 with one accepted answer is at least 0.5."""
     return any(token_f1(given, answer) >= 0.5 for answer in answers)
 
 
 def paper_substring(given: str, answers: Sequence[str], question: str = "") -> bool:
-    """Is the first gold answer a substring, lower-cased? Rule of the Gradual Learning scripts, for comparison only.
+    """Whether the first accepted answer is a substring, lower-cased: the Gradual Learning scripts' rule, to compare.
 
     It counts "not Mark Twain" as "Mark Twain" and finds "17" in "1789".
     """
@@ -71,7 +71,7 @@ def paper_substring(given: str, answers: Sequence[str], question: str = "") -> b
 
 
 def spelled_match(given: str, answers: Sequence[str], question: str = "") -> bool:
-    """Is the answer given one of the accepted answers, perhaps spelled in another way?"""
+    """Whether the given answer is one of the accepted answers, possibly spelled differently."""
     words = canonical_words(given)
     return bool(words) and any(words == canonical_words(answer) for answer in answers)
 
@@ -89,10 +89,10 @@ SCORERS: dict[str, Scorer] = {
 
 
 def get_scorer(name: str) -> Scorer:
-    """Look a scorer up by name.
+    """Look up a scorer by name.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is no scorer of that name.
     """
     if name not in SCORERS:
         raise UsageError(f"Unknown scorer {name!r}. {suggest(name, SCORERS)}")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kft_tasks.errors import StateError, UsageError
+from kft_tasks.models.weights import has_native_bfloat16
 from kft_tasks.progress import ProgressCallback, no_progress
 from kft_train.data.rows import Rows, check_labels, training_rows
 from kft_train.errors import RecipeError, StageInterruptedError
@@ -145,11 +146,10 @@ def _machine_values() -> dict[str, Any]:
     import torch
 
     if torch.cuda.is_available():
-        return {"use_cpu": False, "bf16": torch.cuda.is_bf16_supported()}
+        return {"use_cpu": False, "bf16": has_native_bfloat16("cuda")}
     if torch.accelerator.is_available():
         return {"use_cpu": False, "bf16": False}
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return {"use_cpu": True, "bf16": native}
+    return {"use_cpu": True, "bf16": has_native_bfloat16("cpu")}
 
 
 def _rows(request: StageRequest) -> Rows:

@@ -119,7 +119,7 @@ def test_interrupted_detection_goes_on_and_asks_nothing_twice(
     assert asked <= expected
     recorded = expected - asked
     assert not recorded - Counter(_requests(broken))
-    # what was answered in the call that failed is all that can be lost
+    # only the answers of the failed call can be lost
     lost = Counter(_requests(broken)) - recorded
     assert sum(lost.values()) <= 4 * PROTOCOL.samples * PROTOCOL.exemplar_sets
 
@@ -128,7 +128,7 @@ def test_a_server_that_does_not_sample_is_found_out(tiny_model: Path, tmp_path: 
     with (
         serving(tiny_model, ignores=("temperature",)) as server,
         pytest.raises(
-            UnavailableError, match=r"same answer for four seeds .* Use a server that samples, or --samples 0"
+            UnavailableError, match=r"same answer for four seeds .* Use a server that samples, or set samples to 0"
         ),
     ):
         detection(served(server.url), tmp_path / "x")
@@ -146,7 +146,7 @@ def test_a_server_that_does_not_keep_to_seeds_is_named(
     with serving(tiny_model) as server, caplog.at_level(logging.WARNING, "kft"):
         monkeypatch.setattr(torch, "manual_seed", lambda given: seed(next(numbers)))
         detection(served(server.url), tmp_path / "x", limit=2)
-    assert caplog.text.count("does not keep to seeds") == 1
+    assert caplog.text.count("ignores seeds") == 1
 
 
 def test_transformers_serve_is_told_in_its_own_way_to_sample(tiny_model: Path, tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_server_without_top_k_is_refused_unless_the_whole_vocabulary_is_asked_
     tiny_model: Path, tmp_path: Path
 ) -> None:
     with serving(tiny_model, extra=()) as server:
-        with pytest.raises(UnavailableError, match=r"does not take .* top_k .*422.* --top-k 1000000"):
+        with pytest.raises(UnavailableError, match=r"does not accept .* top_k .*422.* set top_k to 1000000"):
             detection(served(server.url), tmp_path / "x")
         assert not server.asked
         detection(served(server.url), tmp_path / "y", dataclasses.replace(PROTOCOL, top_k=1_000_000), limit=2)
@@ -177,7 +177,9 @@ def test_a_server_without_top_k_is_refused_unless_the_whole_vocabulary_is_asked_
 def test_no_server_is_one_clear_error_and_the_journal_stays(tiny_model: Path, tmp_path: Path) -> None:
     with serving(tiny_model) as server:
         url = server.url
-    with pytest.raises(UnavailableError, match="LocalCompletionsAPI gave no answers .ConnectionError: .*is mended"):
+    with pytest.raises(
+        UnavailableError, match="LocalCompletionsAPI gave no answers .ConnectionError: .*Fix that and run"
+    ):
         detection(served(url), tmp_path / "x")
     assert (tmp_path / "x.journal" / "0.jsonl").exists()
 
@@ -187,14 +189,14 @@ def test_the_journal_of_another_engine_is_not_continued(tiny_model: Path, tmp_pa
         url = server.url
     with pytest.raises(UnavailableError):
         detection(served(url), tmp_path / "x")
-    with pytest.raises(StateError, match="begun for something else: model is"):
+    with pytest.raises(StateError, match="started for something else: model is"):
         detection(ModelChoice(str(tiny_model), dtype="float32", device="cpu"), tmp_path / "x")
 
 
 def test_chat_needs_the_tokenizer_and_sends_the_rendered_text_as_tokens(tiny_model: Path, tmp_path: Path) -> None:
     chat = dataclasses.replace(PROTOCOL, chat=True)
     with serving(tiny_model) as server:
-        with pytest.raises(UsageError, match="Add --backend-args tokenizer=FOLDER"):
+        with pytest.raises(UsageError, match="Add tokenizer=FOLDER to the backend arguments"):
             detection(served(server.url), tmp_path / "x", chat)
         result = detection(served(server.url, tokenizer=str(tiny_model)), tmp_path / "y", chat)
         text = server.tokenizer.decode(server.work[0]["prompt"][0])
@@ -207,11 +209,14 @@ def test_chat_needs_the_tokenizer_and_sends_the_rendered_text_as_tokens(tiny_mod
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ({"backend": "local-completions"}, r"base_url is None. Add --backend-args base_url=http://HOST:PORT/v1/comp"),
+        ({"backend": "local-completions"}, r"base_url is None. Add base_url=http://HOST:PORT/v1/comp"),
         ({"backend": "local-completions", "backend_args": {"base_url": "http://h/v1"}}, r"base_url is 'http://h/v1'"),
-        ({"backend": "local-completions", "adapter": Path("a")}, "Give the name that it serves the adapter under"),
-        ({"backend": "sglang", "adapter": Path("a")}, "takes no adapter. Merge it, or use --backend vllm"),
-        ({"backend": "vllm", "backend_args": {"pretrained": "x"}}, "--backend-args pretrained: use --model"),
+        ({"backend": "local-completions", "adapter": Path("a")}, "give the name under which the server offers it"),
+        ({"backend": "sglang", "adapter": Path("a")}, "takes no adapter. Merge the adapter, or use backend vllm"),
+        (
+            {"backend": "vllm", "backend_args": {"pretrained": "x"}},
+            "Backend argument pretrained: kft sets it itself. Give the model",
+        ),
         ({"backend_args": {"tp_plan": "auto"}}, "divides questions among processes. Use parallelize=true"),
     ],
 )
@@ -237,7 +242,7 @@ def test_a_missing_package_is_one_error_with_the_command(
 
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else find(name))
-    with pytest.raises(UnavailableError, match=f"--backend {backend} needs {package}: {install}"):
+    with pytest.raises(UnavailableError, match=f"Backend {backend} needs {package}. Install it with: {install}"):
         build(ModelChoice(str(tiny_model), backend=backend))
 
 

@@ -7,31 +7,15 @@ from typing import Any
 
 import pytest
 
-from backend_helpers import PROTOCOL, detection, items, served
+from backend_helpers import detection, few_facts_task, harness_samples, items, served
 from kft_tasks.models.choice import ModelChoice
 from serving import serving
-
-
-def _samples(task: Any, **arguments: Any) -> list[dict[str, Any]]:
-    from lm_eval import simple_evaluate
-    from lm_eval.tasks import TaskManager
-
-    results = simple_evaluate(
-        tasks=[task], task_manager=TaskManager(include_defaults=False), bootstrap_iters=0, **arguments
-    )
-    samples: list[dict[str, Any]] = results["samples"]["kft_few"]
-    return samples
 
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch, stock_lm_eval: None) -> Any:
     """A task of the questions that the helpers detect."""
-    import kft_tasks.harness.task
-    from backend_helpers import some_facts
-
-    monkeypatch.setattr(kft_tasks.harness.task, "open_set", lambda *args: some_facts(4))
-    protocol = {key: value for key, value in PROTOCOL.to_json().items() if key != "chat"}
-    return kft_tasks.harness.task.KnowledgeTask({"task": "kft_few", "kft": {"set": "worldfacts", **protocol}})
+    return few_facts_task(monkeypatch)
 
 
 @pytest.mark.parametrize("concurrent", [1, 4])
@@ -41,7 +25,7 @@ def test_a_server_gives_the_answers_of_kft_detect_and_samples_that_differ(
     with serving(tiny_model) as server:
         expected = items(detection(served(server.url), tmp_path / "x"))
         arguments = f"model=tiny_model,base_url={server.url},tokenizer_backend=none,tokenized_requests=False,"
-        samples = _samples(few, model="local-completions", model_args=f"{arguments}num_concurrent={concurrent}")
+        samples = harness_samples(few, model="local-completions", model_args=f"{arguments}num_concurrent={concurrent}")
         assert 1 <= server.most_at_once <= concurrent
     assert len(samples) == len(expected) == 4
     for sample in samples:
@@ -72,7 +56,7 @@ def test_what_other_tasks_ask_goes_to_lm_eval_unchanged(few: Any, tiny_model: Pa
 
 def test_transformers_keeps_one_repeated_request(few: Any, tiny_model: Path, tmp_path: Path) -> None:
     arguments = f"pretrained={tiny_model},dtype=float32"
-    samples = _samples(few, model="hf", model_args=arguments, device="cpu", batch_size=4)
+    samples = harness_samples(few, model="hf", model_args=arguments, device="cpu", batch_size=4)
     assert not any("seed" in settings for sample in samples for _, settings in sample["arguments"])
     own = items(detection(ModelChoice(str(tiny_model), dtype="float32", device="cpu"), tmp_path / "x"))
     for sample in samples:

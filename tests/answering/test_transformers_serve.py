@@ -22,7 +22,7 @@ PROTOCOL = Protocol(exemplar_sets=1, shots=2, samples=3, temperature=1.5, max_to
 
 @contextmanager
 def transformers_serve(folder: Path, log: Path) -> Iterator[str]:
-    """The server as a process of its own on a port that it chooses itself; stopped by its own id."""
+    """The server in a separate process, on a port that it chooses itself."""
     program = "import sys; from transformers.cli.transformers import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "serve", str(folder), "--host", "127.0.0.1", "--port", "0"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -54,7 +54,7 @@ def test_the_embedded_model_behind_a_real_server_gives_the_engines_greedy_answer
     with transformers_serve(embedded_model, tmp_path / "log") as url:
         choice = ModelChoice(str(embedded_model), backend="local-completions", backend_args={"base_url": url})
         one = detection(choice, tmp_path / "one", PROTOCOL)
-    assert "does not keep to seeds" not in caplog.text
+    assert "ignores seeds" not in caplog.text
     assert greedy(one) == greedy(own)
     drawn = [texts for item in items(one).values() for texts in item.sampled_answers if texts is not None]
     assert len(drawn) == 4

@@ -1,4 +1,4 @@
-"""Imports point down, go in no circle, and who needs a heavy library pays for it."""
+"""Imports point downwards, form no circle, and only modules that need a heavy library load it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import kft_tasks
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"kft_tasks": ROOT / "kft_tasks", "kft_train": ROOT / "kft_train", "kft_cli": ROOT / "cli" / "kft_cli"}
 HEAVY = ("torch", "transformers", "lm_eval", "trl", "peft", "datasets", "accelerate", "scipy", "matplotlib")
-# What each package may not know. kft_cli knows all.
+# What each package must not import. kft_cli may import all.
 FORBIDDEN = {
     "kft_tasks": {"kft_train", "kft_cli", "trl", "peft"},
     "kft_train": {"kft_cli", "lm_eval"},
 }
-# These are lm-eval's or torch's side of the border; everything else imports heavy libraries inside functions.
+# These belong to lm-eval's or torch's side; all other modules import heavy libraries inside functions.
 HEAVY_MODULES = {
     "kft_tasks.answering.hf_engine",
     "kft_tasks.engine.attention",

@@ -20,7 +20,7 @@ def test_categories_are_the_papers_words_best_first() -> None:
 @pytest.mark.parametrize(
     ("greedy", "sampled", "category"),
     [
-        # 10 greedy answers and 160 sampled ones in all
+        # 10 greedy and 160 sampled answers in total
         ((0, 0), (0, 0), None),
         ((1, 1), (0, 0), None),
         ((9, 9), (0, 0), None),
@@ -59,13 +59,13 @@ def test_a_protocol_that_asks_nothing_is_an_error_not_highly_known(greedy_total:
 
 @pytest.mark.parametrize(("greedy", "sampled"), [((0, 3), (0, 0)), ((0, 2), (0, 5))])
 def test_more_answers_than_the_protocol_has_are_refused(greedy: tuple[int, int], sampled: tuple[int, int]) -> None:
-    with pytest.raises(UsageError, match="More answers"):
+    with pytest.raises(UsageError, match="are more than the protocol's"):
         decide(Tally(*greedy), Tally(*sampled), greedy_total=2, sampled_total=4)
 
 
 @pytest.mark.parametrize(("right", "asked"), [(1, 0), (-1, 2), (3, 2), (0, -1)])
 def test_impossible_tallies_are_refused(right: int, asked: int) -> None:
-    with pytest.raises(UsageError, match="cannot be"):
+    with pytest.raises(UsageError, match="are impossible"):
         Tally(right, asked)
 
 
@@ -129,7 +129,7 @@ def test_in_every_small_protocol_every_order_gives_the_exhaustive_category(greed
 
 @pytest.mark.parametrize(("greedy", "sampled"), [(1, 0), (1, 2), (2, 2), (3, 2)])
 def test_no_decision_is_later_than_it_must_be(greedy: int, sampled: int) -> None:
-    """Undecided means: answers still to come exist that lead to different categories."""
+    """Undecided means that the outstanding answers could still lead to different categories."""
     for right, asked in itertools.product(range(greedy + 1), range(greedy + 1)):
         for hits, drawn in itertools.product(range(sampled + 1), range(sampled + 1)):
             if right > asked or hits > drawn:

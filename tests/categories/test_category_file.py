@@ -80,7 +80,7 @@ def test_a_file_that_is_read_and_written_has_the_same_bytes(path: Path, tmp_path
 
 def test_items_that_do_not_fit_the_counts_are_not_written(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
-    with pytest.raises(DataError, match="its header counts 1 Unknown, the file has 0"):
+    with pytest.raises(DataError, match="header counts 1 Unknown questions, the file has 0"):
         write_category_file(path, _header(), _items()[:3])
     assert not path.exists()
 
@@ -116,9 +116,9 @@ def _drop(line: int, key: str) -> Change:
 @pytest.mark.parametrize(
     ("change", "line", "message"),
     [
-        (lambda rows: rows.insert(3, rows[1]), 4, "question 'q0' stands here twice. Detect again."),
-        (_set(2, category="HighlyKnown"), 3, "the counts say MaybeKnown, the line says HighlyKnown"),
-        (_set(1, greedy={"right": 1, "asked": 2}), 2, "the counts say MaybeKnown, the line says HighlyKnown"),
+        (lambda rows: rows.insert(3, rows[1]), 4, "question 'q0' is duplicated. Detect again."),
+        (_set(2, category="HighlyKnown"), 3, "the category is HighlyKnown, but the counts make it MaybeKnown"),
+        (_set(1, greedy={"right": 1, "asked": 2}), 2, "the category is HighlyKnown, but the counts make it MaybeKnown"),
         (_set(1, greedy={"right": 2, "asked": 1}), 2, "broken question line"),
         (_set(1, greedy={"right": 3, "asked": 3}), 2, "broken question line"),
         (_set(4, sampled={"right": 0, "asked": 3}), 5, "Detect again."),
@@ -131,13 +131,13 @@ def _drop(line: int, key: str) -> Change:
         (_set(1, greedy={"right": 0}), 2, "broken question line"),
         (_set(1, greedy={"right": 2, "asked": 2, "more": 1}), 2, "broken question line"),
         (_set(1, greedy=[2, 2]), 2, "broken question line"),
-        (_set(1, greedy_answers=["yes"]), 2, "the answers are not as many as the counts say"),
-        (_set(1, greedy_answers=[None, "yes"]), 2, "the answers are not as many as the counts say"),
+        (_set(1, greedy_answers=["yes"]), 2, "the number of answers does not match the counts"),
+        (_set(1, greedy_answers=[None, "yes"]), 2, "the number of answers does not match the counts"),
         (_set(1, greedy_answers=["yes", 5]), 2, "broken question line"),
         (_set(1, greedy_answers="ye"), 2, "broken question line"),
         (_set(1, greedy_answers=None), 2, "broken question line"),
-        (_set(3, sampled_answers=[["no", "yes"]]), 4, "the answers are not as many as the counts say"),
-        (_set(3, sampled_answers=[["no"], None]), 4, "the answers are not as many as the counts say"),
+        (_set(3, sampled_answers=[["no", "yes"]]), 4, "the number of answers does not match the counts"),
+        (_set(3, sampled_answers=[["no"], None]), 4, "the number of answers does not match the counts"),
         (_set(3, sampled_answers=["no", None]), 4, "broken question line"),
         (_set(3, sampled_answers=[["no", 1], None]), 4, "broken question line"),
         (_set(3, sampled_answers=None), 4, "broken question line"),
@@ -204,7 +204,7 @@ def test_a_wrong_header_is_named_before_any_question_is_read(path: Path, change:
 
 def test_counts_that_were_edited_are_refused(path: Path) -> None:
     _edit(path, lambda rows: rows[0]["counts"].update(HighlyKnown=0, MaybeKnown=2))
-    with pytest.raises(DataError, match="its header counts 0 HighlyKnown, the file has 1. Detect again."):
+    with pytest.raises(DataError, match="header counts 0 HighlyKnown questions, the file has 1. Detect again."):
         _read(path)
 
 

@@ -34,7 +34,7 @@ def cell(result: Certainty, sets: int, samples: int) -> dict[str, object]:
 
 
 def test_one_set_and_one_sample_by_hand(path: Path) -> None:
-    # h stays. m: half HighlyKnown, else one of two samples. w: half the sets have one right sample of two. u stays.
+    # h stays as it is. m: half HighlyKnown, else one of two samples. w: half the sets have one right sample of two. u stays as it is.
     assert cell(measure_certainty(path), 1, 1) == {
         "sets": 1,
         "samples": 1,
@@ -51,7 +51,7 @@ def test_full_protocol_agrees_with_the_file(path: Path) -> None:
     assert full["counts"] == {"HighlyKnown": 1.0, "MaybeKnown": 1.0, "WeaklyKnown": 1.0, "Unknown": 1.0}
     assert full["agreement"] == 1.0
     assert full["generations"] == 6
-    assert full["lazy_generations"] == (2 + 2 + 6 + 6) / 4  # one wave: two sets
+    assert full["lazy_generations"] == (2 + 2 + 6 + 6) / 4  # one round: two sets
 
 
 def test_default_grid_is_cut_to_the_protocol_and_ends_with_it(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_chosen_grid_always_holds_the_full_protocol(path: Path) -> None:
 
 @pytest.mark.parametrize("grid", [{"sets": (0,)}, {"sets": (3,)}, {"samples": (3,)}, {"samples": (-1,)}])
 def test_grid_beyond_the_protocol_is_refused(path: Path, grid: dict[str, tuple[int, ...]]) -> None:
-    with pytest.raises(UsageError, match=f"--{next(iter(grid))}"):
+    with pytest.raises(UsageError, match=rf"^{next(iter(grid))} -?\d: the file has 2"):
         measure_certainty(path, **grid)
 
 
@@ -117,7 +117,7 @@ def test_result_names_its_source(path: Path) -> None:
 def test_lazy_file_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = write_file(tmp_path / "lazy.jsonl", PATTERNS, PROTOCOL, exhaustive=False)
 
-    with pytest.raises(DataError, match=r"lazy\.jsonl: was detected lazily.*--exhaustive"):
+    with pytest.raises(DataError, match=r"lazy\.jsonl: was detected lazily.*exhaustively"):
         measure_certainty(path)
 
 
@@ -137,7 +137,7 @@ def test_missing_answers_in_a_file_called_exhaustive_are_refused(path: Path) -> 
 def test_counts_that_the_scorer_does_not_give_are_refused(path: Path) -> None:
     path.write_text(path.read_text().replace('["yes", "yes"], "sampled_answers"', '["no", "no"], "sampled_answers"'))
 
-    with pytest.raises(DataError, match=r"question 'h': this kft's answer_stated .*kft rescore"):
+    with pytest.raises(DataError, match=r"question 'h': this version's answer_stated .*Rescore the file"):
         measure_certainty(path)
 
 
@@ -171,7 +171,7 @@ def test_retest_is_compared_over_the_shared_questions(path: Path, write_retest: 
 @pytest.mark.parametrize(
     ("protocol", "values", "message"),
     [
-        (PROTOCOL, {}, "same seed.*--seed 1"),
+        (PROTOCOL, {}, "same seed.*with seed 1"),
         (Protocol(exemplar_sets=2, samples=2, seed=1, top_k=7), {}, "another top_k"),
         (AGAIN, {"weights": "v" * 64}, "other weights"),
     ],

@@ -32,7 +32,7 @@ PARAMETERS = st.builds(Beta, st.floats(0.02, 50), st.floats(0.02, 50))
 
 
 def test_one_right_set_retested_with_one_by_hand() -> None:
-    # Jeffreys: right with (1/2 + 1) / (1 + 1); if wrong, nothing is known of samples.
+    # Jeffreys: right with (1/2 + 1) / (1 + 1); if wrong, nothing is known about samples.
     assert retest_chances(ExemplarOutcomes(1, 0, 0), 1, Prior()) == {H: 0.75, M: 0.0, W: 0.125, U: 0.125}
     assert change_chance(ExemplarOutcomes(1, 0, 0), 1, Prior()) == 0.25
 
@@ -130,7 +130,7 @@ def test_normal_interval_agrees_with_the_exact_one(monkeypatch: pytest.MonkeyPat
 def simulated(
     seed: int, questions: int, sets: int, greedy: Beta, sampled: Beta
 ) -> list[tuple[ExemplarOutcomes, ExemplarOutcomes]]:
-    """Questions with true rates out of Beta distributions, detected twice."""
+    """Questions with true rates drawn from Beta distributions, detected twice."""
     rng = random.Random(seed)
 
     def detect(p: float, q: float) -> ExemplarOutcomes:

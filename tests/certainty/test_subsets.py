@@ -39,12 +39,12 @@ def lazily(right: Sequence[bool], taken: Sequence[int], samples: int) -> tuple[K
     def decided() -> KnowledgeCategory | None:
         return decide(greedy, sampled, greedy_total=len(right), sampled_total=len(right) * samples)
 
-    for wave in make_rounds(len(right)):
+    for round_ in make_rounds(len(right)):
         if decided() is None:
-            greedy = greedy.plus(sum(right[number] for number in wave), len(wave))
-    for wave in make_rounds(len(right)):
+            greedy = greedy.plus(sum(right[number] for number in round_), len(round_))
+    for round_ in make_rounds(len(right)):
         if decided() is None:
-            sampled = sampled.plus(sum(taken[number] for number in wave), samples * len(wave))
+            sampled = sampled.plus(sum(taken[number] for number in round_), samples * len(round_))
     category = decided()
     assert category is not None
     return category, greedy.asked, sampled.asked

@@ -111,7 +111,7 @@ def test_lazy_file_exits_1_and_says_so_in_json(tmp_path: Path, run: Run) -> None
     code, out, err = run("certainty", lazy, "--json")
 
     assert code == 1
-    assert "--exhaustive" in json.loads(out)["error"]
+    assert "exhaustively" in json.loads(out)["error"]
     assert "Traceback" not in err
 
 

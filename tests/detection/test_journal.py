@@ -72,7 +72,7 @@ def test_a_journal_that_was_read_can_be_written_further(tmp_path: Path) -> None:
 def test_cut_at_any_byte_a_journal_keeps_the_chunks_that_are_whole_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # a thousand of them take seconds
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # a thousand calls take seconds
     _write(tmp_path / "whole.jsonl", 2)
     whole = (tmp_path / "whole.jsonl").read_bytes()
     lines = whole.splitlines(keepends=True)
@@ -91,7 +91,7 @@ def test_cut_at_any_byte_a_journal_keeps_the_chunks_that_are_whole_and_goes_on(
 
 
 def test_a_torn_line_that_ends_in_a_newline_is_dropped_too(tmp_path: Path) -> None:
-    """Blocks of a file need not reach the disk in order: the end may be there and the middle not."""
+    """Blocks of a file need not reach the disk in order: the end may be written and the middle missing."""
     path = tmp_path / "0.jsonl"
     _write(path, 1)
     whole = path.read_bytes()
@@ -151,9 +151,9 @@ def test_a_journal_for_something_else_is_refused_and_the_difference_named(
     whole = path.read_bytes()
     with pytest.raises(StateError) as caught:
         Journal(path, header)
-    assert f"begun for something else: {difference}. Choose another output" in str(caught.value)
+    assert f"started for something else: {difference}. Choose another output" in str(caught.value)
     assert path.read_bytes() == whole
-    Journal(path, HEADER).close()  # the lock was given up
+    Journal(path, HEADER).close()  # the lock was released
 
 
 def test_another_process_is_refused_while_the_journal_is_open(tmp_path: Path) -> None:

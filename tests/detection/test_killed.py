@@ -29,7 +29,7 @@ PROTOCOL = {"exemplar_sets": 4, "shots": 2, "samples": 4, "max_tokens": 6}
 
 
 class Detector:
-    """The process of killing.py."""
+    """The process that runs killing.py."""
 
     def __init__(self, model: str, folder: Path) -> None:
         command = [sys.executable, str(Path(__file__).parents[1] / "helpers" / "killing.py"), model, str(folder)]
@@ -48,14 +48,14 @@ class Detector:
         return self.process.stdout.readline().strip()
 
     def detect(self, name: str, killed_after: float | None = None) -> bool:
-        """Detect into ``name``; returns whether it came to its end."""
+        """Detect into ``name``; return whether the child finished."""
         assert self.process.stdin is not None
         self.process.stdin.write(name + "\n")
         self.process.stdin.flush()
         child = int(self.read())
         if killed_after is not None:
             time.sleep(killed_after)
-            with contextlib.suppress(ProcessLookupError):  # it came to its end before
+            with contextlib.suppress(ProcessLookupError):  # it had already finished
                 os.kill(child, signal.SIGKILL)
         status = self.read()
         assert status in ("0", str(int(signal.SIGKILL)))
@@ -87,7 +87,7 @@ def detector(request: pytest.FixtureRequest, model: str, tmp_path: Path) -> Iter
     write_questions(tmp_path / "questions.jsonl", questions)
     detector = Detector(folder, tmp_path)
     yield detector
-    detector.process.communicate(timeout=60)  # the end of its input is its end
+    detector.process.communicate(timeout=60)  # it exits at the end of its input
 
 
 def test_killed_at_twenty_random_moments_it_ends_in_the_same_bytes(detector: Detector, tmp_path: Path) -> None:

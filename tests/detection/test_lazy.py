@@ -1,4 +1,4 @@
-"""Which generations are asked for, and what category comes out."""
+"""Which generations are requested, and which category results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Answers = tuple[tuple[bool, ...], tuple[tuple[bool, ...], ...]]
 def _detect(
     answers: list[Answers], protocol: Protocol, *, lazy: bool = True
 ) -> tuple[list[CategorizedQuestion], ScriptedAnswerer, list[tuple[str, int]]]:
-    """Detect one chunk whose question number i gets ``answers[i]``; also gives the steps."""
+    """Detect one chunk whose question number i gets ``answers[i]``; return it with the steps."""
 
     def table(question_id: str, exemplar_set: int, kind: str, sample: int) -> bool:
         greedy, sampled = answers[int(question_id)]
@@ -59,15 +59,15 @@ def _asked(answers: Answers, rounds: list[list[int]]) -> tuple[set[int], set[int
     """Exemplar sets that must be asked, greedy and sampled, when whole rounds are asked until the question is decided."""
     greedy, sampled = answers
     first: set[int] = set()
-    for wave in rounds:
-        first |= set(wave)
+    for round_ in rounds:
+        first |= set(round_)
         if len({greedy[number] for number in first}) == 2:
             return first, set()
     if greedy[0]:
         return first, set()
     second: set[int] = set()
-    for wave in rounds:
-        second |= set(wave)
+    for round_ in rounds:
+        second |= set(round_)
         if any(any(sampled[number]) for number in second):
             break
     return first, second if sampled[0] else set()
@@ -103,7 +103,7 @@ def test_lazy_is_exhaustive_and_asks_no_wave_too_many_for_every_combination(exem
 @st.composite
 def any_protocol(draw: st.DrawFn) -> tuple[list[Answers], int, int]:
     sets, samples = draw(st.integers(1, 12)), draw(st.integers(0, 4))
-    share = draw(st.sampled_from([0, 1, 2, 9]))  # mostly wrong to mostly right: every category comes up
+    share = draw(st.sampled_from([0, 1, 2, 9]))  # mostly wrong to mostly right: every category occurs
 
     def rights(count: int) -> Any:
         return st.lists(st.integers(0, 9).map(lambda n: n < share), min_size=count, max_size=count).map(tuple)
@@ -121,11 +121,11 @@ def test_lazy_is_exhaustive_and_asks_no_wave_too_many(drawn: tuple[list[Answers]
     ("greedy", "hit", "made"),
     [
         ("1" * 10, None, 10),  # HighlyKnown needs every greedy answer and no sample
-        ("10" * 5, None, 2),  # MaybeKnown in the first wave of 2
+        ("10" * 5, None, 2),  # MaybeKnown in the first round of 2
         ("1110111111", None, 4),
         ("0000010000", None, 7),
         ("0000000001", None, 10),
-        ("0" * 10, 0, 10 + 2 * 16),  # WeaklyKnown by the first wave of samples
+        ("0" * 10, 0, 10 + 2 * 16),  # WeaklyKnown by the first round of samples
         ("0" * 10, 3, 10 + 4 * 16),
         ("0" * 10, 9, 10 + 10 * 16),
         ("0" * 10, None, 10 + 10 * 16),  # Unknown needs everything
@@ -163,7 +163,7 @@ def test_answers_that_are_there_are_not_asked_for_again() -> None:
 def test_an_undecided_question_is_an_error_not_unknown() -> None:
     chunk = Chunk(0, [make_question("q")])
     chunk.clear(10)
-    with pytest.raises(DataError, match="question 'q' is undecided after detection"):
+    with pytest.raises(DataError, match="Question 'q' is undecided after detection"):
         finish(chunk, AnswerScorer(Protocol().scorer), Protocol())
 
 
@@ -171,7 +171,7 @@ def test_an_undecided_question_is_an_error_not_unknown() -> None:
 def test_rounds_ask_every_exemplar_set_once_in_order_few_at_first(count: int) -> None:
     rounds = make_rounds(count)
     assert list(itertools.chain(*rounds)) == list(range(count))
-    assert [len(wave) for wave in rounds[:-1]] == [2, 2, *[3] * len(rounds)][: len(rounds) - 1]
+    assert [len(round_) for round_ in rounds[:-1]] == [2, 2, *[3] * len(rounds)][: len(rounds) - 1]
 
 
 def _types(count: int) -> list[Question]:

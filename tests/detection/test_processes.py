@@ -1,4 +1,4 @@
-"""Several processes at one detection: in threads with a scripted model, and for real with torchrun."""
+"""Several processes in one detection: as threads with a scripted model, and for real with torchrun."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SOURCE = ListSet([make_question(f"q{i}", "tu"[i % 2]) for i in range(22)], make_
 
 
 class ReplayingAnswerer(ScriptedAnswerer):
-    """As a server: answers do not depend on what is asked together, and few are asked together."""
+    """Like a server: answers do not depend on what is asked together, and batches are small."""
 
     resumes_mid_chunk = True
     max_batch = 3
@@ -57,7 +57,7 @@ Run = Callable[..., list[Any]]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Detect with one thread a process; returns results and exceptions by rank."""
+    """Detect with one thread per process; return results and exceptions by rank."""
     own = threading.local()
     monkeypatch.setattr(kft_tasks.detection.waiting, "START_SECONDS", 2.0)
     monkeypatch.setattr(kft_tasks.detection.run, "this_process", lambda: getattr(own, "process", Process()))
@@ -115,7 +115,7 @@ def test_when_one_process_fails_the_others_stop_and_what_was_answered_is_kept(
     first, second = run(output, answerers, (0, 0.1))
     assert isinstance(second, Killed)
     assert isinstance(first, StateError)
-    assert "process 1 of 2 stopped before its share was detected. Run the same command again" in str(first)
+    assert "process 1 of 2 stopped before its share was detected. Run the same detection again" in str(first)
     rest = _answerers(1)
     run(output, rest)
     assert output.read_bytes() == whole[0]
@@ -139,24 +139,24 @@ def test_a_process_that_never_begins_is_not_waited_for_for_ever(
     answerers[missing] = None
     found = run(tmp_path / "x.jsonl", answerers)[1 - missing]
     assert isinstance(found, StateError)
-    assert f"process {missing} of 2 did not begin" in str(found)
+    assert f"process {missing} of 2 did not start" in str(found)
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 3), (3, 1), (2, 1)])
 def test_another_number_of_processes_goes_on_and_redoes_no_finished_chunk(
     run: Run, tmp_path: Path, whole: tuple[bytes, ScriptedAnswerer], before: int, after: int
 ) -> None:
-    output, begun = tmp_path / "x.jsonl", _answerers(before)
-    for answerer in begun:
+    output, started = tmp_path / "x.jsonl", _answerers(before)
+    for answerer in started:
         answerer.die_at = 7
-    run(output, begun)
+    run(output, started)
     rest = _answerers(after)
     results = run(output, rest)
     assert all(isinstance(result, DetectionResult) for result in results), results
     assert output.read_bytes() == whole[0]
-    again = Counter(pair for answerer in begun + rest for pair in answerer.greedy_asked)
+    again = Counter(pair for answerer in started + rest for pair in answerer.greedy_asked)
     redone = again - Counter(whole[1].greedy_asked)
-    assert sum(redone.values()) <= before * 4 * 3  # of the chunks that were broken off
+    assert sum(redone.values()) <= before * 4 * 3  # of the interrupted chunks
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 1), (2, 1), (1, 2), (2, 3)])
@@ -167,15 +167,15 @@ def test_an_engine_that_replays_is_asked_nothing_twice_wherever_it_was_killed(
     run(tmp_path / "count.jsonl", calls)
     assert (tmp_path / "count.jsonl").read_bytes() == whole[0]
     for die_at in range(1, calls[0].calls // before + 1, 5 if before * after > 1 else 2):
-        output, begun = tmp_path / f"{die_at}.jsonl", _answerers(before, ReplayingAnswerer)
-        begun[-1].die_at = die_at
-        run(output, begun)
+        output, started = tmp_path / f"{die_at}.jsonl", _answerers(before, ReplayingAnswerer)
+        started[-1].die_at = die_at
+        run(output, started)
         assert not output.exists()
         rest = _answerers(after, ReplayingAnswerer)
         run(output, rest)
         assert output.read_bytes() == whole[0]
         for kind in ("greedy_asked", "sampled_asked"):
-            asked = Counter(pair for answerer in begun + rest for pair in getattr(answerer, kind))
+            asked = Counter(pair for answerer in started + rest for pair in getattr(answerer, kind))
             assert asked == Counter(getattr(calls[0], kind))
 
 
@@ -184,7 +184,7 @@ def test_killed_again_and_again_an_engine_that_replays_gets_to_the_end(
 ) -> None:
     output, deaths = tmp_path / "x.jsonl", 0
     while not output.exists():
-        answerer = ReplayingAnswerer(mixed_table, PROTOCOL, die_at=2)  # one call a life
+        answerer = ReplayingAnswerer(mixed_table, PROTOCOL, die_at=2)  # one call per life
         run(output, [answerer])
         deaths += 1
     assert deaths > 20
@@ -193,7 +193,7 @@ def test_killed_again_and_again_an_engine_that_replays_gets_to_the_end(
 
 def test_several_processes_cannot_overwrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageError, match=r"--overwrite with several processes: remove .*x instead"):
+    with pytest.raises(UsageError, match=r"Several processes cannot overwrite a category file. Remove .*x instead"):
         scripted_detection(SOURCE, PROTOCOL, tmp_path / "x", _answerers(1)[0], overwrite=True)
 
 
@@ -236,7 +236,7 @@ def test_two_processes_of_torchrun_killed_midway_end_in_the_bytes_of_one(
         assert time.monotonic() < limit
         assert first.poll() is None
         time.sleep(0.02)
-    workers = psutil.Process(first.pid).children()  # they outlive torchrun if that is killed alone
+    workers = psutil.Process(first.pid).children()  # they outlive torchrun if only that is killed
     assert len(workers) == 2
     for process in [*workers, first]:
         process.kill()
@@ -268,7 +268,7 @@ def test_two_processes_of_torchrun_killed_midway_end_in_the_bytes_of_one(
         "detect_chunk",
         lambda chunk, *rest, **more: opened.append(chunk.number) or asked(chunk, *rest, **more),
     )
-    detect("y")  # one process ends what two began
+    detect("y")  # one process finishes what two started
     assert set(opened) == set(range(8)) - kept[0] - kept[1]
     detect("z")
     assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes() == (tmp_path / "z").read_bytes()

@@ -53,7 +53,7 @@ def _answerer(protocol: Protocol = PROTOCOL, die_at: int | None = None) -> Scrip
 
 @pytest.fixture
 def whole(tmp_path: Path) -> tuple[bytes, ScriptedAnswerer, dict[str, float]]:
-    """An undisturbed detection: its bytes, what it asked, what it cost."""
+    """An uninterrupted detection: its bytes, what it asked, what it cost."""
     answerer = _answerer()
     result = scripted_detection(_source(), PROTOCOL, tmp_path / "whole" / "x.jsonl", answerer)
     return result.path.read_bytes(), answerer, result.cost
@@ -112,10 +112,10 @@ def test_killed_in_any_call_of_the_model_and_resumed_gives_the_same_bytes(
         rest = _answerer()
         result = scripted_detection(_source(), PROTOCOL, output, rest)
         assert output.read_bytes() == expected
-        assert result.cost["prefilled"] == cost["prefilled"]  # that of finished chunks survives
+        assert result.cost["prefilled"] == cost["prefilled"]  # the cost of finished chunks survives
         assert rest.made <= undisturbed.made
         assert not output.with_name(output.name + ".journal").exists()
-    assert rest.made < undisturbed.made  # killed in the last chunk, the first were not asked again
+    assert rest.made < undisturbed.made  # killed in the last chunk: the first ones were not asked again
 
 
 @pytest.mark.parametrize("torn", [0.0, 0.5, 1.0], ids=["before", "within", "after"])
@@ -196,7 +196,7 @@ def test_killed_after_the_file_was_written_a_journal_that_stayed_does_no_harm(
     assert result.reused
     assert output.read_bytes() == whole[0]
     other = dataclasses.replace(MODEL, weights="v" * 64)
-    with pytest.raises(StateError, match="made with another model"):
+    with pytest.raises(StateError, match="differs in model"):
         scripted_detection(_source(), PROTOCOL, output, _answerer(), model=other)
 
 
@@ -238,11 +238,11 @@ def test_the_file_or_journal_of_another_detection_is_refused_and_stays(
 
     with pytest.raises(Killed):
         scripted_detection(_source(), PROTOCOL, output, _answerer(die_at=3))
-    with pytest.raises(StateError, match=f"begun for something else: (model|{different}) is .*Choose another output"):
+    with pytest.raises(StateError, match=f"started for something else: (model|{different}) is .*Choose another output"):
         run()
     scripted_detection(_source(), PROTOCOL, output, _answerer())
     finished = output.read_bytes()
-    with pytest.raises(StateError, match=f"made with another {different}. Choose another output, or overwrite it"):
+    with pytest.raises(StateError, match=f"differs in {different}. Choose another output, or set overwrite"):
         run()
     assert output.read_bytes() == finished
     values["overwrite"] = True
@@ -254,12 +254,12 @@ def test_a_question_edited_under_the_same_id_is_another_question(tmp_path: Path)
     scripted_detection(_source(), PROTOCOL, output, _answerer())
     edited = _source()
     edited.under_test = [dataclasses.replace(question, answers=("no",)) for question in edited.under_test]
-    with pytest.raises(StateError, match="made with another questions"):
+    with pytest.raises(StateError, match="differs in questions"):
         scripted_detection(edited, PROTOCOL, output, _answerer())
 
 
 def test_without_a_model_missing_answers_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(StateError, match="chunk 0 was not detected. Run the same command again."):
+    with pytest.raises(StateError, match="chunk 0 is missing. Run the same detection again."):
         detect(Target(_source(), "test"), PROTOCOL, MODEL, None, tmp_path / "x.jsonl")
 
 
@@ -275,7 +275,7 @@ def test_a_question_that_is_also_an_exemplar_is_refused_before_the_model_is_aske
     source = _source()
     source.under_test = [*source.under_test, dataclasses.replace(make_exemplars()[3], split="test")]
     answerer = _answerer()
-    with pytest.raises(DataError, match="question 'e-t-3' is also an exemplar"):
+    with pytest.raises(DataError, match="Question 'e-t-3' is also an exemplar"):
         scripted_detection(source, PROTOCOL, tmp_path / "x.jsonl", answerer)
     assert answerer.calls == 0
 
@@ -289,7 +289,7 @@ def test_no_questions_are_an_error(tmp_path: Path, limit: int | None) -> None:
 def _run_ranks(
     output: Path, answerers: Sequence[ScriptedAnswerer | None], monkeypatch: pytest.MonkeyPatch
 ) -> list[DetectionResult | BaseException | None]:
-    """A detection by several processes: here threads, for which journals are locked alike. None never begins."""
+    """A detection by several processes: here threads, for which journals are locked alike. None: the process never starts."""
     world = len(answerers)
     results: list[DetectionResult | BaseException | None] = [None] * world
 
@@ -322,7 +322,7 @@ def _run_ranks(
 def test_processes_share_the_chunks_and_give_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: tuple[bytes, ScriptedAnswerer, Any], world: int
 ) -> None:
-    """Ten questions are three chunks: of five processes two have nothing to do."""
+    """Ten questions make three chunks: two of five processes have nothing to do."""
     output = tmp_path / "new" / "x.jsonl"
     answerers = [_answerer() for _ in range(world)]
     results = _run_ranks(output, answerers, monkeypatch)
@@ -346,7 +346,7 @@ def test_where_a_process_dies_the_others_stop_and_one_process_can_finish(
     assert isinstance(results[dead], Killed)
     assert isinstance(results[alive], StateError)
     assert f"process {dead} of 2" in str(results[alive])
-    assert "Run the same command again; what was answered is kept." in str(results[alive])
+    assert "Run the same detection again; the answers so far are kept." in str(results[alive])
     assert not output.exists()
     rest = _answerer()
     scripted_detection(_source(), PROTOCOL, output, rest)
@@ -360,7 +360,7 @@ def test_a_process_that_never_begins_is_not_waited_for_forever(
     output = tmp_path / "x.jsonl"
     first, _ = _run_ranks(output, [_answerer(), None], monkeypatch)
     assert isinstance(first, StateError)
-    assert "process 1 of 2 did not begin" in str(first)
+    assert "process 1 of 2 did not start" in str(first)
     again = _run_ranks(output, [_answerer(), _answerer()], monkeypatch)
     assert [isinstance(result, DetectionResult) for result in again] == [True, True]
     assert output.read_bytes() == whole[0]
@@ -401,7 +401,7 @@ def test_categories_do_not_depend_on_limit_or_order(tmp_path: Path) -> None:
 
 
 class _Stream(ListSet):
-    """Questions that are made when they are asked for."""
+    """Questions that are made on demand."""
 
     def split(self, name: str) -> Iterator[Question]:
         if name == "exemplars":
@@ -413,7 +413,7 @@ def test_memory_does_not_grow_with_the_number_of_questions(tmp_path: Path) -> No
     protocol = Protocol(exemplar_sets=1, shots=1, samples=1, scorer="exact_match")
 
     class Forgetful(ScriptedAnswerer):
-        """Does not keep what it was asked: that would be the memory that is measured."""
+        """Does not remember what it was asked, which would take the memory that is measured."""
 
         def step(self) -> None:
             self.greedy_asked.clear()
@@ -425,11 +425,11 @@ def test_memory_does_not_grow_with_the_number_of_questions(tmp_path: Path) -> No
         scripted_detection(
             source, protocol, tmp_path / str(count), Forgetful(mixed_table, protocol), chunk_questions=16
         )
-        _, most = tracemalloc.get_traced_memory()
+        _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        return most
+        return peak
 
-    peak(10)  # what is imported and cached once
+    peak(10)  # imports and caches are counted once
     small, large = peak(1_000), peak(int(os.environ.get("KFT_MANY_QUESTIONS", "10_000")))
     assert large < small + 500_000, (small, large)  # 10,000 questions alone are more than 5 MB
 
@@ -450,5 +450,5 @@ def test_options_of_the_set_are_part_of_the_file(tmp_path: Path) -> None:
         output,
     )
     assert CategoryFile(output).header.questions.options == options
-    with pytest.raises(StateError, match="another questions"):
+    with pytest.raises(StateError, match="differs in questions"):
         detect(Target(_source(), "test"), PROTOCOL, MODEL, None, output)

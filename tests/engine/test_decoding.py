@@ -54,10 +54,10 @@ def test_noise_is_standard_gumbel_and_independent_along(over: str) -> None:
     assert kstest(second, "gumbel_r").pvalue > 1e-3
     assert first.mean() == pytest.approx(np.euler_gamma, abs=4 * np.pi / np.sqrt(6 * size))
     assert first.var() == pytest.approx(np.pi**2 / 6, rel=0.06)
-    most = 4 / np.sqrt(size)  # four standard deviations of the correlation of independent values
-    assert abs(np.corrcoef(first, second)[0, 1]) < most
-    assert abs(np.corrcoef(first[1:], first[:-1])[0, 1]) < most
-    assert abs(np.corrcoef(first[1:], second[:-1])[0, 1]) < most
+    limit = 4 / np.sqrt(size)  # four standard deviations of the correlation of independent values
+    assert abs(np.corrcoef(first, second)[0, 1]) < limit
+    assert abs(np.corrcoef(first[1:], first[:-1])[0, 1]) < limit
+    assert abs(np.corrcoef(first[1:], second[:-1])[0, 1]) < limit
 
 
 def _unmix(value: int) -> int:
@@ -77,7 +77,7 @@ def _unmix(value: int) -> int:
 
 @pytest.mark.parametrize("bits", [0, (1 << 64) - 1, (1 << 63) - 1])
 def test_noise_is_finite_at_both_ends_of_the_hash(bits: int) -> None:
-    """The hash is a bijection, so that every value of it comes up for some token."""
+    """The hash is a bijection, so every value occurs for some token."""
     golden, mask = 0x9E3779B97F4A7C15, (1 << 64) - 1
     state = _unmix(_unmix(bits))
     key = _unmix(0) - golden & mask  # its state at step 0 is 0

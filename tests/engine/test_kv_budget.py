@@ -56,5 +56,5 @@ def test_rows_are_halved_to_the_least_and_no_further() -> None:
 
 def test_slots_follow_from_the_size_of_one() -> None:
     assert KvBudget(budget=1000, slot_bytes=300).slots == 3
-    assert KvBudget(budget=100, slot_bytes=300).slots == 1  # progress is made all the same
+    assert KvBudget(budget=100, slot_bytes=300).slots == 1  # there is progress nevertheless
     assert KvBudget(budget=100).slots > 1_000_000  # not known yet

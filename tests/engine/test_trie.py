@@ -51,13 +51,13 @@ def load(tiny_folder: Callable[[str], Path]) -> Load:
 
 @pytest.fixture(scope="module")
 def engine_of(load: Load) -> Callable[[str], Engine]:
-    """One engine an architecture; tests give it back as they got it, but for its caches."""
+    """One engine per architecture; tests leave it as they found it, except for its caches."""
     return functools.cache(lambda architecture: Engine(*load(architecture)))
 
 
 @pytest.fixture(scope="module")
 def plain(load: Load) -> Callable[[str], list[list[int]]]:
-    """Greedy tokens of every prompt by ``model.generate``, one prompt a call."""
+    """Greedy tokens of every prompt by ``model.generate``, one prompt per call."""
 
     @functools.cache
     def generated(architecture: str) -> list[list[int]]:
@@ -94,7 +94,7 @@ def _open(engine: Engine, which: Sequence[int] = ALL, *, grouped: bool = True, t
 
 
 def _letters(tokens: Sequence[int]) -> str:
-    """A letter a token: what ``Engine.text`` is set to where a test needs to see tokens, and stops in them."""
+    """One letter per token: replaces ``PackedModel.text`` in tests that need to see tokens, and stop strings in them."""
     return "".join(chr(0x4E00 + token) for token in tokens)
 
 
@@ -105,7 +105,7 @@ def _decode(tokenizer: Any, tokens: Sequence[int], *stops: str) -> str:
 
 @pytest.fixture(params=[True, False], ids=["segments", "one mask"])
 def segmented(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[Engine], Engine]:
-    """Set an engine's way of attention; it must not matter."""
+    """Choose how an engine computes attention; it must not matter."""
 
     def chosen(engine: Engine) -> Engine:
         if request.param and not engine.model.segmented:
@@ -124,7 +124,7 @@ def test_greedy_answers_are_those_of_plain_generation(
     engine = segmented(engine_of(architecture))
     monkeypatch.setattr(engine.model, "text", _letters)
     expected = [_letters(tokens) for tokens in plain(architecture)]
-    assert len(set(expected)) > len(PROMPTS) // 2  # else the comparison would say little
+    assert len(set(expected)) > len(PROMPTS) // 2  # otherwise the comparison would prove little
     stop: dict[str, Any] = {"stop": ()}
     assert _open(engine, **stop).greedy(ALL) == expected
     assert _open(engine, grouped=False, **stop).greedy(ALL) == expected
@@ -147,7 +147,7 @@ def test_attention_is_by_segments_where_pytorchs_is_used_and_by_one_mask_elsewhe
 
     by_segments = {architecture for architecture in ARCHITECTURES if engine_of(architecture).model.segmented}
     assert by_segments == set(ARCHITECTURES) - {"gemma2"}  # its logit cap needs the eager kernel
-    # from transformers 5.21 on it is eager by itself; before, segments are tried and given up
+    # from transformers 5.21 on it is eager by default; before that, segments are tried and rejected
     eager = tuple(map(int, transformers.__version__.split(".")[:2])) >= (5, 21)
     assert engine_of("gemma2").model.model.config._attn_implementation == ("eager" if eager else "kft_segments")
 
@@ -158,8 +158,8 @@ def test_a_sample_does_not_depend_on_its_company(engine_of: Any, segmented: Any,
     alone = [_open(engine, [index]).sample([0], [KEYS[index]], **DRAW)[0] for index in ALL]
     assert len(set(itertools.chain(*alone))) > 2 * len(PROMPTS)
 
-    def drawn(pack: Any, which: Sequence[int], indices: Sequence[int]) -> None:
-        given = pack.sample(which, [KEYS[index] for index in indices], **DRAW)
+    def drawn(trie: Any, which: Sequence[int], indices: Sequence[int]) -> None:
+        given = trie.sample(which, [KEYS[index] for index in indices], **DRAW)
         assert given == [alone[index] for index in indices]
 
     engine.prefixes.clear()  # cold
@@ -168,10 +168,10 @@ def test_a_sample_does_not_depend_on_its_company(engine_of: Any, segmented: Any,
     drawn(_open(engine, grouped=False), ALL, ALL)
     drawn(_open(engine, ALL[::-1]), ALL[::-1], ALL)
     drawn(_open(engine, [3, 8, 3]), [0, 1, 2], [3, 8, 3])
-    pack = _open(engine)
-    drawn(pack, [7, 2], [7, 2])  # a part of the pack, then the rest, then again
-    drawn(pack, ALL, ALL)
-    drawn(pack, [2], [2])
+    trie = _open(engine)
+    drawn(trie, [7, 2], [7, 2])  # a part of the trie, then the rest, then again
+    drawn(trie, ALL, ALL)
+    drawn(trie, [2], [2])
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gemma2"])
@@ -181,24 +181,24 @@ def test_answers_do_not_depend_on_what_was_given_up(engine_of: Any, architecture
     whole = _open(engine)
     greedy = whole.greedy(ALL)
     sampled = whole.sample(ALL, KEYS, **DRAW)
-    pack = _open(engine)
-    assert pack.greedy(ALL) == greedy
-    before = pack.slots
-    pack.keep(kept)
-    assert pack.slots < before if len(kept) < 4 else pack.slots <= before
-    assert pack.greedy(kept) == [greedy[index] for index in kept]
+    trie = _open(engine)
+    assert trie.greedy(ALL) == greedy
+    before = trie.slots
+    trie.keep(kept)
+    assert trie.slots < before if len(kept) < 4 else trie.slots <= before
+    assert trie.greedy(kept) == [greedy[index] for index in kept]
     keys = [KEYS[index] for index in kept]
-    assert pack.sample(kept, keys, **DRAW) == [sampled[index] for index in kept]
-    pack.keep(kept[:1])
-    assert pack.sample(kept[:1], keys[:1], **DRAW) == [sampled[kept[0]]]
-    assert pack.greedy(ALL) == greedy  # what was given up can be had again
+    assert trie.sample(kept, keys, **DRAW) == [sampled[index] for index in kept]
+    trie.keep(kept[:1])
+    assert trie.sample(kept[:1], keys[:1], **DRAW) == [sampled[kept[0]]]
+    assert trie.greedy(ALL) == greedy  # what was freed is computed again
 
 
 @pytest.mark.parametrize("settled", [True, False])
 def test_near_ties_do_not_depend_on_the_rounding_of_a_pack(
     engine_of: Any, plain: Any, monkeypatch: pytest.MonkeyPatch, settled: bool
 ) -> None:
-    """Rounding that differs from pack to pack is played by noise, large enough to change answers if it could."""
+    """Noise stands in for rounding that differs from trie to trie, large enough to change answers if it could."""
     import torch
 
     engine = engine_of("qwen2")
@@ -213,17 +213,17 @@ def test_near_ties_do_not_depend_on_the_rounding_of_a_pack(
 
     monkeypatch.setattr(engine.model, "forward", noisy)
     monkeypatch.setattr(engine.model, "margin", 0.5 if settled else 0.0)
-    pack = _open(engine, **everything)
-    assert (pack.greedy(ALL) == [_letters(tokens) for tokens in plain("qwen2")]) is settled
-    assert (pack.sample(ALL, KEYS, **DRAW) == quiet) is settled
+    trie = _open(engine, **everything)
+    assert (trie.greedy(ALL) == [_letters(tokens) for tokens in plain("qwen2")]) is settled
+    assert (trie.sample(ALL, KEYS, **DRAW) == quiet) is settled
 
 
 def test_samples_depend_on_key_number_and_nothing_else(engine_of: Any) -> None:
-    pack = _open(engine_of("llama"))
-    first = pack.sample([0], [1], 6, 0.5)[0]
-    assert pack.sample([0], [1], 3, 0.5)[0] == first[:3]
-    assert pack.sample([0, 1, 0], [1, 9, 1], 6, 0.5)[::2] == [first, first]
-    assert pack.sample([0], [2], 6, 0.5)[0] != first
+    trie = _open(engine_of("llama"))
+    first = trie.sample([0], [1], 6, 0.5)[0]
+    assert trie.sample([0], [1], 3, 0.5)[0] == first[:3]
+    assert trie.sample([0, 1, 0], [1, 9, 1], 6, 0.5)[::2] == [first, first]
+    assert trie.sample([0], [2], 6, 0.5)[0] != first
 
 
 def test_a_sample_at_almost_no_temperature_or_of_one_candidate_is_greedy(engine_of: Any) -> None:
@@ -254,9 +254,9 @@ def test_a_prompt_longer_than_one_forward_call_gives_the_same(
     greedy, sampled = _open(engine).greedy(ALL), _open(engine).sample(ALL, KEYS, **DRAW)
     monkeypatch.setattr(engine.budget, "rows", 7)
     engine.prefixes.clear()
-    pack = _open(engine)
-    assert pack.greedy(ALL) == greedy
-    assert pack.sample(ALL, KEYS, **DRAW) == sampled
+    trie = _open(engine)
+    assert trie.greedy(ALL) == greedy
+    assert trie.sample(ALL, KEYS, **DRAW) == sampled
 
 
 def test_prefix_caches_are_bounded(engine_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,8 +282,8 @@ def test_every_token_of_the_trie_is_computed_once(engine_of: Any, plain: Any, mo
         for end in range(1, len(prompt) + 1)
     ]
     before = engine.count.prefilled
-    pack = _open(engine, stop=())
-    pack.first()
+    trie = _open(engine, stop=())
+    trie.first()
     assert engine.count.prefilled - before == len(set(grouped))
     again = engine.count.prefilled
     _open(engine, stop=()).first()
@@ -296,12 +296,12 @@ def test_every_token_of_the_trie_is_computed_once(engine_of: Any, plain: Any, mo
         engine.count.prompt_tokens,
         engine.count.answer_tokens,
     )
-    pack.greedy(ALL)
+    trie.greedy(ALL)
     assert engine.count.decoded - decoded == sum(len(answer) - 1 for answer in tokens)  # the last needs no forward
     assert engine.count.answer_tokens - answer_tokens == sum(map(len, tokens))
     assert engine.count.prompt_tokens - prompt_tokens == sum(map(len, encoded))
     decoded = engine.count.decoded
-    pack.greedy(ALL)
+    trie.greedy(ALL)
     assert engine.count.decoded == decoded  # the trie has them
 
 
@@ -318,10 +318,10 @@ def test_finished_rows_leave_and_equal_samples_are_one_row(engine_of: Any, monke
     monkeypatch.setattr(engine.model, "margin", 0.0)
     frequent = _open(engine, [0], stop=()).sample([0], [1], 32, 0.5)[0][0][2]
     monkeypatch.setattr(engine.model, "eos", frozenset({ord(frequent) - 0x4E00}))
-    pack = _open(engine, [0], stop=())
-    pack.first()
+    trie = _open(engine, [0], stop=())
+    trie.first()
     monkeypatch.setattr(engine.model, "forward", counted)
-    answers = pack.sample([0], [1], 32, 0.5)[0]
+    answers = trie.sample([0], [1], 32, 0.5)[0]
     levels = [{answer[:length] for answer in answers if len(answer) >= length} for length in range(1, MAX_TOKENS)]
     assert rows == [len(level) for level in levels if level]
     assert len({*map(len, answers)}) > 1
@@ -358,15 +358,15 @@ def test_stop_strings_end_an_answer_at_the_first_of_them(lettered: tuple[Engine,
         before = engine.count.answer_tokens
         assert _open(engine, [index], stop=stop).greedy([0]) == [expected], stop
         ends = [text.find(one) + len(one) for one in stop if one and one in text]
-        assert engine.count.answer_tokens - before == min(ends, default=MAX_TOKENS), stop  # none behind the stop
+        assert engine.count.answer_tokens - before == min(ends, default=MAX_TOKENS), stop  # none after the stop
 
 
-@pytest.mark.parametrize("most", [1, 2, 7])
-def test_an_answer_has_at_most_max_tokens(lettered: tuple[Engine, int, str], most: int) -> None:
+@pytest.mark.parametrize("limit", [1, 2, 7])
+def test_an_answer_has_at_most_max_tokens(lettered: tuple[Engine, int, str], limit: int) -> None:
     engine, index, text = lettered
-    pack = _open(engine, [index], max_tokens=most, stop=())
-    assert pack.greedy([0]) == [text[:most]]
-    assert {len(sample) for sample in pack.sample([0], [1], 20, 5.0)[0]} == {most}
+    trie = _open(engine, [index], max_tokens=limit, stop=())
+    assert trie.greedy([0]) == [text[:limit]]
+    assert {len(sample) for sample in trie.sample([0], [1], 20, 5.0)[0]} == {limit}
 
 
 @pytest.mark.parametrize("where", ["tokenizer", "generation_config", "generation_config list"])
@@ -478,9 +478,9 @@ def test_a_prompt_that_does_not_fit_the_sliding_window_is_refused_and_one_that_f
     prompts = ["x" * length for length in (10, 64 - MAX_TOKENS)]
     expected = [_decode(tokenizer, tokens) for tokens in _generate(model, tokenizer, prompts)]
     engine = Engine(model, tokenizer)
-    pack = engine.open(engine.encode(prompts), max_tokens=MAX_TOKENS, stop=())
-    assert pack.greedy([0, 1]) == expected
-    with pytest.raises(UnsupportedModelError, match="prompt and answer of 65 tokens exceed the sliding window of 64"):
+    trie = engine.open(engine.encode(prompts), max_tokens=MAX_TOKENS, stop=())
+    assert trie.greedy([0, 1]) == expected
+    with pytest.raises(UnsupportedModelError, match="Prompt and answer of 65 tokens exceed the sliding window of 64"):
         engine.open(engine.encode(["x" * (65 - MAX_TOKENS)]), max_tokens=MAX_TOKENS, stop=())
 
 
@@ -528,12 +528,12 @@ def test_in_bfloat16_the_same_pack_gives_the_same_answers(load: Load) -> None:
 
     model, tokenizer = load("llama")
     engine = Engine(model.to(torch.bfloat16), tokenizer)
-    packs = []
+    tries = []
     for _ in range(2):
         engine.prefixes.clear()
-        packs.append(_open(engine))
-    assert packs[0].greedy(ALL) == packs[1].greedy(ALL)
-    assert packs[0].sample(ALL, KEYS, **DRAW) == packs[1].sample(ALL, KEYS, **DRAW)
+        tries.append(_open(engine))
+    assert tries[0].greedy(ALL) == tries[1].greedy(ALL)
+    assert tries[0].sample(ALL, KEYS, **DRAW) == tries[1].sample(ALL, KEYS, **DRAW)
 
 
 @pytest.mark.model
@@ -553,10 +553,10 @@ def test_the_embedded_model_gives_plain_answers(embedded_model: Path) -> None:
     assert expected[:2] == [" Paris", " Tokyo"]
     engine = Engine(model, tokenizer)
     assert engine.model.segmented
-    pack = engine.open(engine.encode(prompts), max_tokens=MAX_TOKENS, stop=("\n",), top_k=40)
-    assert pack.greedy(range(3)) == expected
+    trie = engine.open(engine.encode(prompts), max_tokens=MAX_TOKENS, stop=("\n",), top_k=40)
+    assert trie.greedy(range(3)) == expected
     alone = engine.open(engine.encode(prompts[2:]), max_tokens=MAX_TOKENS, stop=("\n",), top_k=40)
-    assert pack.sample(range(3), KEYS[:3], 4, 0.5)[2:] == alone.sample([0], KEYS[2:3], 4, 0.5)
+    assert trie.sample(range(3), KEYS[:3], 4, 0.5)[2:] == alone.sample([0], KEYS[2:3], 4, 0.5)
 
 
 # --- memory ---------------------------------------------------------------------------------------------------------
@@ -657,7 +657,7 @@ def _probabilities(model: Any, ids: Sequence[int], top_k: int, temperature: floa
 
 
 def _p_value(counts: Counter[int], probabilities: dict[int, float]) -> float:
-    """Chi-square with everything that is expected fewer than 5 times in one cell."""
+    """Chi-square, with all values that are expected fewer than 5 times merged into one cell."""
     from scipy.stats import chisquare
 
     total = counts.total()
@@ -668,7 +668,7 @@ def _p_value(counts: Counter[int], probabilities: dict[int, float]) -> float:
     if total - sum(expected) >= 5:
         observed.append(total - sum(observed))
         expected.append(total - sum(expected))
-    else:  # too rare to be a cell of its own
+    else:  # too rare for a cell of its own
         expected[-1] += total - sum(expected)
         observed[-1] += total - sum(observed)
     assert len(observed) > 10
@@ -681,9 +681,9 @@ def test_samples_are_distributed_as_softmax_at_the_temperature_over_the_top_k(
 ) -> None:
     engine = engine_of("llama")
     monkeypatch.setattr(engine.model, "text", lambda tokens: " ".join(map(str, tokens)))
-    pack = _open(engine, [0], max_tokens=2, stop=())
+    trie = _open(engine, [0], max_tokens=2, stop=())
     chosen = [context_key(0, f"question {number}", 0) for number in range(keys)]
-    drawn = [tuple(map(int, text.split())) for given in pack.sample([0] * keys, chosen, count, 0.5) for text in given]
+    drawn = [tuple(map(int, text.split())) for given in trie.sample([0] * keys, chosen, count, 0.5) for text in given]
     model, tokenizer = load("llama")
     ids = tokenizer(PROMPTS[0])["input_ids"]
     first = Counter(tokens[0] for tokens in drawn if tokens)

@@ -20,11 +20,11 @@ QUESTIONS = [make_question(f"q{number}", "tu"[number % 2]) for number in range(3
 class Recording(ScriptedAnswerer):
     def __init__(self) -> None:
         super().__init__(lambda id_, number, kind, sample: int(id_[1:]) % 3 == 0, PROTOCOL)
-        self.packs: list[list[PromptRequest]] = []
+        self.opened: list[list[PromptRequest]] = []
 
-    def open(self, asks: Sequence[PromptRequest]) -> ScriptedAnswers:
-        self.packs.append(list(asks))
-        return super().open(asks)
+    def open(self, requests: Sequence[PromptRequest]) -> ScriptedAnswers:
+        self.opened.append(list(requests))
+        return super().open(requests)
 
 
 def _prompts() -> PromptMaker:
@@ -51,15 +51,15 @@ def test_prompts_have_the_shots_asked_for_out_of_the_first_exemplar_set() -> Non
         [prompts.prompt(question, 0, shots=shots) for question in sorted(QUESTIONS[:4], key=lambda q: q.type)]
         for shots in (0, 1, 2)
     ]
-    assert [[ask.prompt for ask in pack] for pack in answerer.packs] == expected
+    assert [[request.prompt for request in requests] for requests in answerer.opened] == expected
     assert [texts[0].count("Question:") for texts in expected] == [1, 2, 3]
 
 
 def test_packs_are_bounded_and_share_a_type() -> None:
     answerer = Recording()
     evaluate(QUESTIONS, answerer, _prompts(), PROTOCOL, (2,))
-    assert [len(pack) for pack in answerer.packs] == [128, 128, 44]
-    assert {ask.group for ask in answerer.packs[0]} == {"t"}
+    assert [len(requests) for requests in answerer.opened] == [128, 128, 44]
+    assert {request.group for request in answerer.opened[0]} == {"t"}
 
 
 def test_more_shots_than_the_protocol_has_are_refused() -> None:

@@ -50,7 +50,7 @@ def test_a_file_gets_the_rights_that_the_umask_leaves(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         write_json(tmp_path / "x.json", 1)
-        assert os.umask(0o027) == 0o027  # asking for it has not changed it
+        assert os.umask(0o027) == 0o027  # reading it has not changed it
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "x.json").stat().st_mode) == 0o640

@@ -130,7 +130,7 @@ def test_a_duplicate_id_names_both_lines(tmp_path: Path) -> None:
 def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "facts.jsonl"
     path.touch()
-    with pytest.raises(DataError, match="facts.jsonl: holds no questions. Write one JSON object a line."):
+    with pytest.raises(DataError, match="facts.jsonl: holds no questions. Write one JSON object per line."):
         list(read_questions(path))
 
 

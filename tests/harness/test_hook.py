@@ -1,4 +1,4 @@
-"""The start-up hook, in processes of its own: against lm-eval as installed, and against small stand-ins for others."""
+"""The start-up hook, in separate processes: against lm-eval as installed, and against small stand-ins for others."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ except KeyError as error:
 
 
 def test_without_kft_tasks_lm_eval_is_as_it_was(tmp_path: Path) -> None:
-    """The hook is left over, or kft lies where this interpreter does not look."""
+    """The hook is left over, or kft is where this interpreter does not look."""
     program = f"sys.path = [path for path in sys.path if path != {str(ROOT)!r}]\n" + PROGRAM
     found, errors = _run(program, _lm_eval(tmp_path))
     assert (found[0], errors) == (PLAIN[0], "")

@@ -57,7 +57,7 @@ Given = dict[str, tuple[list[str], list[list[str]]]]
 
 
 def _given(results: Any, task: str = "kft_questions") -> Given:
-    """Greedy and sampled answers by question id, out of the sample log."""
+    """Greedy and sampled answers by question id, from the sample log."""
     return {
         sample["doc"]["id"]: (
             [texts[0].strip() for texts in sample["resps"][::2]],
@@ -79,11 +79,11 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class FakeLM(LM):
     """Answers from the table, by question and exemplar set; remembers every call."""
 
-    def __init__(self, world_size: int = 1, most: int | None = None) -> None:
+    def __init__(self, world_size: int = 1, largest: int | None = None) -> None:
         super().__init__()
         self._world_size = world_size
         self._device = "cpu"
-        self.most = most  # requests that the largest rank has
+        self.largest = largest  # number of requests of the largest rank
         self.calls: list[list[Any]] = []
         self.asked: Counter[int] = Counter()
 
@@ -107,8 +107,8 @@ class FakeLM(LM):
     def all_gather(self, tensor: Any) -> Any:
         import torch
 
-        assert self.most is not None
-        return torch.tensor([int(tensor), self.most])
+        assert self.largest is not None
+        return torch.tensor([int(tensor), self.largest])
 
     def gather_object(self, obj: Any, dst: int = 0) -> Any:
         return [obj]
@@ -219,8 +219,8 @@ def test_every_setting_that_a_models_own_config_could_change_is_named_in_the_req
         ({"temperature": 0}, "Use --metadata kft_samples=0,"),
         ({"top_k": 1}, "Use --metadata kft_top_k=1,"),
         ({"do_sample": False}, "Use --metadata kft_samples=0 (greedy answers only),"),
-        ({"until": ["END"]}, "Use --metadata kft_template=NAME (stop"),
-        ({"until": "END"}, "Use --metadata kft_template=NAME (stop"),
+        ({"until": ["END"]}, "Use --metadata kft_template=NAME (the template"),
+        ({"until": "END"}, "Use --metadata kft_template=NAME (the template"),
         ({"top_p": 0.1}, "The protocol has no such setting: leave it out."),
         ({"num_beams": 4}, "The protocol has no such setting: leave it out."),
     ],
@@ -236,7 +236,7 @@ def test_gen_kwargs_that_are_not_the_protocols_are_refused(questions: Path, give
     ):
         with pytest.raises(UsageError) as caught:
             stage()
-        assert str(caught.value).startswith(f"{where} {name}={given[name]!r} does not fit the protocol")
+        assert str(caught.value).startswith(f"{where} {name}={given[name]!r} contradicts the protocol")
         assert remedy in str(caught.value)
     assert not lm.calls
 
@@ -289,7 +289,7 @@ def test_prompts_are_those_of_detection(questions: Path) -> None:
     prompts = PromptMaker(PROTOCOL, ExemplarPool(source.split("exemplars"), PROTOCOL))
     expected = [prompts.request(q, number) for q in source.split("test") for number in range(2) for _ in range(2)]
     assert [request.request for request in _requests(lm)] == expected
-    assert [request.arguments[0] for request in _requests(lm)] == [ask.prompt for ask in expected]
+    assert [request.arguments[0] for request in _requests(lm)] == [request.prompt for request in expected]
 
 
 def _first_prompt(lm: Any, path: Path, monkeypatch: pytest.MonkeyPatch, **kwargs: Any) -> str:
@@ -416,7 +416,7 @@ def test_a_split_without_questions_is_refused(questions: Path) -> None:
 @pytest.mark.parametrize("shots", [0, 1, 3])
 def test_num_fewshot_that_is_not_the_protocols_is_refused(questions: Path, shots: int) -> None:
     with pytest.raises(
-        UsageError, match=f"--num_fewshot {shots} does not fit 2 shots. Use --metadata kft_shots={shots}"
+        UsageError, match=f"--num_fewshot {shots} contradicts the protocol's 2 shots. Use --metadata kft_shots={shots}"
     ):
         _evaluate(FakeLM(), _metadata(questions), num_fewshot=shots)
 
@@ -432,19 +432,19 @@ def test_the_request_cache_is_never_used(questions: Path, tmp_path: Path, monkey
     import lm_eval.caching.cache
 
     monkeypatch.setattr(lm_eval.caching.cache, "PATH", str(tmp_path / "requests"))
-    for most in (5, 4):
+    for limit in (5, 4):
         lm = FakeLM()
-        protocol = dataclasses.replace(PROTOCOL, max_tokens=most)
+        protocol = dataclasses.replace(PROTOCOL, max_tokens=limit)
         _evaluate(lm, _metadata(questions, protocol), cache_requests=True)
-        assert {request.arguments[1]["max_gen_toks"] for request in _requests(lm)} == {most}
+        assert {request.arguments[1]["max_gen_toks"] for request in _requests(lm)} == {limit}
     assert not (tmp_path / "requests").exists() or not list((tmp_path / "requests").iterdir())
 
 
 def test_responses_to_requests_that_pad_a_short_rank_are_not_counted(questions: Path) -> None:
     alone = _evaluate(FakeLM(), _metadata(questions), samples={"kft_questions": [0, 2, 4, 6]})
-    lm = FakeLM(world_size=2, most=24)
+    lm = FakeLM(world_size=2, largest=24)
     padded = _evaluate(lm, _metadata(questions))
-    assert len(lm.calls[0]) == 4 * (1 + 3) * 2 + (24 - 16) * 3  # the last request again and again
+    assert len(lm.calls[0]) == 4 * (1 + 3) * 2 + (24 - 16) * 3  # the last request, repeated as padding
     assert len(padded["samples"]["kft_questions"][-1]["resps"][-1]) == 3 + 8 * 3
     assert padded["results"]["kft_questions"] == alone["results"]["kft_questions"]
 
@@ -542,7 +542,7 @@ def answerable(questions: Path, by_harness: Given, tmp_path_factory: pytest.Temp
 
 
 def test_lazy_detection_gives_the_harness_categories(tiny_lm: Any, answerable: Path, tmp_path: Path) -> None:
-    protocol = dataclasses.replace(PROTOCOL, scorer="paper_substring")  # the tiny model answers no words
+    protocol = dataclasses.replace(PROTOCOL, scorer="paper_substring")  # the tiny model does not answer in words
     results = _evaluate(tiny_lm("llama"), _metadata(answerable, protocol))
     harness = {sample["doc"]["id"]: sample["doc"]["category"] for sample in results["samples"]["kft_questions"]}
     items = _detect(tiny_lm("llama"), answerable, tmp_path / "x.jsonl", lazy=True, protocol=protocol)
@@ -675,8 +675,8 @@ def test_a_model_that_the_engine_refuses_is_asked_by_lm_eval_and_that_is_said_on
     for _ in range(2):
         given = _given(_evaluate(lm, _metadata(questions)))
         assert {i: greedy for i, (greedy, _) in given.items()} == {i: greedy for i, (greedy, _) in by_harness.items()}
-    said = [record.getMessage() for record in caplog.records if record.name == "kft"]
-    assert said == ["kft: using lm-eval's own generation, which is slower: it is recurrent."]
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("kft_tasks.")]
+    assert said == ["Using lm-eval's own generation, which is slower: it is recurrent."]
 
 
 def test_options_of_every_set_come_through_metadata_and_stand_in_the_results(tmp_path: Path) -> None:

@@ -118,3 +118,13 @@ def test_validate_finds_every_task(tmp_path: Path) -> None:
     done = lm_eval(tmp_path, "validate", "--tasks", ",".join(task_names()))
     assert done.returncode == 0, done.stderr[-2000:]
     assert "All tasks found and valid" in done.stdout
+
+
+def test_a_task_file_with_the_class_path_of_version_0_1_0_ends_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("task: mine\nclass: !function kft_tasks.task.KnowledgeTask\n", encoding="utf-8")
+    done = lm_eval(tmp_path, "run", "--include_path", str(tmp_path), "--model", "dummy", "--tasks", "mine")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "Error: kft_tasks.task.KnowledgeTask has moved. Write kft_tasks.harness.task.KnowledgeTask instead."
+    )

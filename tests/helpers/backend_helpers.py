@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from kft_tasks.categories.category_file import CategorizedQuestion, CategoryFile
 from kft_tasks.detection.run import DetectionResult, detect
 from kft_tasks.detection.target import Target, select
@@ -23,7 +25,7 @@ PROTOCOL = Protocol(exemplar_sets=2, shots=1, samples=3, max_tokens=4)
 
 @cache
 def some_facts(limit: int) -> ListSet:
-    """A few embedded questions, read once: most of the time of these tests would go into reading them."""
+    """A few embedded questions, read once: reading them would take most of the time of these tests."""
     source = open_set("worldfacts", None, {})
     questions = list(select(lambda: source.split("test"), limit)())
     types = {question.type for question in questions}
@@ -63,3 +65,24 @@ def greedy(result: DetectionResult) -> dict[str, tuple[str | None, ...]]:
 
 def served(url: str, **arguments: Any) -> ModelChoice:
     return ModelChoice("tiny", backend="local-completions", backend_args={"base_url": url, **arguments})
+
+
+def few_facts_task(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An lm-eval task of the questions that :func:`detection` asks."""
+    import kft_tasks.harness.task
+
+    monkeypatch.setattr(kft_tasks.harness.task, "open_set", lambda *args: some_facts(4))
+    protocol = {key: value for key, value in PROTOCOL.to_json().items() if key != "chat"}
+    return kft_tasks.harness.task.KnowledgeTask({"task": "kft_few", "kft": {"set": "worldfacts", **protocol}})
+
+
+def harness_samples(task: Any, **arguments: Any) -> list[dict[str, Any]]:
+    """The sample log of :func:`few_facts_task` in lm-eval."""
+    from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    results = simple_evaluate(
+        tasks=[task], task_manager=TaskManager(include_defaults=False), bootstrap_iters=0, **arguments
+    )
+    samples: list[dict[str, Any]] = results["samples"]["kft_few"]
+    return samples

@@ -14,7 +14,7 @@ from kft_tasks.questions import Question, digest_questions
 RIGHT, WRONG = "yes", "no"
 
 Pattern = tuple[Sequence[int], Sequence[int]]
-"""(greedy answer right? one 0 or 1 per exemplar set; right samples, one count per exemplar set)."""
+"""(1 for a right greedy answer or 0, per exemplar set; number of right samples, per exemplar set)."""
 
 
 def categorized(name: str, pattern: Pattern, protocol: Protocol, *, type_: str = "t") -> CategorizedQuestion:

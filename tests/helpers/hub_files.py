@@ -100,7 +100,7 @@ def entityquestions(folder: Path) -> None:
 
 
 def wikiqa(folder: Path) -> None:
-    """data/*.parquet of microsoft/wiki_qa: a row a sentence, also those that answer nothing."""
+    """data/*.parquet of microsoft/wiki_qa: a row per sentence, including sentences without an answer."""
     rows: list[list[Row]] = []
     authors = [(f"who wrote {s}", s, f"{s} is a work by {a[0]} .") for s, a in works()]
     capitals = facts("capital_of_country", 48)
@@ -245,7 +245,7 @@ COLUMNS = {"question": "Frage", "answers": "Antwort", "type": "Thema", "subject"
 
 
 def write_hub_files(folder: Path) -> Path:
-    """Write every set below ``folder``, as ``KFT_DATA`` expects it; returns ``folder``."""
+    """Write every set below ``folder``, as ``KFT_DATA`` expects it; return ``folder``."""
     for name, write in WRITERS.items():
         write(folder / name)
     return folder

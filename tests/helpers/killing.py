@@ -1,4 +1,4 @@
-"""Detects in a child again and again; test_killed.py kills the child. What is imported and loaded is so only once.
+"""Detects in a child again and again; test_killed.py kills the child. Imports and the model are loaded only once.
 
 Arguments: model, folder with questions.jsonl, protocol as JSON, questions a chunk. A line on standard input is the
 name of the category file to make; the answers are the child's process id and, when it has ended, its exit status.

@@ -50,7 +50,7 @@ class CompletionServer(ThreadingHTTPServer):
 
     @property
     def work(self) -> list[dict[str, Any]]:
-        """What was asked, less the probes of :mod:`kft_tasks.answering.completions_server`."""
+        """What was asked, without the trial requests of :mod:`kft_tasks.answering.completions_server`."""
         return [body for body in self.asked if body["temperature"] != 2.0]
 
     def answer(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -112,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(folder: Path, **settings: Any) -> Iterator[CompletionServer]:
-    """A server in a thread of its own, on a free port, for the length of a test."""
+    """A server in a separate thread, on a free port, for the duration of a test."""
     with CompletionServer(folder, **settings) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()

@@ -48,7 +48,7 @@ def chance(*parts: object) -> float:
 
 
 Table = Callable[[str, int, str, int], bool]
-"""(question id, exemplar set, "greedy" or "sampled", sample number) -> is the answer right?"""
+"""(question id, exemplar set, "greedy" or "sampled", sample number) -> whether the answer is right."""
 
 
 def mixed_table(question_id: str, exemplar_set: int, kind: str, sample: int) -> bool:
@@ -62,7 +62,7 @@ def mixed_table(question_id: str, exemplar_set: int, kind: str, sample: int) -> 
 
 
 class Killed(BaseException):
-    """Stands for the end of the process."""
+    """Stands in for the end of the process."""
 
 
 class ScriptedAnswerer:
@@ -85,13 +85,13 @@ class ScriptedAnswerer:
     def made(self) -> int:
         return len(self.greedy_asked) + len(self.sampled_asked) * self.protocol.samples
 
-    def open(self, asks: Sequence[PromptRequest]) -> ScriptedAnswers:
-        assert asks
-        self.count.prefilled += sum(len(ask.prompt) for ask in asks)
-        return ScriptedAnswers(self, asks)
+    def open(self, requests: Sequence[PromptRequest]) -> ScriptedAnswers:
+        assert requests
+        self.count.prefilled += sum(len(request.prompt) for request in requests)
+        return ScriptedAnswers(self, requests)
 
-    def text(self, ask: PromptRequest, kind: str, sample: int) -> str:
-        return RIGHT if self.table(ask.question_id, ask.exemplar_set, kind, sample) else f"{WRONG} {sample}"
+    def text(self, request: PromptRequest, kind: str, sample: int) -> str:
+        return RIGHT if self.table(request.question_id, request.exemplar_set, kind, sample) else f"{WRONG} {sample}"
 
     def step(self) -> None:
         self.calls += 1
@@ -100,23 +100,23 @@ class ScriptedAnswerer:
 
 
 class ScriptedAnswers:
-    def __init__(self, answerer: ScriptedAnswerer, asks: Sequence[PromptRequest]) -> None:
+    def __init__(self, answerer: ScriptedAnswerer, requests: Sequence[PromptRequest]) -> None:
         self._answerer = answerer
-        self._asks = asks
-        self._kept = set(range(len(asks)))
+        self._requests = requests
+        self._kept = set(range(len(requests)))
 
     def greedy(self, which: Sequence[int]) -> list[str]:
         self._answerer.step()
-        asks = self._some(which)
-        self._answerer.greedy_asked += [(ask.question_id, ask.exemplar_set) for ask in asks]
-        return [self._answerer.text(ask, "greedy", 0) for ask in asks]
+        requests = self._some(which)
+        self._answerer.greedy_asked += [(request.question_id, request.exemplar_set) for request in requests]
+        return [self._answerer.text(request, "greedy", 0) for request in requests]
 
     def sample(self, which: Sequence[int]) -> list[tuple[str, ...]]:
         self._answerer.step()
-        asks = self._some(which)
-        self._answerer.sampled_asked += [(ask.question_id, ask.exemplar_set) for ask in asks]
+        requests = self._some(which)
+        self._answerer.sampled_asked += [(request.question_id, request.exemplar_set) for request in requests]
         numbers = range(self._answerer.protocol.samples)
-        return [tuple(self._answerer.text(ask, "sampled", number) for number in numbers) for ask in asks]
+        return [tuple(self._answerer.text(request, "sampled", number) for number in numbers) for request in requests]
 
     def keep(self, which: Sequence[int]) -> None:
         self._kept &= set(which)
@@ -124,7 +124,7 @@ class ScriptedAnswers:
     def _some(self, which: Sequence[int]) -> list[PromptRequest]:
         assert which
         assert self._kept.issuperset(which), "asked for what was given up"
-        return [self._asks[index] for index in which]
+        return [self._requests[index] for index in which]
 
 
 def scripted_detection(

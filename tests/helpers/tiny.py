@@ -13,7 +13,7 @@ ARCHITECTURES = ("llama", "qwen2", "qwen3", "gemma", "gemma2", "gpt_neox")
 
 
 def make_tiny_tokenizer(*, add_bos: bool = False) -> Any:
-    """One token a byte; ``<|end|>`` is end-of-sequence and padding, as in SmolLM2."""
+    """One token per byte; ``<|end|>`` is end-of-sequence and padding, as in SmolLM2."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -89,7 +89,7 @@ def _build(architecture: str, vocabulary: int, tokenizer: Any, hidden: int, laye
 
 
 def liven(folder: Path) -> None:
-    """Let the layers outweigh the embeddings, so that answers differ: a random model tends to repeat its last token."""
+    """Make the layers outweigh the embeddings, so that answers differ: a random model tends to repeat its last token."""
     import torch
     from transformers import AutoModelForCausalLM
 

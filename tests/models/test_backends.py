@@ -1,4 +1,4 @@
-"""vLLM and SGLang as far as that goes without them: lm-eval's own classes on stand-ins that record what they are given."""
+"""vLLM and SGLang as far as possible without them: lm-eval's classes on stand-ins that record what they receive."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from backend_helpers import PROTOCOL, detection, greedy, items
+from backend_helpers import PROTOCOL, detection, few_facts_task, greedy, harness_samples, items
 from kft_tasks.models.backends import identify_choice
 from kft_tasks.models.choice import ModelChoice
 from kft_tasks.models.loading import load_model
@@ -68,7 +68,7 @@ class Engine:
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """The stand-ins, imported once: lm-eval keeps its classes that were built on them."""
+    """The stand-ins, imported once: lm-eval keeps the classes that it built on them."""
     folder = tmp_path_factory.mktemp("packages")
     for name, text in {**VLLM, **SGLANG}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -150,16 +150,9 @@ def test_vllm_gets_every_sample_as_a_request_with_its_own_seed(vllm: Any, tiny_m
 def test_vllm_in_the_harness_gets_the_seeds_of_kft_detect(
     vllm: Any, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stock_lm_eval: None
 ) -> None:
-    from test_lm_eval_answerer import _samples
-
-    import kft_tasks.harness.task
-    from backend_helpers import some_facts
-
     expected = items(detection(ModelChoice(str(tiny_model), backend="vllm"), tmp_path / "x"))
-    monkeypatch.setattr(kft_tasks.harness.task, "open_set", lambda *args: some_facts(4))
-    protocol = {key: value for key, value in PROTOCOL.to_json().items() if key != "chat"}
-    task = kft_tasks.harness.task.KnowledgeTask({"task": "kft_few", "kft": {"set": "worldfacts", **protocol}})
-    for sample in _samples(task, model="vllm", model_args=f"pretrained={tiny_model}"):
+    task = few_facts_task(monkeypatch)
+    for sample in harness_samples(task, model="vllm", model_args=f"pretrained={tiny_model}"):
         texts = tuple(tuple(text.strip() for text in given) for given in sample["resps"][1::2])
         assert texts == expected[sample["doc"]["id"]].sampled_answers
         assert all(len(set(drawn)) == 3 for drawn in texts)

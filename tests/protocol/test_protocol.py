@@ -96,7 +96,7 @@ OTHER: dict[str, Any] = {
 
 
 def test_a_digest_stays_what_it_was() -> None:
-    """With another one, journals and category files that exist would be refused."""
+    """If it changed, existing journals and category files would be refused."""
     assert Protocol(**OTHER).digest() == "613adaaa471512734249d0639240f686d6b7508ea0635fc0f3ef38d12aafd99a"
 
 

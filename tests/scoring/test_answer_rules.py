@@ -1,4 +1,4 @@
-"""Truth tables: each row is a reason why a rule of kft_tasks.scoring.answer_rules is there."""
+"""Truth tables: each row is the reason for a rule of kft_tasks.scoring.answer_rules."""
 
 from __future__ import annotations
 

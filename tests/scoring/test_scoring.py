@@ -16,7 +16,7 @@ from kft_tasks.scoring.scorers import (
     token_f1,
 )
 
-# Words that normalisation treats in their own way, among any text at all.
+# Words that normalisation treats specially, mixed with arbitrary text.
 PIECES = st.sampled_from(
     ["a", "an", "the", "The", "A", " ", "\n", ".", "-", "'", "\u2019", "17", "Mark", "\u00e9", "I\u0307"]
 )
@@ -119,7 +119,7 @@ def test_normalisation_is_idempotent(text: str) -> None:
 
 @st.composite
 def two_spellings(draw: st.DrawFn) -> tuple[str, str]:
-    """The same words twice, with articles, punctuation, spaces and case of their own."""
+    """The same words twice, each time with other articles, punctuation, spaces and case."""
     words = draw(st.lists(st.text("xyz\u00e917", min_size=1, max_size=3), min_size=1, max_size=4))
 
     def spell() -> str:

@@ -1,9 +1,9 @@
 """Lets lm-eval 0.4.13 find kft's tasks and model without a flag. Turn it off with KFT_LM_EVAL_HOOK=0.
 
-lm-eval 0.4.13 scans its own folder and --include_path only. This module, imported at start-up through
+lm-eval 0.4.13 scans only its own folder and --include_path. This module, imported at start-up through
 ``kft_lm_eval.pth``, waits for ``lm_eval.tasks.manager`` and ``lm_eval.models`` to be imported and then adds kft's task
-folder and model. It writes nothing into lm-eval's installation, imports nothing heavy, does nothing where a newer
-lm-eval finds plug-ins by entry point, and swallows its own failures: kft must never break another package.
+folder and model. It writes nothing to lm-eval's installation, imports nothing heavy, does nothing if a newer lm-eval
+finds plug-ins by entry point, and reports its own failures without raising: kft must never break another package.
 """
 
 import os
@@ -70,20 +70,20 @@ def _wrap(manager):
         try:
             _report_unparsed(self)
         except Exception:
-            return  # lm-eval's index looks different; this check is not worth a failure
+            return  # lm-eval's index has another form; this check is not worth a failure
 
     __init__.__wrapped__ = original
     manager.__init__ = __init__
 
 
 def _report_unparsed(manager):
-    """lm-eval skips a YAML file that does not parse in silence; a broken one of ours must not vanish."""
+    """Name YAML files of ours that do not parse: lm-eval would skip them silently."""
     folder = _folder()
     if folder is None or not _among(folder, _as_list(manager.include_path)):
-        return  # this manager was not to look there
+        return  # this manager was told not to look there
     for root, _, files in os.walk(folder):
         for name in files:
-            # a file is called after its task; the user may have put another task of that name in its place
+            # a file is named after its task; the user may have replaced it by another task of that name
             if name.endswith(".yaml") and not name.startswith("_") and name[: -len(".yaml")] not in manager._index:
                 path = os.path.join(root, name)
                 sys.stderr.write("kft: %s does not parse, its task is missing. Reinstall kft.\n" % (path,))
@@ -109,7 +109,7 @@ def _among(folder, paths):
 def _with_folder(args, kwargs):
     folder = _folder()
     if folder is None or len(args) > 1 or not kwargs.get("include_defaults", True):
-        return args, kwargs  # a caller that scans one folder only wants that folder only
+        return args, kwargs  # a caller that scans a single folder wants only that folder
     paths = _as_list(kwargs.get("include_path"))
     if _among(folder, paths):
         return args, kwargs

@@ -15,7 +15,7 @@ from kft_tasks.question_sets.splits.splitting import FOUR_WAY, Divider, Shares, 
 from kft_tasks.question_sets.storage.rows import read_rows
 from kft_tasks.questions import SPLITS, Question
 
-log = logging.getLogger("kft.sets")
+log = logging.getLogger(__name__)
 
 Parse = Callable[[str, Mapping[str, Any]], Question]
 """Turns ("file:line", row) into a question; its ``split`` stays "" if the row does not name one."""

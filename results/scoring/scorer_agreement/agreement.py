@@ -1,8 +1,9 @@
-"""Agreement of the scorers with people: `python -m scorer_agreement.agreement results/scoring`.
+"""Agreement of the scorers with people.
 
-Reads ``pairs.jsonl`` of the folder (answers judged by hand), scores them by every rule, writes ``agreement.json`` and
-renders its tables into ``README.md``. With ``--wikiqa`` the WikiQA corpus is measured anew, see
-:mod:`scorer_agreement.agreement_wikiqa`; without, its numbers are kept.
+Run with ``PYTHONPATH=results/scoring python -m scorer_agreement.agreement results/scoring``. It reads the folder's
+``pairs.jsonl`` (answers judged by hand), scores them by every rule, writes ``agreement.json`` and renders its tables
+into ``README.md``. With ``--wikiqa`` the WikiQA corpus is measured again, see
+:mod:`scorer_agreement.agreement_wikiqa`; without it, its numbers are kept.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from kft_tasks.files import atomic_write, read_json, read_jsonl, sha256_of_json,
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.scoring.scorers import SCORERS
 
-# Rules for gold sentences say nothing about gold answers.
+# Rules for accepted sentences say nothing about accepted answers.
 PAIR_SCORERS = tuple(name for name in SCORERS if name != "answer_in_sentence")
 PARTS = ("development", "held-out", "written")
 NEVER = ("negation", "hedge", "refusal", "list", "empty")
-"""Kinds of wrong answers that hold no answer, though often its words."""
+"""Kinds of wrong answers that do not give the answer, though they often contain its words."""
 _BEGIN, _END = "<!-- rendered: begin -->", "<!-- rendered: end -->"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An answer that was given, and what a person says of it. The fields are described in the README."""
+    """A given answer and a person's judgement of it. The README describes the fields."""
 
     question: str
     answers: tuple[str, ...]
@@ -66,7 +67,7 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def measure(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """Every scorer's precision and recall against the judgement, in all and by part and kind."""
+    """Every scorer's precision and recall against the judgement: overall, by part and by kind."""
     verdicts = {
         name: [SCORERS[name](pair.given, pair.answers, pair.question) for pair in pairs] for name in PAIR_SCORERS
     }
@@ -93,7 +94,7 @@ def measure(pairs: Sequence[Pair]) -> dict[str, Any]:
 
 
 def best_scorer(pairs: Sequence[Pair], verdicts: Mapping[str, Sequence[bool]]) -> str:
-    """Best F1 among those that never accept a wrong answer of kind "negation"."""
+    """The scorer with the best F1 among those that never accept a wrong answer of kind "negation"."""
     scores = {}
     for name, accepted in verdicts.items():
         agreement = _agreement(pairs, accepted)
@@ -147,7 +148,7 @@ def _main_table(result: Mapping[str, Any]) -> str:
         make_table(
             columns,
             rows,
-            "Brackets: 95 % Wilson intervals. The last columns: wrong answers of that kind that the rule accepts.",
+            "In brackets: 95 % Wilson intervals. Last columns: wrong answers of that kind that the rule accepts.",
         )
     )
 
@@ -178,7 +179,7 @@ def _kind_table(result: Mapping[str, Any]) -> str:
         make_table(
             f"kind | judged | n > | {columns}",
             rows,
-            "Cells: how many the rule accepts; of the right ones it should be all, of the wrong ones none.",
+            "Each cell: how many the rule accepts, ideally all of the right answers and none of the wrong ones.",
         )
     )
 
@@ -196,10 +197,10 @@ def insert(page: str, text: str) -> str:
     """The page with ``text`` between its two marks.
 
     Raises:
-        DataError: the marks are not there.
+        DataError: the page does not have each mark once.
     """
     if page.count(_BEGIN) != 1 or page.count(_END) != 1:
-        raise DataError(f"README.md: the tables have no place. Add the lines {_BEGIN} and {_END}.")
+        raise DataError(f"README.md: there is no place for the tables. Add the lines {_BEGIN} and {_END}.")
     return f"{page.partition(_BEGIN)[0]}{_BEGIN}\n\n{text}\n\n{_END}{page.partition(_END)[2]}"
 
 
@@ -210,12 +211,12 @@ def insert(page: str, text: str) -> str:
     "--answers",
     type=click.Path(path_type=Path, exists=True),
     multiple=True,
-    help="Category file of a detection on WikiQA, whose generations are measured too; repeatable.",
+    help="Category file of a detection on WikiQA whose generations are to be measured too; repeatable.",
 )
 def main(folder: Path, wikiqa: Path | None, answers: tuple[Path, ...]) -> None:
     """Measure the scorers on the judged pairs in FOLDER and render its README.
 
-    Example: python -m scorer_agreement.agreement results/scoring
+    Example: PYTHONPATH=results/scoring python -m scorer_agreement.agreement results/scoring
     """
     from scorer_agreement.agreement_wikiqa import measure_wikiqa
 

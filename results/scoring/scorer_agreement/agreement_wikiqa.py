@@ -1,6 +1,6 @@
-"""What WikiQA's annotators say about the scorers: see the README of results/scoring for what each table counts.
+"""The scorers against WikiQA's annotators; the README of results/scoring says what each table counts.
 
-Only counts leave this module: the corpus' licence does not let its text be passed on.
+Only counts leave this module: the licence of the corpus does not allow passing on its text.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ LONGEST_SPAN = 4
 
 @dataclass
 class Entry:
-    """A question with its answering sentences, and the phrases that each annotator marked in each of them."""
+    """A question with its answering sentences, and the phrases that the annotators marked in each of them."""
 
     sentences: list[str] = field(default_factory=list)
     marked: list[list[str]] = field(default_factory=list)
 
     @property
     def phrases(self) -> tuple[str, ...]:
-        """All phrases, without repetition."""
+        """All different phrases."""
         return tuple(dict.fromkeys(phrase for phrases in self.marked for phrase in phrases))
 
 
@@ -50,7 +50,7 @@ def read_entries(folder: Path) -> dict[str, Entry]:
 
 
 def measure_wikiqa(folder: Path, answer_files: Sequence[Path] = ()) -> dict[str, Any]:
-    """All three tables; that of generations only where there are any."""
+    """All three tables; the one of generations only if there are ``answer_files``."""
     entries = read_entries(folder)
     result = {
         "questions": len(entries),
@@ -66,7 +66,7 @@ def measure_wikiqa(folder: Path, answer_files: Sequence[Path] = ()) -> dict[str,
 
 
 def _other_annotators(entries: Mapping[str, Entry]) -> dict[str, Any]:
-    """One annotator's phrase as the answer given, another's in the same sentence as the only accepted one."""
+    """One annotator's phrase as the given answer, another's phrase in the same sentence as the only accepted one."""
     pairs = {
         (question, given, accepted)
         for question, entry in entries.items()
@@ -99,7 +99,7 @@ def _spans(entries: Mapping[str, Entry]) -> Iterator[tuple[str, Entry, str]]:
 
 
 def _generations(entries: Mapping[str, Entry], files: Sequence[Path]) -> Iterator[tuple[str, Entry, str]]:
-    """Different answers that a model gave to the questions."""
+    """The different answers that a model gave to the questions."""
     seen = set()
     for path in files:
         for item in CategoryFile(path):
@@ -112,7 +112,7 @@ def _generations(entries: Mapping[str, Entry], files: Sequence[Path]) -> Iterato
 
 
 def is_supported(given: str, phrases: Sequence[str], question: str) -> bool:
-    """Do annotators' phrases support an answer? It has a telling word, and it is in a phrase or has one in it."""
+    """Whether annotators' phrases support an answer: it has a telling word, and is in a phrase or contains one."""
     telling = telling_part(canonical_words(given), question)
     return bool(telling) and any(
         find_words(words, telling) >= 0 or find_words(canonical_words(given), words) >= 0
@@ -122,12 +122,12 @@ def is_supported(given: str, phrases: Sequence[str], question: str) -> bool:
 
 
 def _words_of_sentence(given: str, answers: Sequence[str], question: str = "") -> bool:
-    """Do the words given stand in a sentence? The simplest rule, for comparison."""
+    """Whether a sentence contains the given words: the simplest rule, for comparison."""
     return any(answer_contained(sentence, (given,)) for sentence in answers)
 
 
 def _by_support(candidates: Iterator[tuple[str, Entry, str]] | Sequence[tuple[str, Entry, str]]) -> dict[str, Any]:
-    """Two rules for gold sentences: how many candidates each accepts, and how many of these the phrases support."""
+    """Two rules for accepted sentences: how many candidates each accepts, and how many of these the phrases support."""
     rules: dict[str, Scorer] = {"words_of_sentence": _words_of_sentence, "answer_in_sentence": answer_in_sentence}
     count = supported = untelling = 0
     accepted, right, empty = (dict.fromkeys(rules, 0) for _ in range(3))
@@ -178,10 +178,10 @@ def render_wikiqa(result: Mapping[str, Any]) -> str:
             make_table(
                 "scorer | n > | accepted >" + (" | generations accepted >" if by_phrase else ""),
                 annotators,
-                "Given: one annotator's phrase; accepted: another's in the same sentence, in other words."
+                "Given: one annotator's phrase. Accepted: another's phrase, in other words, in the same sentence."
                 + (
-                    f" Last column: of {result['generations']['count']:,} generations of the embedded model, scored by"
-                    " all phrases."
+                    f" Last column: of {result['generations']['count']:,} generations of the embedded model, scored"
+                    " against all phrases."
                     if by_phrase
                     else ""
                 ),
@@ -209,7 +209,7 @@ def render_wikiqa(result: Mapping[str, Any]) -> str:
             make_table(
                 columns,
                 rows,
-                "Sentences as gold, phrases as judges. Empty: stop words and repetitions of the question.",
+                "Accepted: the sentences. Reference: the phrases. Empty: stop words and repetitions of the question.",
             )
         )
     )
