@@ -192,7 +192,8 @@ def test_impossible_comparisons_are_one_error_and_exit_code_1(
     assert code == 1
     assert err.count("Error:") == 1
     assert "No run can be tested against the first one, exact." in err
-    assert "contained: not tested: scored by answer_contained, the first run by exact_match" in err
+    assert "contained is not tested: scored by answer_contained, the first run by exact_match" in err
+    assert err.count("contained is ") == 1  # once per run, not per number of exemplars
     assert "not tested" in out  # the tables say it too
     assert "< 0.001" not in out
     code, out, err = kft(capsys, "compare", *reports, "--json")
@@ -233,4 +234,4 @@ def test_a_report_alone_cannot_be_scored_by_another_rule(exact: Path) -> None:
 
 def test_runs_of_different_test_questions_are_an_error_too(tmp_path: Path) -> None:
     one, two = run_with(tmp_path / "one", RIGHT), run_with(tmp_path / "two", [True] * 8)
-    assert "two: not paired: different test questions" in str(refusal(compare_runs([one, two])))
+    assert "two is not paired: different test questions" in str(refusal(compare_runs([one, two])))

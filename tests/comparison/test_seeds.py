@@ -83,3 +83,9 @@ def test_seeds_are_scored_by_the_rule_of_the_comparison(tmp_path: Path) -> None:
     own, other = compare_runs(runs)["seeds"][0], compare_runs(runs, "answer_contained")["seeds"][0]
     assert (own["scorer"], own["accuracy"]["mean"]) == ("exact_match", 0.0)
     assert (other["scorer"], other["accuracy"]["mean"]) == ("answer_contained", 1.0)
+
+
+def test_seeds_that_all_give_the_same_have_no_interval_of_width_zero(tmp_path: Path) -> None:
+    runs = [run_with(tmp_path / f"seed{seed}", [True] * 10, seed=seed) for seed in (1, 2)]
+    page = render_comparison(compare_runs(runs)).partition("## Several seeds")[2]
+    assert "| +50.0 ± 0.0 | +50.0 to +50.0 | – | – |" in page

@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kft_cli.comparison.comparability import EXEMPLARS, accuracy_differences, category_differences, listed
+from kft_cli.comparison.comparability import (
+    EXEMPLARS,
+    Differences,
+    accuracy_differences,
+    category_differences,
+    listed,
+)
 from kft_cli.comparison.loading import LoadedRun, load_runs
 from kft_cli.comparison.seeds import measure_seeds
 from kft_cli.report.paper import load_paper, paper_runs
@@ -66,9 +72,10 @@ def refusal(comparison: Mapping[str, Any]) -> str | None:
     pairs = comparison["paired"]
     if not pairs or comparison["seeds"] or any(row["paired"] for row in pairs):
         return None
-    reasons = dict.fromkeys(f"{row['to']}: {row['reason']}" for row in pairs)
+    reasons = {row["to"]: row["reason"] for row in reversed(pairs)}  # one per run; the table has them all
+    listing = ". ".join(f"{name} is {reasons[name]}" for name in dict.fromkeys(row["to"] for row in pairs))
     return (
-        f"No run can be tested against the first one, {pairs[0]['from']}. {'. '.join(reasons)}. "
+        f"No run can be tested against the first one, {pairs[0]['from']}. {listing}. "
         "Compare runs of the same test questions, asked and scored in the same way."
     )
 
@@ -161,19 +168,12 @@ def _paired(runs: Sequence[LoadedRun], asked: str | None) -> list[dict[str, Any]
 
 
 def _pair(first: LoadedRun, other: LoadedRun, shots: int, asked: str | None) -> dict[str, Any]:
-    differences = accuracy_differences(first.report, other.report, shots=shots, scorers=(first.scorer, other.scorer))
-    reason = _no_pair(first, other, shots)
-    if reason is None:
-        reasons = [
-            _other_scorer(first, other, asked),
-            listed([one for one in differences.forbidding if one.key != "scorer"]),
-        ]
-        given = [one for one in reasons if one]
-        reason = f"not tested: {'; '.join(given)}" if given else None
+    found = accuracy_differences(first.report, other.report, shots=shots, scorers=(first.scorer, other.scorer))
+    reason = _no_pair(first, other, shots) or _no_test(first, other, found, asked)
     row = {"from": first.name, "to": other.name, "shots": shots, "paired": reason is None}
     if reason is not None:
         return {**row, "reason": reason}
-    named = [one.to_json() for one in differences.named]
+    named = [one.to_json() for one in found.named]
     values = paired_difference(first.right(shots), other.right(shots)).to_json()
     return {**row, "scorer": first.scorer, "differs": named, **values}
 
@@ -184,6 +184,13 @@ def _no_pair(first: LoadedRun, other: LoadedRun, shots: int) -> str | None:
         return "not paired: different test questions"
     missing = [run.name for run in (first, other) if shots not in run.test["shots"]]
     return f"not paired: {missing[0]} was not tested with so many exemplars" if missing else None
+
+
+def _no_test(first: LoadedRun, other: LoadedRun, found: Differences, asked: str | None) -> str | None:
+    """Why a paired test would be meaningless."""
+    asking = listed([one for one in found.forbidding if one.key != "scorer"])
+    reasons = [reason for reason in (_other_scorer(first, other, asked), asking) if reason]
+    return f"not tested: {'; '.join(reasons)}" if reasons else None
 
 
 def _other_scorer(first: LoadedRun, other: LoadedRun, asked: str | None) -> str | None:

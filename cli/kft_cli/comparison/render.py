@@ -188,8 +188,9 @@ def _paired_blocks(comparison: Mapping[str, Any]) -> list[Block]:
     tested = [row for row in pairs if row["paired"]]
     caption = (
         "Every run against the first, after their last stages, question by question: percentage points with Newcombe's "
-        f"95 % interval, and p of McNemar's exact test. {_family(len(tested))} Interval and test take the questions as "
-        "independent. This compares these runs only. Whether the recipes differ, only several seeds can show."
+        f"95 % interval, and p of McNemar's exact test. {_family(len(tested))} Interval and test treat questions as "
+        "independent, and are too optimistic where questions of one type rise and fall together. This compares these "
+        "runs only. Whether the recipes differ, only several seeds can show."
     )
     if len(tested) < len(pairs):
         caption += (
@@ -241,15 +242,15 @@ def _seed_blocks(comparison: Mapping[str, Any]) -> list[Block]:
             _mean(row["accuracy"], f"{100 * row['accuracy']['mean']:.1f}"),
             _mean(row["change"], points(row["change"]["mean"])),
             f"{points(row['change']['least'])} to {points(row['change']['most'])}",
-            f"{points(row['change']['low'])} to {points(row['change']['high'])}",
+            _interval(row["change"]),
             p_value(row["holm_p"]),
         ]
         for row in seeds
     ]
     caption = (
         "Runs that differ only in their seed. Mean ± sample standard deviation over seeds; the change from the base "
-        "model is in percentage points. The interval is Student's t for the mean, 95 %. p: two-sided sign-flip test of "
-        f"the changes. {_reach(seeds)}"
+        "model is in percentage points. The interval is Student's t for the mean, 95 %; there is none where all seeds "
+        f"gave the same. p: two-sided sign-flip test of the changes. {_reach(seeds)}"
     )
     if tests := sum(row["holm_p"] is not None for row in seeds):
         caption += f" {_family(tests)}"
@@ -273,6 +274,10 @@ def _reach(seeds: Sequence[Mapping[str, Any]]) -> str:
         else:
             sentences.append(f"Over {count} seeds no p can be below {smallest}, before correction.")
     return " ".join(sentences)
+
+
+def _interval(values: Mapping[str, Any]) -> str:
+    return f"{points(values['low'])} to {points(values['high'])}" if values["deviation"] else NONE
 
 
 def _mean(values: Mapping[str, Any], mean: str) -> str:
