@@ -3,28 +3,15 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
+from comparison_runs import run_with
 
 from kft_cli.comparison.compare import compare_runs
 from kft_cli.comparison.render import render_comparison
 from kft_cli.report.report import write_report
 from kft_tasks.errors import DataError, UsageError
-from report_helpers import PROTOCOL, H, M, U, W, make_recipe, make_run, small_run
-
-
-def run_with(folder: Path, right: list[bool], **recipe: Any) -> Path:
-    """A run whose last point answers ``right``; everything else is the same in all of them."""
-    name = recipe.pop("name", folder.name)
-    made = make_recipe(name=name, protocol={**PROTOCOL, "seed": 3}, **recipe)
-    points = ["base", *(stage.name for stage in made.stages)]
-    base = [True, False] * (len(right) // 2)
-    answers = {point: {4: right, 0: base} for point in points}
-    answers["base"] = {4: base, 0: base}
-    detections = {point: [H, M, M, W, U] for point in points}
-    validation = {stage.name: [10, 12] for stage in made.stages}
-    return make_run(folder, detections, answers, recipe=made, validation=validation)
+from report_helpers import small_run
 
 
 @pytest.fixture

@@ -8,24 +8,38 @@ from pathlib import Path
 import click
 
 from kft_cli.commands.options import json_option
-from kft_cli.comparison.compare import compare_runs
+from kft_cli.comparison.compare import compare_runs, refusal
 from kft_cli.comparison.render import render_comparison
-from kft_cli.display.console import print_json
+from kft_cli.display.console import narrate, print_json
+from kft_tasks.scoring.scorers import SCORERS
 
 
 @click.command("compare")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--scorer",
+    help=f"Rule for a right answer to the test questions: {', '.join(SCORERS)}.  [default: the first run's]",
+)
 @json_option
-def command(runs: tuple[Path, ...], as_json: bool) -> None:
+@click.pass_context
+def command(context: click.Context, runs: tuple[Path, ...], scorer: str | None, as_json: bool) -> None:
     """Compare finished runs side by side.
 
     RUNS are run folders; `paper` stands for the counts in the paper.
 
+    Run folders hold the answers, so their test accuracy is scored again by one rule where the runs used different ones.
+    Runs that were asked in different ways are shown but not tested against each other. If no test is possible at all,
+    the exit code is 1.
+
     \b
     Example: kft compare runs/demo runs/demo-random paper
     """
-    data = compare_runs(runs)
+    data = compare_runs(runs, scorer)
+    error = refusal(data)
     if as_json:
-        print_json(data)
+        print_json({**data, "error": error} if error else data)
     else:
         click.echo(render_comparison(data, terminal=sys.stdout.isatty()))
+    if error:  # the tables are worth showing all the same
+        narrate(f"Error: {error}")
+        context.exit(1)

@@ -7,88 +7,95 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kft_cli.comparison.comparability import (
+    EXEMPLARS,
+    Differences,
+    accuracy_differences,
+    category_differences,
+    listed,
+)
+from kft_cli.comparison.loading import LoadedRun, load_runs
+from kft_cli.comparison.seeds import measure_seeds
 from kft_cli.report.paper import load_paper, paper_runs
-from kft_cli.report.report import build_report, read_report
-from kft_cli.report.run_data import is_run
-from kft_cli.report.run_layout import BASE, RunLayout
+from kft_cli.report.run_layout import BASE
 from kft_cli.stats.intervals import holm, paired_difference
-from kft_cli.stats.spread import spread
-from kft_tasks.errors import DataError, UsageError
+from kft_tasks.errors import UsageError
 
 FORMAT = "kft-comparison/1"
 PAPER = "paper"
-_SEEDS = ("seed", "protocol.seed")
 
 
-def compare_runs(runs: Sequence[Path]) -> dict[str, Any]:
+def compare_runs(runs: Sequence[Path], scorer: str | None = None) -> dict[str, Any]:
     """Compare run folders, report folders or ``report.json`` files; ``paper`` stands for the paper's counts.
+
+    Test answers of all runs are scored by one rule where the answers are stored. A pair of runs is tested only where
+    nothing forbids it, see :mod:`kft_cli.comparison.comparability`; elsewhere its row has ``"paired": false`` and says
+    why in ``"reason"``.
+
+    Args:
+        scorer: rule for a right answer to the test questions; that of the first run where it is not given.
 
     Returns:
         JSON values, see :mod:`kft_cli.comparison.render`.
 
     Raises:
-        UsageError: there is nothing to compare, or a run is named twice.
+        UsageError: there is nothing to compare, a run is named twice, or there is no such scorer.
         DataError: a path is none of these, or a run is not finished.
     """
     paths = [path for path in runs if str(path) != PAPER or path.exists()]
     with_paper = len(paths) < len(runs)
     if not paths:
         raise UsageError("There is nothing to compare `paper` with. Name at least one run.")
-    reports = [_load(path) for path in paths]
-    names = _names(paths, reports)
-    settings = [_flat(report["run"]["settings"]) | _identity(report) for report in reports]
+    loaded = load_runs(paths, scorer)
+    names = [run.name for run in loaded]
+    settings = [_flat(run.report["run"]["settings"]) | _identity(run.report) for run in loaded]
     return {
         "format": FORMAT,
-        "runs": [_entry(name, report) for name, report in zip(names, reports, strict=True)],
+        "scorer": scorer or loaded[0].scorer,
+        "runs": [_entry(loaded[0], run) for run in loaded],
         "settings": _differing(names, settings),
-        "test": _test_rows(names, reports),
-        "paired": _paired(names, reports),
-        "seeds": _seeds(names, reports, settings),
+        "test": _test_rows(loaded),
+        "paired": _paired(loaded, scorer),
+        "seeds": measure_seeds(loaded, settings),
         "paper": {"citation": load_paper()["citation"], "runs": paper_runs()} if with_paper else None,
     }
 
 
-def _load(path: Path) -> dict[str, Any]:
-    """The report of a path. A run folder is measured again, since a report in it may be out of date."""
-    if path.is_file():
-        return read_report(path)
-    if is_run(path):
-        return build_report(path)
-    for file in (path / "report.json", RunLayout(path).report / "report.json"):
-        if file.is_file():
-            return read_report(file)
-    raise DataError(
-        f"{path}: not a run folder, and there is no report.json in it. Make a run with `kft run RECIPE -o {path}`."
+def refusal(comparison: Mapping[str, Any]) -> str | None:
+    """The error of a comparison of which nothing is possible; None if some of it is, or one run is merely shown."""
+    if all(row["scorer"] != comparison["scorer"] for row in comparison["test"]):
+        own = " and ".join(sorted({row["scorer"] for row in comparison["test"]}))
+        return (
+            f"No run can be scored by {comparison['scorer']}: reports hold no answers, only how {own} scored them. "
+            "Give the run folder, or leave out --scorer."
+        )
+    pairs = comparison["paired"]
+    if not pairs or comparison["seeds"] or any(row["paired"] for row in pairs):
+        return None
+    reasons = {row["to"]: row["reason"] for row in reversed(pairs)}  # one per run; the table has them all
+    listing = ". ".join(f"{name} is {reasons[name]}" for name in dict.fromkeys(row["to"] for row in pairs))
+    return (
+        f"No run can be tested against the first one, {pairs[0]['from']}. {listing}. "
+        "Compare runs of the same test questions, asked and scored in the same way."
     )
 
 
-def _names(paths: Sequence[Path], reports: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Recipe names if they are distinct, else paths."""
-    names = [str(report["run"]["name"]) for report in reports]
-    if len(set(names)) < len(names):
-        names = [str(path) for path in paths]
-    if len(set(names)) < len(names):
-        raise UsageError(f"{_duplicate(names)}: named twice. Name each run once.")
-    return names
-
-
-def _duplicate(names: Sequence[str]) -> str:
-    return next(name for index, name in enumerate(names) if name in names[:index])
-
-
-def _entry(name: str, report: Mapping[str, Any]) -> dict[str, Any]:
-    last = report["transitions"][-1]
+def _entry(first: LoadedRun, run: LoadedRun) -> dict[str, Any]:
+    report = run.report
+    transition = report["transitions"][-1]
+    forbidding = category_differences(first.report, report).forbidding
     return {
-        "name": name,
+        "name": run.name,
         "points": report["run"]["points"],
         "questions": report["run"]["questions"],
         "categories": report["categories"],
-        "movement": last["movement"],
-        "against_control": last["against_control"],
+        "categories_comparable": {"comparable": not forbidding, "reason": listed(forbidding) or None},
+        "movement": transition["movement"],
+        "against_control": transition["against_control"],
         "control": report["control"]["movement"] if report["control"] else None,
         "cost": report["cost"]["total"],
         "hardware": report["repeat"]["hardware"],
-        "comparable": {**report["comparable"], "name": name},
+        "comparable": {**report["comparable"], "name": run.name},
     }
 
 
@@ -98,8 +105,10 @@ def _identity(report: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "number of stages": len(report["stages"]),
         "weights of the base model": digests["model weights"],
+        "precision of the base model": report["run"]["dtype"],
         "training questions": digests["training questions"],
         "test questions": digests["test questions"],
+        EXEMPLARS: digests["exemplars"],
         "kft version": report["repeat"]["kft_version"],
     }
 
@@ -128,75 +137,70 @@ def _differing(names: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> l
     return rows
 
 
-def _test_rows(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _test_rows(runs: Sequence[LoadedRun]) -> list[dict[str, Any]]:
     """Accuracy at base and at the last point of each run, and the change, by number of shots."""
     rows = []
-    for name, report in zip(names, reports, strict=True):
-        last, found = report["run"]["points"][-1], {}
-        for row in report["test"]["accuracy"]:
-            found[row["point"], row["shots"]] = {key: row[key] for key in ("count", "n", "share", "low", "high")}
-        changes = {(row["shots"], row["before"], row["after"]): row for row in report["test"]["differences"]}
-        for shots in report["test"]["shots"]:
-            row = {"run": name, "shots": shots, "base": found[BASE, shots], "last": found[last, shots]}
-            rows.append({**row, "point": last, "change": changes[shots, BASE, last]})
+    for run in runs:
+        found = {
+            (row["point"], row["shots"]): {key: row[key] for key in ("count", "n", "share", "low", "high")}
+            for row in run.test["accuracy"]
+        }
+        changes = {(row["shots"], row["before"], row["after"]): row for row in run.test["differences"]}
+        for shots in run.test["shots"]:
+            row = {"run": run.name, "shots": shots, "scorer": run.scorer, "own_scorer": run.own_scorer}
+            row |= {"base": found[BASE, shots], "last": found[run.last, shots], "point": run.last}
+            rows.append({**row, "change": changes[shots, BASE, run.last]})
     return rows
 
 
-def _paired(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Every run against the first, at their last points, where the test questions are the same."""
-    rows: list[dict[str, Any]] = []
-    first = reports[0]
-    for name, report in zip(names[1:], reports[1:], strict=True):
-        same = first["test"]["digest"] == report["test"]["digest"]
-        for shots in first["test"]["shots"]:
-            if shots in report["test"]["shots"]:
-                row = {"from": names[0], "to": name, "shots": shots, "paired": same}
-                rows.append({**row, **(_difference(first, report, shots) if same else {})})
-    compared = [row for row in rows if row["paired"]]
-    for row, p in zip(compared, holm([row["mcnemar_p"] for row in compared]), strict=True):
+def _paired(runs: Sequence[LoadedRun], asked: str | None) -> list[dict[str, Any]]:
+    """Every run against the first, at their last points, where nothing forbids it."""
+    first, *others = runs
+    rows = [
+        _pair(first, other, shots, asked)
+        for other in others
+        for shots in dict.fromkeys((*first.test["shots"], *other.test["shots"]))
+    ]
+    tested = [row for row in rows if row["paired"]]
+    for row, p in zip(tested, holm([row["mcnemar_p"] for row in tested]), strict=True):
         row["holm_p"] = p
     return rows
 
 
-def _difference(first: Mapping[str, Any], second: Mapping[str, Any], shots: int) -> dict[str, Any]:
-    return paired_difference(_right(first, shots), _right(second, shots)).to_json()
+def _pair(first: LoadedRun, other: LoadedRun, shots: int, asked: str | None) -> dict[str, Any]:
+    found = accuracy_differences(first.report, other.report, shots=shots, scorers=(first.scorer, other.scorer))
+    reason = _no_pair(first, other, shots) or _no_test(first, other, found, asked)
+    row = {"from": first.name, "to": other.name, "shots": shots, "paired": reason is None}
+    if reason is not None:
+        return {**row, "reason": reason}
+    named = [one.to_json() for one in found.named]
+    values = paired_difference(first.right(shots), other.right(shots)).to_json()
+    return {**row, "scorer": first.scorer, "differs": named, **values}
 
 
-def _right(report: Mapping[str, Any], shots: int) -> list[bool]:
-    last = report["run"]["points"][-1]
-    row = next(row for row in report["test"]["accuracy"] if (row["point"], row["shots"]) == (last, shots))
-    return [digit == "1" for digit in row["right"]]
+def _no_pair(first: LoadedRun, other: LoadedRun, shots: int) -> str | None:
+    """Why there are no two answers to the same question."""
+    if first.test["digest"] != other.test["digest"]:
+        return "not paired: different test questions"
+    missing = [run.name for run in (first, other) if shots not in run.test["shots"]]
+    return f"not paired: {missing[0]} was not tested with so many exemplars" if missing else None
 
 
-def _seeds(
-    names: Sequence[str], reports: Sequence[Mapping[str, Any]], settings: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """Groups of runs that differ only in their seed: mean and spread of test accuracy and of its change."""
-    rows = []
-    for members in _same_but_seed(settings):
-        chosen = [reports[index] for index in members]
-        for shots in chosen[0]["test"]["shots"]:
-            last = [sum(right) / len(right) for right in (_right(report, shots) for report in chosen)]
-            changes = [_change(report, shots) for report in chosen]
-            row = {"runs": [names[index] for index in members], "shots": shots}
-            rows.append({**row, "accuracy": spread(last).to_json(), "change": spread(changes).to_json()})
-    return rows
+def _no_test(first: LoadedRun, other: LoadedRun, found: Differences, asked: str | None) -> str | None:
+    """Why a paired test would be meaningless."""
+    asking = listed([one for one in found.forbidding if one.key != "scorer"])
+    reasons = [reason for reason in (_other_scorer(first, other, asked), asking) if reason]
+    return f"not tested: {'; '.join(reasons)}" if reasons else None
 
 
-def _same_but_seed(settings: Sequence[Mapping[str, Any]]) -> list[list[int]]:
-    groups: list[list[int]] = []
-    rest = [{key: value for key, value in one.items() if key not in _SEEDS} for one in settings]
-    for index, one in enumerate(rest):
-        group = next((group for group in groups if rest[group[0]] == one), None)
-        if group is None:
-            groups.append([index])
-        elif all(settings[index]["seed"] != settings[other]["seed"] for other in group):
-            group.append(index)  # the same seed again is the same run again
-    return [group for group in groups if len(group) > 1]
-
-
-def _change(report: Mapping[str, Any], shots: int) -> float:
-    last = report["run"]["points"][-1]
-    rows = report["test"]["differences"]
-    row = next(row for row in rows if (row["shots"], row["before"], row["after"]) == (shots, BASE, last))
-    return float(row["difference"])
+def _other_scorer(first: LoadedRun, other: LoadedRun, asked: str | None) -> str | None:
+    """Why the answers of the two are not scored by the one rule, and what to do; None where they are."""
+    rule = asked or first.scorer
+    stuck = [run for run in (first, other) if run.scorer != rule]
+    if not stuck:
+        return None
+    if asked is not None:
+        names = " and ".join(f"{run.name} is scored by {run.scorer}" for run in stuck)
+        return f"{names}, not by {rule}; give the run folder"
+    remedy = f"give the run folder, or --scorer {other.scorer}" if first.folder else "give the run folder"
+    return f"scored by {other.scorer}, the first run by {first.scorer}; {remedy}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kft_cli.comparison.comparability import Difference, listed
+from kft_cli.comparison.seeds import seeds_needed
 from kft_cli.display.tables import (
     NONE,
     Align,
@@ -26,6 +28,7 @@ from kft_cli.display.tables import (
 )
 from kft_cli.report.sections.paper import papers_counts_beside
 from kft_cli.report.sections.words import category_heads
+from kft_cli.stats.intervals import ALPHA
 
 
 def render_comparison(
@@ -40,8 +43,10 @@ def comparison_sections(comparison: Mapping[str, Any]) -> list[Section]:
     """The sections of a comparison."""
     sections = [
         Section("Settings that differ", tuple(_settings_blocks(comparison))),
-        Section("Categories of the training questions", (_categories(comparison),)),
-        Section("What moved from the base model to the last stage", (_moved(comparison),)),
+        Section("Categories of the training questions", (_categories(comparison), *_other_categories(comparison))),
+        Section(
+            "What moved from the base model to the last stage", (_moved(comparison), *_other_categories(comparison))
+        ),
         Section("Test accuracy", tuple(_test_blocks(comparison))),
     ]
     if comparison["seeds"]:
@@ -84,7 +89,7 @@ def _part(part: Mapping[str, Any]) -> str:
 
 def _categories(comparison: Mapping[str, Any]) -> Table:
     rows = [
-        [run["name"], point, *(f"{number(one['count'])}: {share(one)}" for one in run["categories"][point].values())]
+        [_flagged(run), point, *(f"{number(one['count'])}: {share(one)}" for one in run["categories"][point].values())]
         for run in comparison["runs"]
         for point in run["points"]
     ]
@@ -96,11 +101,32 @@ def _categories(comparison: Mapping[str, Any]) -> Table:
     return make_table(heads, rows, caption)
 
 
+def _flagged(run: Mapping[str, Any]) -> str:
+    """The run's name, marked where its categories mean something else than those of the first run."""
+    return str(run["name"]) if run["categories_comparable"]["comparable"] else f"{run['name']} (not comparable)"
+
+
+def _other_categories(comparison: Mapping[str, Any]) -> list[Block]:
+    """Which runs were detected in another way than the first, and the values that differ."""
+    lines = [
+        f"- {plain(run['name'])}: {plain(run['categories_comparable']['reason'])}"
+        for run in comparison["runs"]
+        if not run["categories_comparable"]["comparable"]
+    ]
+    if not lines:
+        return []
+    intro = (
+        f"**Not comparable with {plain(comparison['runs'][0]['name'])}**, because a category depends on how and what "
+        "a model is asked. A difference between these shares says nothing about training:"
+    )
+    return ["\n".join([intro, "", *lines])]
+
+
 def _moved(comparison: Mapping[str, Any]) -> Table:
     rows = []
     for run in comparison["runs"]:
         moved, control, against = run["movement"], run["control"], run["against_control"]
-        row = [run["name"]]
+        row = [_flagged(run)]
         for name in ("upgraded", "forgotten"):
             row += [count_and_share(moved[name]), count_and_share(control[name]) if control else NONE]
             row.append(difference(against[name]) if against else NONE)
@@ -119,6 +145,7 @@ def _test_blocks(comparison: Mapping[str, Any]) -> list[Block]:
         [
             row["run"],
             str(row["shots"]),
+            row["scorer"],
             number(row["last"]["n"]),
             share(row["base"]),
             share(row["last"]),
@@ -129,33 +156,84 @@ def _test_blocks(comparison: Mapping[str, Any]) -> list[Block]:
     caption = (
         "Accuracy with its 95 % interval. The change is on the same questions, in percentage points with its interval."
     )
-    heads = "run | exemplars | n > | base > | last stage > | change >"
-    return [make_table(heads, rows, caption), *_paired_blocks(comparison)]
+    heads = "run | exemplars | scored by | n > | base > | last stage > | change >"
+    return [make_table(heads, rows, caption), *_scored_again(comparison), *_paired_blocks(comparison)]
+
+
+def _scored_again(comparison: Mapping[str, Any]) -> list[Block]:
+    """Runs whose answers are not scored by their own rule, and those that keep it because nothing else is possible."""
+    rule = comparison["scorer"]
+    own = {row["run"]: row["own_scorer"] for row in comparison["test"] if row["scorer"] != row["own_scorer"]}
+    kept = {row["run"]: row["scorer"] for row in comparison["test"] if row["scorer"] != rule}
+    blocks: list[Block] = []
+    if own:
+        runs = ", ".join(f"{plain(name)} ({plain(scorer)})" for name, scorer in own.items())
+        blocks.append(
+            f"*Scored again* by {plain(rule)}, in brackets the run's own rule: {runs}. The run's own rule still "
+            "decided the categories, the mixtures and the epochs."
+        )
+    if kept:
+        runs = ", ".join(f"{plain(name)} ({plain(scorer)})" for name, scorer in kept.items())
+        blocks.append(
+            f"*Not scored* by {plain(rule)}, because a report holds no answers to score again: {runs}. Do not compare "
+            "their accuracy with that of the other runs."
+        )
+    return blocks
 
 
 def _paired_blocks(comparison: Mapping[str, Any]) -> list[Block]:
     pairs = comparison["paired"]
     if not pairs:
         return []
-    rows = [_paired_row(row) for row in pairs]
+    tested = [row for row in pairs if row["paired"]]
     caption = (
         "Every run against the first, after their last stages, question by question: percentage points with Newcombe's "
-        "95 % interval, and p of McNemar's exact test, corrected (Holm) for all rows. This compares these runs only. "
-        "Whether the recipes differ, only several seeds can show."
+        f"95 % interval, and p of McNemar's exact test. {_family(len(tested))} Interval and test treat questions as "
+        "independent, and are too optimistic where questions of one type rise and fall together. This compares these "
+        "runs only. Whether the recipes differ, only several seeds can show."
     )
+    if len(tested) < len(pairs):
+        caption += (
+            " *Not tested*: a difference could come from how the questions were asked or scored, whatever the training "
+            "did. Such rows have no p and are not in the family."
+        )
     heads = "from → to | exemplars | n > | gained > | lost > | difference > | p, Holm >"
-    return ["**Compared with the first run**", make_table(heads, rows, caption)]
+    table = make_table(heads, [_paired_row(row) for row in pairs], caption)
+    return ["**Compared with the first run**", table, *_named_differences(tested)]
+
+
+def _family(tests: int) -> str:
+    """Which tests the Holm correction covers."""
+    if tests == 0:
+        return "No test was possible, so there is nothing to correct."
+    if tests == 1:
+        return "Holm's correction covers the tests of this table; there is only one, so its p is not changed."
+    return f"Holm's correction covers the {tests} tests of this table and no others."
 
 
 def _paired_row(row: Mapping[str, Any]) -> list[str]:
     start = [f"{row['from']} → {row['to']}", str(row["shots"])]
     if not row["paired"]:
-        return [*start, NONE, NONE, NONE, "not paired: different test questions", NONE]
+        return [*start, NONE, NONE, NONE, row["reason"], NONE]
     counts = [number(row[key]) for key in ("n", "gained", "lost")]
     return [*start, *counts, difference(row), p_value(row["holm_p"])]
 
 
+def _named_differences(tested: Sequence[Mapping[str, Any]]) -> list[Block]:
+    """What else differs between runs that were tested against each other."""
+    lines = {
+        row["to"]: f"- {plain(row['to'])}: {plain(listed([Difference(**one) for one in row['differs']]))}"
+        for row in tested
+        if row["differs"]
+    }
+    if not lines:
+        return []
+    intro = "Tested although these differ too. The test shows that the runs differ, not which of this is the reason:"
+    return ["\n".join([intro, "", *lines.values()])]
+
+
 def _seed_blocks(comparison: Mapping[str, Any]) -> list[Block]:
+    seeds = comparison["seeds"]
     rows = [
         [
             ", ".join(row["runs"]),
@@ -164,16 +242,42 @@ def _seed_blocks(comparison: Mapping[str, Any]) -> list[Block]:
             _mean(row["accuracy"], f"{100 * row['accuracy']['mean']:.1f}"),
             _mean(row["change"], points(row["change"]["mean"])),
             f"{points(row['change']['least'])} to {points(row['change']['most'])}",
-            f"{points(row['change']['low'])} to {points(row['change']['high'])}",
+            _interval(row["change"]),
+            p_value(row["holm_p"]),
         ]
-        for row in comparison["seeds"]
+        for row in seeds
     ]
     caption = (
         "Runs that differ only in their seed. Mean ± sample standard deviation over seeds; the change from the base "
-        "model is in percentage points. The interval is Student's t for the mean, 95 %."
+        "model is in percentage points. The interval is Student's t for the mean, 95 %; there is none where all seeds "
+        f"gave the same. p: two-sided sign-flip test of the changes. {_reach(seeds)}"
     )
-    heads = "runs | exemplars | seeds > | last stage, % > | change > | smallest to largest > | interval of the mean >"
+    if tests := sum(row["holm_p"] is not None for row in seeds):
+        caption += f" {_family(tests)}"
+    heads = (
+        "runs | exemplars | seeds > | last stage, % > | change > | smallest to largest > | interval of the mean > | "
+        "p, Holm >"
+    )
     return [make_table(heads, rows, caption)]
+
+
+def _reach(seeds: Sequence[Mapping[str, Any]]) -> str:
+    """What the numbers of seeds in the table can and cannot show."""
+    sentences = []
+    for count, floor in dict.fromkeys((row["accuracy"]["n"], row["smallest_p"]) for row in seeds):
+        smallest = f"2/2^{count} = {floor:.3g}"
+        if floor >= ALPHA:
+            sentences.append(
+                f"Over {count} seeds no p can be below {smallest}, so they cannot reach p < {ALPHA} and no p is shown; "
+                f"{seeds_needed()} seeds can."
+            )
+        else:
+            sentences.append(f"Over {count} seeds no p can be below {smallest}, before correction.")
+    return " ".join(sentences)
+
+
+def _interval(values: Mapping[str, Any]) -> str:
+    return f"{points(values['low'])} to {points(values['high'])}" if values["deviation"] else NONE
 
 
 def _mean(values: Mapping[str, Any], mean: str) -> str:

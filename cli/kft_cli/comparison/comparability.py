@@ -1,0 +1,168 @@
+"""Which differences between two runs forbid a comparison, which are only named, and why.
+
+A paired test asks whether two runs answer the same questions differently well. It is meaningless where the answers were
+asked for or scored in different ways, because then a difference says nothing about the models. Shares of categories are
+meaningless side by side where a category means something different in each run.
+
+=====================  =============  ==========  ==========================================================
+value that differs     test accuracy  categories  reason
+=====================  =============  ==========  ==========================================================
+scorer                 forbids        forbids     another rule for a right answer; scoring again cures it
+max_tokens             forbids        forbids     answers are cut off at another length
+template               forbids        forbids     the model reads another text
+chat                   forbids        forbids     the model reads another text
+system                 forbids        forbids     the model reads another text
+seed                   exemplars      named       a test prompt has one draw of exemplars, and some help more;
+                                                  categories come from several draws, of the same kind
+pool of exemplars      exemplars      forbids     exemplars come from other questions
+exemplar_sets          named          forbids     more prompts find more answers; a test has one prompt
+samples                named          forbids     more samples find more answers; a test has none
+temperature            named          forbids     a test has no samples
+top_k                  named          forbids     a test has no samples
+shots                  named          forbids     a test has its own numbers, and rows of one number are paired
+training questions     named          forbids     shares of different questions
+model                  named          named       what runs are compared for
+weights                named          named       what runs are compared for
+precision              named          named       changes few answers, as another machine does
+set of questions       named          named       the questions themselves are compared by their digest
+version of the set     named          named       the questions themselves are compared by their digest
+version of kft         named          named       prompts and rules rarely change, but they can
+=====================  =============  ==========  ==========================================================
+
+"exemplars": forbids where the test prompt has exemplars, else named. Different test questions leave nothing to pair. A
+protocol value that this version of kft does not know forbids both comparisons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
+
+from kft_cli.display.tables import visible
+from kft_tasks.protocol.protocol import Protocol
+
+Report = Mapping[str, Any]
+"""The JSON values of ``report.json``."""
+
+
+class Effect(Enum):
+    """What a difference in one value does to a comparison."""
+
+    FORBIDS = "forbids"
+    WITH_EXEMPLARS = "exemplars"
+    NAMED = "named"
+
+
+_FORBIDS, _WITH_EXEMPLARS, _NAMED = Effect
+EXEMPLARS = "pool of exemplars"
+_DIGEST = 64  # hex digits
+
+# By value: effect on a paired test of test accuracy, effect on shares of categories.
+EFFECTS: Mapping[str, tuple[Effect, Effect]] = {
+    "scorer": (_FORBIDS, _FORBIDS),
+    "max_tokens": (_FORBIDS, _FORBIDS),
+    "template": (_FORBIDS, _FORBIDS),
+    "chat": (_FORBIDS, _FORBIDS),
+    "system": (_FORBIDS, _FORBIDS),
+    "seed": (_WITH_EXEMPLARS, _NAMED),
+    EXEMPLARS: (_WITH_EXEMPLARS, _FORBIDS),
+    "exemplar_sets": (_NAMED, _FORBIDS),
+    "samples": (_NAMED, _FORBIDS),
+    "temperature": (_NAMED, _FORBIDS),
+    "top_k": (_NAMED, _FORBIDS),
+    "shots": (_NAMED, _FORBIDS),
+    "training questions": (_NAMED, _FORBIDS),
+    "model": (_NAMED, _NAMED),
+    "weights": (_NAMED, _NAMED),
+    "precision": (_NAMED, _NAMED),
+    "set of questions": (_NAMED, _NAMED),
+    "version of the set": (_NAMED, _NAMED),
+    "version of kft": (_NAMED, _NAMED),
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A value that differs between the first run and another one."""
+
+    key: str
+    first: Any
+    other: Any
+
+    def __str__(self) -> str:
+        return f"{self.key} {_shown(self.other)}, the first run {_shown(self.first)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What forbids a comparison of two runs, and what is only named."""
+
+    forbidding: tuple[Difference, ...]
+    named: tuple[Difference, ...]
+
+
+def accuracy_differences(first: Report, other: Report, *, shots: int, scorers: tuple[str, str]) -> Differences:
+    """Differences between two runs for a paired test of their test accuracy.
+
+    Args:
+        shots: number of exemplars in the prompt.
+        scorers: rules by which the answers of the two runs are scored now.
+    """
+    one, two = (
+        {**_values(report, report["run"]["settings"]["protocol"]), "scorer": scorer}
+        for report, scorer in zip((first, other), scorers, strict=True)
+    )
+    return _divided(one, two, column=0, exemplars=shots > 0)
+
+
+def category_differences(first: Report, other: Report) -> Differences:
+    """Differences between two runs for their shares of categories, and for how these moved."""
+    one, two = (_values(report, report["run"]["protocol"]) for report in (first, other))
+    return _divided(one, two, column=1, exemplars=True)
+
+
+def listed(differences: Sequence[Difference]) -> str:
+    """``"samples 8, the first run 16; top_k 1, the first run 40"``."""
+    return "; ".join(str(one) for one in differences)
+
+
+def _values(report: Report, protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that can forbid or be named; what an older report does not have is the default."""
+    run, repeat = report["run"], report["repeat"]
+    return {
+        **Protocol().to_json(),
+        **protocol,
+        EXEMPLARS: repeat["digests"]["exemplars"],
+        "training questions": repeat["digests"]["training questions"],
+        "model": run["model"],
+        "weights": run["weights"],
+        "precision": run["dtype"],
+        "set of questions": run["question_set"],
+        "version of the set": run["question_set_version"],
+        "version of kft": repeat["kft_version"],
+    }
+
+
+def _divided(one: Mapping[str, Any], two: Mapping[str, Any], *, column: int, exemplars: bool) -> Differences:
+    forbidding: list[Difference] = []
+    named: list[Difference] = []
+    for key in dict.fromkeys((*one, *two)):
+        if one.get(key) == two.get(key):
+            continue
+        effect = EFFECTS[key][column] if key in EFFECTS else _FORBIDS
+        forbids = effect is _FORBIDS or (effect is _WITH_EXEMPLARS and exemplars)
+        (forbidding if forbids else named).append(Difference(key, one.get(key), two.get(key)))
+    return Differences(tuple(forbidding), tuple(named))
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    if len(text) == _DIGEST and " " not in text:
+        return text[:12]
+    return visible(text, 40) or "none"

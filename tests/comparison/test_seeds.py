@@ -1,0 +1,91 @@
+"""Runs that differ only in their seed, and what so few seeds can show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comparison_runs import run_with, worded_run
+
+from kft_cli.comparison.compare import compare_runs, refusal
+from kft_cli.comparison.render import render_comparison
+from kft_cli.comparison.seeds import seeds_needed, sign_flip_p, smallest_p
+
+
+def seeded_runs(folder: Path, count: int, **changes: Any) -> list[Path]:
+    """Runs of the seeds 1 to ``count``, with test prompts of their own, that rise by 50 points or a little less."""
+    return [
+        run_with(folder / f"seed{seed}", [True] * (10 - seed % 2) + [False] * (seed % 2), seed=seed, **changes)
+        for seed in range(1, count + 1)
+    ]
+
+
+@pytest.mark.parametrize(("seeds", "floor"), [(1, 1.0), (2, 0.5), (3, 0.25), (5, 0.0625), (6, 0.03125)])
+def test_the_smallest_p_of_a_sign_flip_test(seeds: int, floor: float) -> None:
+    assert smallest_p(seeds) == floor
+    if seeds > 1:  # scipy wants two observations
+        assert sign_flip_p([0.1 + 0.01 * number for number in range(seeds)]) == pytest.approx(floor)
+
+
+def test_six_seeds_are_needed() -> None:
+    assert seeds_needed() == 6
+
+
+def test_sign_flip_p_counts_patterns() -> None:
+    assert sign_flip_p([0.0] * 6) == 1.0
+    assert sign_flip_p([0.4, 0.3, 0.2, 0.2, 0.3, -0.1]) == 4 / 64  # only all signs alike is more extreme
+    assert sign_flip_p([0.3] * 20) < 0.001
+
+
+def test_five_seeds_have_no_p_and_the_reason(tmp_path: Path) -> None:
+    comparison = compare_runs(seeded_runs(tmp_path, 5))
+    assert [(row["p"], row["holm_p"], row["smallest_p"]) for row in comparison["seeds"]] == [(None, None, 0.0625)] * 2
+    page = render_comparison(comparison).partition("## Several seeds")[2].partition("\n## ")[0]
+    assert "Over 5 seeds no p can be below 2/2^5 = 0.0625" in page
+    assert "cannot reach p < 0.05 and no p is shown; 6 seeds can." in page
+    assert "Holm's correction" not in page
+    assert all(line.rstrip().endswith("| – |") for line in page.splitlines() if line.startswith("| seed1"))
+
+
+def test_six_seeds_have_a_p_that_can_be(tmp_path: Path) -> None:
+    comparison = compare_runs(seeded_runs(tmp_path, 6))
+    four, zero = comparison["seeds"]
+    assert four["p"] == 0.03125
+    assert four["holm_p"] == 0.0625  # two tests are in the table
+    assert zero["p"] == 1.0
+    page = render_comparison(comparison).partition("## Several seeds")[2].partition("\n## ")[0]
+    assert "Over 6 seeds no p can be below 2/2^6 = 0.0312, before correction." in page
+    assert "Holm's correction covers the 2 tests of this table and no others." in page
+
+
+def test_seeds_with_prompts_of_their_own_are_taken_together_though_pairs_are_not_tested(tmp_path: Path) -> None:
+    evaluation = {"shots": [4], "retest": False, "first_categories": False}
+    one, two = (
+        run_with(tmp_path / f"seed{seed}", [True] * 10, seed=seed, protocol={"seed": seed}, evaluation=evaluation)
+        for seed in (1, 2)
+    )
+    comparison = compare_runs([one, two])
+    assert [row["paired"] for row in comparison["paired"]] == [False]
+    assert [row["runs"] for row in comparison["seeds"]] == [["seed1", "seed2"]]
+    assert refusal(comparison) is None
+
+
+def test_another_pool_of_exemplars_is_more_than_another_seed(tmp_path: Path) -> None:
+    one, two = seeded_runs(tmp_path, 2)
+    for path in two.glob("*/categories.jsonl"):
+        path.write_text(path.read_text(encoding="utf-8").replace("ee" * 32, "ff" * 32), encoding="utf-8")
+    assert compare_runs([one, two])["seeds"] == []
+
+
+def test_seeds_are_scored_by_the_rule_of_the_comparison(tmp_path: Path) -> None:
+    runs = [worded_run(tmp_path / f"seed{seed}", "exact_match", seed=seed) for seed in (1, 2)]
+    own, other = compare_runs(runs)["seeds"][0], compare_runs(runs, "answer_contained")["seeds"][0]
+    assert (own["scorer"], own["accuracy"]["mean"]) == ("exact_match", 0.0)
+    assert (other["scorer"], other["accuracy"]["mean"]) == ("answer_contained", 1.0)
+
+
+def test_seeds_that_all_give_the_same_have_no_interval_of_width_zero(tmp_path: Path) -> None:
+    runs = [run_with(tmp_path / f"seed{seed}", [True] * 10, seed=seed) for seed in (1, 2)]
+    page = render_comparison(compare_runs(runs)).partition("## Several seeds")[2]
+    assert "| +50.0 ± 0.0 | +50.0 to +50.0 | – | – |" in page
