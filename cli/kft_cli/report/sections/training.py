@@ -25,7 +25,8 @@ def stages(report: Report) -> list[Block]:
     shots = exemplars(report["run"]["validation_shots"])
     blocks: list[Block] = [
         "A stage trains on a *mixture* of questions chosen by category. An *epoch* is one pass over the mixture. After "
-        f"each epoch, the validation questions are asked with {shots}. The epoch with the most right answers is kept."
+        f"each epoch, the validation questions are asked with {shots}. The epoch with the most right answers is kept. "
+        "These scores choose the epoch and are not evidence: the best of several epochs looks better than it is."
     ]
     for stage in report["stages"]:
         heading = f"**{plain(stage['name'])}**: {number(stage['questions'])} questions"
@@ -76,10 +77,10 @@ def _chosen_words(stage: Mapping[str, Any]) -> str:
             f"has {right} of {of} right; before the stage it was {number(start['count'])}. The epoch was kept all the "
             "same, and everything below builds on it."
         )
-    early = " Training stopped early because accuracy no longer improved." if stage["stopped_early"] else ""
+    early = " Training stopped early: no later epoch had more." if stage["stopped_early"] else ""
     return (
-        f"Epoch {stage['chosen_epoch']} was kept: {right} of {of} right, up from {number(start['count'])} before the "
-        f"stage.{early}"
+        f"Epoch {stage['chosen_epoch']} was kept, because it has the most right answers: {right} of {of}. Before the "
+        f"stage it was {number(start['count'])}.{early}"
     )
 
 
