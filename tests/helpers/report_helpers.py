@@ -118,10 +118,11 @@ def write_training(folder: Path, right: Sequence[int], asked: int, scorer: str =
     write_json(folder / "training.json", summary)
 
 
-def answered(number: int, shots: int, right: bool, type_: str = "capital") -> Answered:
+def answered(number: int, shots: int, right: bool | None, type_: str = "capital") -> Answered:
+    """``right`` is None for an answer of nothing but spaces."""
     question = make_question(number, "test", type_)
-    given = question.answers[0] if right else "wrong"
-    return Answered(question.id, type_, question.question, question.answers, shots, given, right)
+    given = {True: question.answers[0], False: "wrong", None: " \n"}[right]
+    return Answered(question.id, type_, question.question, question.answers, shots, given, bool(right))
 
 
 Categories = Sequence[KnowledgeCategory]
@@ -130,7 +131,7 @@ Categories = Sequence[KnowledgeCategory]
 def make_run(
     folder: Path,
     detections: Mapping[str, Categories],
-    answers: Mapping[str, Mapping[int, Sequence[bool]]],
+    answers: Mapping[str, Mapping[int, Sequence[bool | None]]],
     *,
     retest: Categories | None = None,
     first: Categories | None = None,

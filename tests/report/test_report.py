@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -204,9 +205,45 @@ def test_a_gain_without_exemplars_that_may_be_form_is_not_sold_as_knowledge(tmp_
     few, none = [True] * 18 + [False] * 2, [False] * 20
     answers = {"base": {4: few, 0: none}, "stage1": {4: few, 0: few}, "stage2": {4: few, 0: few}}
     text = render_report(build_report(make_run(tmp_path / "run", detections, answers)))
-    assert "did not clearly change with 4 exemplars in the prompt and rose with no exemplars." in text
-    assert "may be the form of the answers" in text
-    assert "already answered 18 right" in text
+    headline = text.split("**")[1]
+    assert "test accuracy did not clearly change with 4 exemplars in the prompt." in headline
+    assert "rose" not in headline
+    assert "The gain with no exemplars may be the form of the answers rather than knowledge" in headline
+    assert "answered 0 of 20 right without exemplars and already 18 with 4." in headline
+
+
+@pytest.mark.parametrize(
+    ("nothing", "wrong", "words"),
+    [
+        (20, 0, "is mostly the form of the answers: 20 of 20 answers of the base model were empty."),
+        (12, 8, "is mostly the form of the answers: 12 of 20 answers of the base model were empty."),
+        (2, 18, "is in part the form of the answers: 2 of 20 answers of the base model were empty."),
+        (1, 19, None),
+    ],
+)
+def test_a_gain_over_empty_answers_is_called_form_in_the_headline(
+    tmp_path: Path, nothing: int, wrong: int, words: str | None
+) -> None:
+    detections = {point: [H, M, W, U] for point in ("base", "stage1", "stage2")}
+    base: list[bool | None] = [*[None] * nothing, *[False] * wrong]
+    few, right = [False] * 20, [True] * 20  # as few right with exemplars: only the empty answers tell
+    answers = {"base": {4: few, 0: base}, "stage1": {4: few, 0: right}, "stage2": {4: few, 0: right}}
+    report = build_report(make_run(tmp_path / "run", detections, answers))
+    empty = {(row["point"], row["shots"]): row["empty"] for row in report["test"]["accuracy"]}
+    assert (empty["base", 0], empty["base", 4], empty["stage2", 0]) == (nothing, 0, 0)
+    headline = render_report(report).split("**")[1]
+    assert ("rose with no exemplars" in headline) is (words is None)
+    assert words is None or f"The gain with no exemplars {words}" in headline
+
+
+def test_empty_answers_are_shown_at_every_point_and_number_of_exemplars(report: dict[str, Any]) -> None:
+    text = render_report(report)
+    assert "| 4 | empty | 0 of 8: 0.0 % | 0 of 8: 0.0 % | 0 of 8: 0.0 % |" in text
+    old = deepcopy(report)
+    for row in old["test"]["accuracy"]:
+        del row["empty"]  # as in reports made before
+    assert "| empty |" not in render_report(old)
+    assert "How many answers were empty was not counted in this run." in render_report(old)
 
 
 def test_the_verdict_compares_training_with_the_control(tmp_path: Path) -> None:

@@ -11,12 +11,15 @@ from kft_cli.stats.intervals import is_clear
 
 _OUTCOMES = {"rose": "rose", "fell": "fell", "no clear change": "did not clearly change"}
 
+EMPTY_SHARE = 0.1
+"""From this share of empty answers of the base model on, a gain is said to be of form."""
+
 
 def verdict(report: Report) -> str:
     """A headline, then what the test says, what validation was for, and how the training questions moved."""
     paragraphs = (
         f"**{headline(report)}**",
-        " ".join([*_test_sentences(report), *_form_sentence(report)]),
+        " ".join(_test_sentences(report)),
         _validation_sentence(report),
         f"{_movement_sentences(report)} {_control_sentences(report)}",
     )
@@ -24,12 +27,19 @@ def verdict(report: Report) -> str:
 
 
 def headline(report: Report) -> str:
-    """One sentence: whether test accuracy rose, for each number of exemplars in the prompt."""
+    """Whether test accuracy rose, for each number of exemplars in the prompt; a gain of form is called one."""
+    formal = [shots for shots in report["test"]["shots"] if _form_sentence(report, shots)]
     outcomes: dict[str, list[int]] = {}
     for row in report["verdict"]["test"]:
-        outcomes.setdefault(row["outcome"], []).append(row["shots"])
+        if row["shots"] not in formal:
+            outcomes.setdefault(row["outcome"], []).append(row["shots"])
+    sentences = [_outcome_sentence(report, outcomes, everywhere=not formal)] if outcomes else []
+    return " ".join([*sentences, *(_form_sentence(report, shots) for shots in formal)])
+
+
+def _outcome_sentence(report: Report, outcomes: Mapping[str, Sequence[int]], *, everywhere: bool) -> str:
     span = f"from the base model to {report['run']['points'][-1]}"
-    if len(outcomes) == 1:
+    if everywhere and len(outcomes) == 1:
         return f"Test accuracy {_OUTCOMES[next(iter(outcomes))]} {span}."
     parts = [f"{_OUTCOMES[name]} {_with_shots(shots)}" for name, shots in outcomes.items()]
     return f"F{span[1:]}, test accuracy {' and '.join(parts)}."
@@ -41,11 +51,16 @@ def _with_shots(shots: Sequence[int]) -> str:
     return "with " + " and ".join(str(count) if count else "no" for count in shots) + " exemplars in the prompt"
 
 
+def _last_differences(report: Report) -> list[Mapping[str, Any]]:
+    """Changes from the base model to the last stage, one for each number of exemplars."""
+    last = report["run"]["points"][-1]
+    return [row for row in report["test"]["differences"] if (row["before"], row["after"]) == ("base", last)]
+
+
 def _test_sentences(report: Report) -> list[str]:
     last = report["run"]["points"][-1]
     sentences = []
-    rows = [row for row in report["test"]["differences"] if (row["before"], row["after"]) == ("base", last)]
-    for index, row in enumerate(rows):
+    for index, row in enumerate(_last_differences(report)):
         before, after = row["both"] + row["lost"], row["both"] + row["gained"]
         gloss = " (worked examples) in the prompt" if index == 0 else ""
         sentences.append(
@@ -60,17 +75,36 @@ def _interval(row: Mapping[str, Any]) -> str:
     return f"95 % interval {points(row['low'])} to {points(row['high'])}"
 
 
-def _form_sentence(report: Report) -> list[str]:
-    """A warning where the untrained model fails without exemplars on questions that it answers with them."""
+def _form_sentence(report: Report, shots: int) -> str:
+    """Why a gain may be the form of the answers and no knowledge; "" where there is no gain or no sign of that.
+
+    Two signs: the base model often answered nothing at all; or, where a report did not count that, it failed without
+    exemplars on questions that it answers with them.
+    """
     outcomes = {row["shots"]: row["outcome"] for row in report["verdict"]["test"]}
     base = {row["shots"]: row for row in report["test"]["accuracy"] if row["point"] == "base"}
-    shots = max(base)
-    if outcomes.get(0) != "rose" or shots == 0 or base[0]["high"] >= base[shots]["low"]:
-        return []
-    return [
-        "Much of the gain without exemplars may be the form of the answers rather than knowledge: with "
-        f"{exemplars(shots)}, the untrained model already answered {number(base[shots]['count'])} right."
-    ]
+    if outcomes.get(shots) != "rose":
+        return ""
+    own, most = base[shots], base[max(base)]
+    gain = f"The gain with {exemplars(shots)}"
+    if own.get("empty", 0) >= EMPTY_SHARE * own["n"]:
+        return (
+            f"{gain} is {_how_much_is_form(report, shots)} the form of the answers: {number(own['empty'])} of "
+            f"{number(own['n'])} answers of the base model were empty."
+        )
+    if shots == 0 and own["high"] < most["low"]:
+        return (
+            f"{gain} may be the form of the answers rather than knowledge: the base model answered "
+            f"{number(own['count'])} of {number(own['n'])} right without exemplars and already "
+            f"{number(most['count'])} with {most['shots']}."
+        )
+    return ""
+
+
+def _how_much_is_form(report: Report, shots: int) -> str:
+    """By how many of the questions gained had an empty answer before."""
+    row = next(row for row in _last_differences(report) if row["shots"] == shots)
+    return "mostly" if 2 * row["gained_from_empty"] > row["gained"] else "in part"
 
 
 def _p(value: float) -> str:

@@ -19,6 +19,7 @@ def measure_test(data: RunData) -> dict[str, Any]:
             "point": point,
             "shots": shots,
             **wilson_share(sum(item.right for item in items), len(items)).to_json(),
+            "empty": sum(map(_is_empty, items)),
             "right": "".join("1" if item.right else "0" for item in items),
         }
         for shots in data.recipe.evaluation.shots
@@ -37,13 +38,19 @@ def measure_test(data: RunData) -> dict[str, Any]:
     }
 
 
+def _is_empty(item: Answered) -> bool:
+    """Whether nothing was answered. Such an answer says nothing about what the model knows."""
+    return not item.given.strip()
+
+
 def _differences(data: RunData) -> list[dict[str, Any]]:
     rows = []
     for shots in data.recipe.evaluation.shots:
         for before, after in data.pairs:
             one, two = data.answers[before][shots], data.answers[after][shots]
             values = paired_difference([item.right for item in one], [item.right for item in two]).to_json()
-            rows.append({"shots": shots, "before": before, "after": after, **values})
+            from_empty = sum(_is_empty(first) and second.right for first, second in zip(one, two, strict=True))
+            rows.append({"shots": shots, "before": before, "after": after, **values, "gained_from_empty": from_empty})
     return _holm_rows(rows)
 
 

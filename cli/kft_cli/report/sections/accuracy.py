@@ -35,12 +35,27 @@ def test_accuracy(report: Report) -> list[Block]:
 
 
 def accuracy_table(report: Report) -> Table:
-    """Accuracy at each point, one row for each number of exemplars."""
+    """Accuracy and empty answers at each point, a row each for each number of exemplars."""
     test, points = report["test"], report["run"]["points"]
     found = {(row["point"], row["shots"]): row for row in test["accuracy"]}
-    rows = [[shots_cell(shots), *(share(found[point, shots]) for point in points)] for shots in test["shots"]]
-    heads = "exemplars in the prompt | " + " | ".join(f"{point} >" for point in points)
-    return make_table(heads, rows, f"Test accuracy, n = {number(test['n'])} at each point. {INTERVALS}")
+    rows = []
+    for shots in test["shots"]:
+        cells = [found[point, shots] for point in points]
+        rows.append([shots_cell(shots), "right", *(share(cell) for cell in cells)])
+        if all("empty" in cell for cell in cells):  # reports made before empty answers were counted do not know
+            rows.append([shots_cell(shots), "empty", *(_empty_cell(cell) for cell in cells)])
+    heads = "exemplars in the prompt | answers | " + " | ".join(f"{point} >" for point in points)
+    caption = (
+        f"Test accuracy, n = {number(test['n'])} at each point. {INTERVALS} *Empty*: nothing but spaces, which counts "
+        "as wrong whatever the model knows."
+    )
+    if not any("empty" in row for row in test["accuracy"]):
+        caption += " How many answers were empty was not counted in this run."
+    return make_table(heads, rows, caption)
+
+
+def _empty_cell(row: Mapping[str, Any]) -> str:
+    return f"{number(row['empty'])} of {number(row['n'])}: {percent(row['empty'] / row['n'])}"
 
 
 def change_table(test: Mapping[str, Any]) -> Table:
