@@ -7,7 +7,6 @@ from typing import Any
 
 from kft_cli.display.tables import number, p_value, percent, points
 from kft_cli.report.sections.words import Report, exemplars
-from kft_cli.stats.intervals import is_clear
 
 _OUTCOMES = {"rose": "rose", "fell": "fell", "no clear change": "did not clearly change"}
 
@@ -21,7 +20,7 @@ def verdict(report: Report) -> str:
         f"**{headline(report)}**",
         " ".join(_test_sentences(report)),
         _validation_sentence(report),
-        f"{_movement_sentences(report)} {_control_sentences(report)}",
+        f"{_movement_sentences(report)} {_retest_sentences(report)}",
     )
     return "\n\n".join(paragraphs)
 
@@ -129,23 +128,18 @@ def _movement_sentences(report: Report) -> str:
     )
 
 
-def _control_sentences(report: Report) -> str:
-    control, against = report["control"], report["transitions"][-1]["against_control"]
-    if control is None or against is None:
-        return "**No control was run**, so it is unknown how much of this is noise of the detection (see below)."
+def _retest_sentences(report: Report) -> str:
+    """How often a category changes by measurement alone: a description, no yardstick for training."""
+    control = report["control"]
+    if control is None:
+        return (
+            "**The base model was detected only once**, so it is unknown how often a category changes by measurement "
+            "alone (see below)."
+        )
     moved = control["movement"]
     return (
-        "Questions also move by chance: when the untrained model was asked again with other exemplars and samples, "
-        f"{percent(moved['upgraded']['share'])} were upgraded and {percent(moved['forgotten']['share'])} forgotten. "
-        f"Compared with this control on the same questions, training upgraded {_against(against['upgraded'])} and "
-        f"forgot {_against(against['forgotten'])}."
+        "Categories also change by measurement alone: when the untrained model was asked again with other exemplars "
+        f"and samples, {percent(moved['upgraded']['share'])} were upgraded and {percent(moved['forgotten']['share'])} "
+        "forgotten. A fair comparison with training would need independent draws at every point, which this run does "
+        "not have."
     )
-
-
-def _against(row: Mapping[str, Any]) -> str:
-    if row["difference"] is None:
-        return "none, because there was nothing to move"
-    word = "neither clearly more nor clearly fewer"
-    if is_clear(row["holm_p"], row["low"], row["high"]):
-        word = "more" if row["difference"] > 0 else "fewer"
-    return f"{word} ({points(row['difference'])} points, {_interval(row)})"

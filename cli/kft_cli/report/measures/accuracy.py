@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kft_cli.report.run_data import RunData, question_digest
@@ -33,8 +33,8 @@ def measure_test(data: RunData) -> dict[str, Any]:
         "shots": list(data.recipe.evaluation.shots),
         "accuracy": accuracy,
         "differences": _differences(data),
-        "by_category": by_category if data.first_categories else None,
-        "by_type": _groups(data, lambda item: item.type, sorted({item.type for item in answers})),
+        "by_category": [_untested(row) for row in by_category] if data.first_categories else None,
+        "by_type": _holm_rows(_groups(data, lambda item: item.type, sorted({item.type for item in answers}))),
     }
 
 
@@ -73,4 +73,9 @@ def _groups(data: RunData, group_of: Callable[[Answered], Any], names: Sequence[
                 shares = {point: wilson_share(sum(each), len(each)).to_json() for point, each in right.items()}
                 values = paired_difference(first, last).to_json()
                 rows.append({"group": str(name), "shots": shots, "accuracy": shares, **values})
-    return _holm_rows(rows)
+    return rows
+
+
+def _untested(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Counts without interval and p: the same answers that made the categories would be tested by them."""
+    return {key: value for key, value in row.items() if key not in ("low", "high", "mcnemar_p")}

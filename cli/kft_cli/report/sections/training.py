@@ -11,10 +11,8 @@ from kft_cli.display.tables import (
     Figure,
     Table,
     count_and_share,
-    difference,
     make_table,
     number,
-    percent,
     plain,
 )
 from kft_cli.report.sections.words import INTERVALS, Report, exemplars
@@ -85,27 +83,28 @@ def _chosen_words(stage: Mapping[str, Any]) -> str:
 
 
 def trained_and_untrained(report: Report) -> list[Block]:
-    """How many trained and untrained questions moved, by category before."""
+    """How many trained and untrained questions moved, by category before, stage by stage."""
     intro = (
         "The paper argues that training on MaybeKnown questions also lifts other questions. These tables compare the "
-        "questions in a stage's mixture with all others: how many were upgraded or, if HighlyKnown, forgotten?"
+        "questions in a stage's mixture with all others: how many were upgraded or, if HighlyKnown, forgotten? They "
+        "describe and test nothing: the detection that puts a question into its group is also the one that its "
+        "movement starts from, so groups move towards the middle even if training changes nothing. Stages are not "
+        "added up, because a later stage trains on questions that were chosen for having risen in an earlier one."
     )
-    if report["control"]:
-        intro += (
-            " *By chance*: the share of the same questions that moved in the control. The last column: the difference."
-        )
-    return [intro, *(_trained_table(span) for span in report["trained"])]
+    single = {(stage["before"], stage["name"]) for stage in report["stages"]}
+    spans = [span for span in report["trained"] if (span["before"], span["after"]) in single]
+    return [intro, *(_trained_table(span) for span in spans)]
 
 
 def _trained_table(span: Mapping[str, Any]) -> Table:
-    controlled = any(row["control"] for row in span["rows"])
-    rows = []
-    for row in span["rows"]:
-        cells = ["trained" if row["trained"] else "not trained", row["category"], row["movement"]]
-        cells.append(count_and_share(row["share"]))
-        if controlled:
-            cells += [percent(row["control"]["share"]) if row["control"] else NONE, difference(row["against_control"])]
-        rows.append(cells)
+    rows = [
+        [
+            "trained" if row["trained"] else "not trained",
+            row["category"],
+            row["movement"],
+            count_and_share(row["share"]),
+        ]
+        for row in span["rows"]
+    ]
     heads = "questions | category before | what | count and share >"
-    heads += " | by chance > | more than by chance, points >" if controlled else ""
     return make_table(heads, rows, f"{plain(span['before'])} → {plain(span['after'])}. {INTERVALS}")
