@@ -1,0 +1,195 @@
+"""The mean change over several seeds of a run on the same questions, and what so few seeds can show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from kft_cli.stats.clusters import (
+    SEED,
+    Clusters,
+    QuestionGroups,
+    Reading,
+    rule_of_three,
+    sign_flip_test,
+    smallest_p,
+    t_quantile,
+)
+from kft_tasks.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+
+@dataclass(frozen=True)
+class SeedsChange:
+    """Mean change over seeds and questions.
+
+    Attributes:
+        reading: what of the questions could have been drawn differently; seeds always could.
+        seeds, n, clusters: number of seeds, of questions, and of clusters by the reading.
+        per_seed: mean change of each seed.
+        mean: their mean; None without seeds or questions.
+        low, high: 95 % interval over other seeds and other clusters; None where ``reason`` says why there is none.
+        standard_error: of the mean; None where there is no interval or nothing changed.
+        p: sign-flip test over seeds; None with fewer than two seeds.
+        smallest_p: the smallest p that as many seeds can reach.
+        reason: why there is no interval, or why it is not the usual one.
+    """
+
+    reading: Reading
+    seeds: int
+    n: int
+    clusters: int
+    per_seed: tuple[float, ...]
+    mean: float | None
+    low: float | None
+    high: float | None
+    standard_error: float | None
+    p: float | None
+    smallest_p: float
+    reason: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON values."""
+        return {**asdict(self), "reading": self.reading.value, "per_seed": list(self.per_seed)}
+
+
+def seeds_change(
+    changes: Sequence[Sequence[float]] | Floats,
+    groups: QuestionGroups,
+    reading: Reading,
+    *,
+    seed: int = SEED,
+) -> SeedsChange:
+    """Mean change with an interval over seeds and clusters, and a sign-flip test over seeds.
+
+    Every seed answers the same questions, so seeds and clusters cross. The variance is that of leaving out seeds, plus
+    that of leaving out clusters, less that of what they share (Cameron, Gelbach and Miller 2011, J. Business and
+    Economic Statistics 29:238-249), but not below either; Student's t has Satterthwaite's degrees of freedom (1946,
+    Biometrics Bulletin 2:110-114). Measured coverage chose it: percent of 95 % intervals that hold the true change in
+    20,000 data sets (3,000 with 300 clusters; bootstraps 1,500). The bootstraps resample seeds x clusters (Owen 2007,
+    Annals of Applied Statistics 1:386-411), which counts the chance of single answers three times; "bootstrap t" takes
+    their standard error, with one fewer drawn of each than there are.
+
+    ===========================  ==========  ===========  ====================
+    seeds x clusters             this        bootstrap t  bootstrap percentile
+    ===========================  ==========  ===========  ====================
+    3 x 21, both vary            96.1        97.5         94.3
+    3 x 21, seeds vary strongly  93.6        95.2         (not measured)
+    5 x 21, both vary            95.6        97.0         93.8
+    5 x 21, only seeds vary      96.7        98.5         95.8
+    5 x 21, neither varies       98.7        99.9         99.7
+    5 x 300, both vary           94.4        95.1         88.6
+    6 x 8, both vary             95.8        96.1         92.7
+    10 x 21, both vary           95.1        95.1         93.5
+    ===========================  ==========  ===========  ====================
+
+    Args:
+        changes: after minus before, shape (seeds, questions), each in [-1, 1].
+        groups: types and subjects of the questions.
+        reading: what of the questions could have been drawn differently.
+        seed: of the sign flips, where there are too many seeds to enumerate.
+
+    Raises:
+        UsageError: a value is outside [-1, 1], or the shape is not (seeds, questions).
+    """
+    values = _checked(changes, groups)
+    clusters, seeds, n = groups.clusters(reading), len(values), len(groups)
+    if seeds == 0 or n == 0:
+        return SeedsChange(
+            reading, seeds, n, clusters.count, (), *(None,) * 5, smallest_p(seeds), "Nothing was measured."
+        )
+    per_seed = values.mean(axis=1)
+    mean = float(per_seed.mean())
+    test = sign_flip_test(per_seed, seed=seed).p if seeds > 1 else None
+    head = (reading, seeds, n, clusters.count, tuple(float(one) for one in per_seed), mean)
+    missing = _no_interval(seeds, clusters, reading)
+    if missing:
+        return SeedsChange(*head, None, None, None, test, smallest_p(seeds), missing)
+    if abs(values).max() <= 1e-12:
+        bound = rule_of_three(clusters)
+        reason = f"No answer changed under any seed: rule of three over {clusters.count:,} clusters, seeds set aside."
+        return SeedsChange(*head, -bound, bound, None, test, smallest_p(seeds), reason)
+    sums = _cluster_sums(values, clusters)
+    variance, freedom = _crossed_variance(per_seed, sums, clusters)
+    error = math.sqrt(variance + 1 / (seeds * n) ** 2)  # half an answer gained and half lost, as for one run
+    half = t_quantile(freedom) * error
+    low, high = max(-1.0, mean - half), min(1.0, mean + half)
+    return SeedsChange(*head, low, high, error, test, smallest_p(seeds), None)
+
+
+def seeds_needed(level: float = 0.05) -> int:
+    """The smallest number of seeds whose two-sided sign-flip test can come out below ``level``: six for .05."""
+    return next(count for count in range(1, 1100) if smallest_p(count) < level)
+
+
+def reach_of_seeds(seeds: int, level: float = 0.05) -> str:
+    """A sentence on what a two-sided sign-flip test over this many seeds can and cannot show."""
+    needed, reached = seeds_needed(level), smallest_p(seeds)
+    fraction = f"2/{2**seeds:,} = {_short(reached)}" if seeds > 1 else "1"
+    name = f"{_word(seeds).capitalize()} {'seed' if seeds == 1 else 'seeds'}"
+    if seeds < needed:
+        return (
+            f"{name} cannot reach p < {_short(level)} in a two-sided sign-flip test, whose smallest p is {fraction}; "
+            f"{_word(needed)} can."
+        )
+    return f"{name} can reach p = {fraction} in a two-sided sign-flip test, if all of them agree in direction."
+
+
+def _checked(changes: Sequence[Sequence[float]] | Floats, groups: QuestionGroups) -> Floats:
+    import numpy as np
+
+    values = np.asarray(changes, dtype=float)
+    if len(values) == 0:
+        return np.zeros((0, len(groups)))
+    if values.ndim != 2 or values.shape[1] != len(groups):
+        raise UsageError(
+            f"Changes of shape {values.shape} for {len(groups)} questions. "
+            "Pass one row per seed and one column per question."
+        )
+    if values.size and not (values.min() >= -1 and values.max() <= 1):
+        raise UsageError("A change is not between -1 and 1. Pass differences of shares, not percentage points.")
+    return values
+
+
+def _no_interval(seeds: int, clusters: Clusters, reading: Reading) -> str | None:
+    if seeds < 2:
+        return "There is one seed only, which cannot show how seeds differ."
+    if not clusters.comparable:
+        one = "subject" if reading is Reading.THESE_TYPES else "type"
+        return f"There is one {one} only, which cannot show how {one}s differ."
+    return None
+
+
+def _cluster_sums(values: Floats, clusters: Clusters) -> Floats:
+    import numpy as np
+
+    return np.stack([clusters.sums(row) for row in values])
+
+
+def _crossed_variance(per_seed: Floats, sums: Floats, clusters: Clusters) -> tuple[float, float]:
+    """Variance of the mean where seeds and clusters cross, and its degrees of freedom."""
+    seeds = len(per_seed)
+    of_seeds = float(per_seed.var(ddof=1)) / seeds
+    of_clusters = float(clusters.variance(sums.mean(axis=0)))
+    shared = float(clusters.variance(sums - sums.mean(axis=0)).sum()) / (seeds * (seeds - 1))
+    variance = max(of_seeds + of_clusters - shared, of_seeds, of_clusters)
+    below = of_seeds**2 / (seeds - 1) + of_clusters**2 / clusters.degrees_of_freedom
+    return variance, max(1.0, variance**2 / below) if below > 0 else seeds - 1.0
+
+
+def _word(count: int) -> str:
+    return _NUMBERS[count] if count < len(_NUMBERS) else f"{count:,}"
+
+
+def _short(p: float) -> str:
+    """``.05``, ``.0625``: no zero before the point, three digits that count."""
+    return f"{p:.3g}".removeprefix("0")
