@@ -17,7 +17,7 @@ from kft_cli.stats.clusters import (
     sign_flip_test,
     t_quantile,
 )
-from kft_cli.stats.statistics import mcnemar_exact_p
+from kft_cli.stats.intervals import mcnemar_exact_p
 from kft_tasks.errors import UsageError
 
 THESE, LIKE_THESE = Reading.THESE_TYPES, Reading.TYPES_LIKE_THESE

@@ -39,7 +39,7 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from kft_cli.stats.statistics import LEVEL
+from kft_cli.stats.intervals import LEVEL
 from kft_tasks.errors import UsageError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kft_cli.stats.clusters import ClusteredDifference, t_quantile
-from kft_cli.stats.statistics import LEVEL
+from kft_cli.stats.intervals import LEVEL
 from kft_tasks.errors import UsageError
 
 POWER = 0.8
