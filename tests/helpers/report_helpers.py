@@ -248,6 +248,41 @@ def large_run(folder: Path, seed: int = 0, **changes: Any) -> Path:
     return make_run(folder, detections, answers, **{**given, **changes})
 
 
+NULL_TYPES = tuple(f"type_{number:02d}" for number in range(21))
+
+
+def null_run(
+    folder: Path, seed: int = 0, *, train: int = 300, flips: float = 0.0, empty: bool = False, **changes: Any
+) -> Path:
+    """A run whose training changes nothing, with 210 test questions of 21 types.
+
+    Args:
+        folder: where to write it.
+        train: number of training questions.
+        seed: of everything drawn.
+        flips: share of test answers drawn again at each point; 0 asks an unchanged model the same prompts again.
+        empty: whether the base model's answers without exemplars are empty, as all later ones are then.
+        changes: other arguments of :func:`make_run`.
+    """
+    rng = random.Random(seed)
+    base = rng.choices([H, M, W, U], [30, 17, 9, 44], k=train)
+    known = rng.choices([H, M, W, U], [30, 17, 9, 44], k=210)
+    chance = {H: 1.0, M: 0.5, W: 0.0, U: 0.0}
+    right = {4: [rng.random() < chance[category] for category in known]}
+    right[0] = [one and rng.random() < 0.5 for one in right[4]]
+
+    def asked(shots: int) -> list[bool | None]:
+        if empty and shots == 0:
+            return [None] * len(known)
+        return [rng.random() < 0.4 if rng.random() < flips else one for one in right[shots]]
+
+    answers = {point: {shots: asked(shots) for shots in (4, 0)} for point in ("base", "stage1", "stage2")}
+    again = [rng.choices(*zip(*_NOISE[category], strict=True))[0] for category in base]
+    given: dict[str, Any] = {"retest": again, "first": known, "types": NULL_TYPES, "asked": 80}
+    given |= {"validation": {"stage1": [24, 23, 26, 25], "stage2": [26, 25, 27, 24]}}  # the best of several rises
+    return make_run(folder, dict.fromkeys(answers, base), answers, **{**given, **changes})
+
+
 if __name__ == "__main__":
     from kft_cli.report.report import write_report
 

@@ -86,7 +86,7 @@ def old_report(report: dict[str, Any]) -> dict[str, Any]:
     for row in old["test"]["accuracy"]:
         del row["empty"]
     for row in old["test"]["differences"]:
-        del row["gained_from_empty"]
+        del row["gained_from_empty"], row["clustered"]
     share = old["stages"][0]["epochs"][0]
     old["verdict"]["validation"] = {"before": share, "after": share}
     return old
@@ -99,6 +99,8 @@ def test_an_old_report_is_rendered_without_the_tests_that_it_should_not_have_mad
     assert "| 4 | right | 50.0 % (21.5–78.5) |" in text
     assert "| empty |" not in text
     assert "How many answers were empty was not counted in this run." in text
+    assert "Its intervals and p values take the questions as independent." in text
+    assert re.search(r"\+25\.0 percentage points \(95 % interval [^:]*, Holm-corrected McNemar p = 1\.000\)\. ", text)
 
 
 def test_test_accuracy_and_its_paired_change(report: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kft_cli.display.tables import number, p_value, percent, points
+from kft_cli.report.sections.readings import deciding, is_clear_change, unclear_words
 from kft_cli.report.sections.words import Report, exemplars
 
 _OUTCOMES = {"rose": "rose", "fell": "fell", "no clear change": "did not clearly change"}
@@ -65,13 +66,24 @@ def _test_sentences(report: Report) -> list[str]:
         sentences.append(
             f"With {exemplars(row['shots'])}{gloss}, the base model answered {number(before)} of {number(row['n'])} "
             f"test questions right; after {last} it answered {number(after)}: {points(row['difference'])} "
-            f"percentage points ({_interval(row)}, Holm-corrected McNemar p {_p(row['holm_p'])})."
+            f"percentage points ({_tested(row)}).{_unclear_sentence(row)}"
         )
     return sentences
 
 
-def _interval(row: Mapping[str, Any]) -> str:
-    return f"95 % interval {points(row['low'])} to {points(row['high'])}"
+def _tested(row: Mapping[str, Any]) -> str:
+    """Interval and corrected p by the reading that decides, which is named."""
+    found = deciding(row)
+    reading, test = ("", "McNemar ") if found is row else (f"for {found['reading']}: ", "")
+    interval = f"95 % interval {points(found['low'])} to {points(found['high'])}"
+    return f"{reading}{interval}, Holm-corrected {test}p {_p(found['holm_p'])}"
+
+
+def _unclear_sentence(row: Mapping[str, Any]) -> str:
+    found = deciding(row)
+    if found is row or is_clear_change(row):
+        return ""
+    return f" This is not clear: {unclear_words(found)}."
 
 
 def _form_sentence(report: Report, shots: int) -> str:

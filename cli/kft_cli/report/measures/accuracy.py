@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from kft_cli.report.measures.readings import add_readings
 from kft_cli.report.run_data import RunData, question_digest
 from kft_cli.stats.intervals import holm, paired_difference, wilson_share
 from kft_tasks.categories.category import KnowledgeCategory
@@ -51,6 +52,7 @@ def _differences(data: RunData) -> list[dict[str, Any]]:
             values = paired_difference([item.right for item in one], [item.right for item in two]).to_json()
             from_empty = sum(_is_empty(first) and second.right for first, second in zip(one, two, strict=True))
             rows.append({"shots": shots, "before": before, "after": after, **values, "gained_from_empty": from_empty})
+    add_readings(data, rows)
     return _holm_rows(rows)
 
 

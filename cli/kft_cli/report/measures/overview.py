@@ -7,7 +7,7 @@ from typing import Any
 
 from kft_cli.report.run_data import RunData
 from kft_cli.report.run_layout import BASE
-from kft_cli.stats.intervals import is_clear
+from kft_cli.report.sections.readings import is_clear_change
 
 
 def describe_run(data: RunData) -> dict[str, Any]:
@@ -45,6 +45,6 @@ def measure_verdict(data: RunData, test: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _outcome(row: Mapping[str, Any]) -> str:
-    if not is_clear(row["holm_p"], row["low"], row["high"]):
+    if not is_clear_change(row):
         return "no clear change"
     return "rose" if row["difference"] > 0 else "fell"

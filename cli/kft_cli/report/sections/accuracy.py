@@ -19,6 +19,7 @@ from kft_cli.display.tables import (
     share,
     visible,
 )
+from kft_cli.report.sections.readings import INTRO, deciding, reading_table
 from kft_cli.report.sections.words import INTERVALS, Report, exemplars, shots_cell
 
 
@@ -30,7 +31,7 @@ def test_accuracy(report: Report) -> list[Block]:
         "them. Accuracy is the share of right answers."
     )
     figure = Figure("figures/test_accuracy.png", f"Test accuracy at each point, n = {n}, with 95 % intervals.")
-    blocks: list[Block] = [intro, accuracy_table(report), change_table(report["test"]), figure]
+    blocks: list[Block] = [intro, accuracy_table(report), *_changes(report["test"]), figure]
     return [*blocks, *_by_category(report), *_by_type(report)]
 
 
@@ -58,27 +59,49 @@ def _empty_cell(row: Mapping[str, Any]) -> str:
     return f"{number(row['empty'])} of {number(row['n'])}: {percent(row['empty'] / row['n'])}"
 
 
-def change_table(test: Mapping[str, Any]) -> Table:
-    """Changes in accuracy between all pairs of points, on the same questions."""
-    rows = [
-        [
-            shots_cell(row["shots"]),
-            f"{row['before']} → {row['after']}",
-            number(row["gained"]),
-            number(row["lost"]),
-            difference(row),
-            p_value(row["mcnemar_p"]),
-            p_value(row["holm_p"]),
-        ]
-        for row in test["differences"]
+def _changes(test: Mapping[str, Any]) -> list[Block]:
+    if all("clustered" in row for row in test["differences"]):
+        return [INTRO, reading_table(test)]
+    return [
+        change_table(test),
+        "**This report was made before kft knew that questions come in types.** Its intervals and p values take the "
+        "questions as independent. Questions of one type share their exemplars, so the intervals are too narrow where "
+        "types differ.",
     ]
+
+
+def change_table(test: Mapping[str, Any]) -> Table:
+    """Changes in accuracy between all pairs of points, on the same questions, by the reading that decides."""
+    rows = []
+    for row in test["differences"]:
+        found = deciding(row)
+        rows.append(
+            [
+                shots_cell(row["shots"]),
+                f"{row['before']} → {row['after']}",
+                number(row["gained"]),
+                number(row["lost"]),
+                difference(found),
+                p_value(found["p"] if found is not row else row["mcnemar_p"]),
+                p_value(found["holm_p"]),
+            ]
+        )
     caption = (
         "The same questions before and after. *Gained*: wrong before, right after. *Lost*: right before, wrong after. "
-        "*Change*: in percentage points, with its 95 % interval (Newcombe's, for paired answers). *p*: how often "
-        "chance alone would make gains and losses this unequal (McNemar's exact test). *p, Holm*: corrected for all "
+        f"*Change*: in percentage points, with its 95 % interval. {_tested_words(test)} *p, Holm*: corrected for all "
         "rows of this table."
     )
     return make_table("exemplars | from → to | gained > | lost > | change, points > | p > | p, Holm >", rows, caption)
+
+
+def _tested_words(test: Mapping[str, Any]) -> str:
+    readings = {str(found["reading"]) for found in map(deciding, test["differences"]) if "reading" in found}
+    if readings:
+        return f"Interval and p are for {' and '.join(sorted(readings))}: they know that questions come in clusters."
+    return (
+        "The interval is Newcombe's, for paired answers. *p*: how often chance alone would make gains and losses this "
+        "unequal (McNemar's exact test)."
+    )
 
 
 def _by_category(report: Report) -> list[Block]:
