@@ -308,7 +308,7 @@ def test_validation_chose_the_epochs_and_is_no_evidence(report: dict[str, Any]) 
     assert [line for line in lead.splitlines() if "validation" in line.lower()] == [said]
     told = [line for line in text.splitlines() if "validation" in line.lower() or "Epoch " in line]
     assert not [line for line in told if re.search(r"\b(rose|rises|risen|up from|improved)\b", line)]
-    assert "Epoch 2 was kept, because it has the most right answers: 26 of 50. Before the stage it was 20." in text
+    assert "Epoch 2 was kept, because it has the most right answers: 26 of 50. Before the stage there were 20." in text
 
 
 def test_a_missing_retest_is_stated_with_the_command_that_makes_it(tmp_path: Path) -> None:

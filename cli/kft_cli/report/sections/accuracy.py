@@ -47,8 +47,8 @@ def accuracy_table(report: Report) -> Table:
             rows.append([shots_cell(shots), "empty", *(_empty_cell(cell) for cell in cells)])
     heads = "exemplars in the prompt | answers | " + " | ".join(f"{point} >" for point in points)
     caption = (
-        f"Test accuracy, n = {number(test['n'])} at each point. {INTERVALS} *Empty*: nothing but spaces, which counts "
-        "as wrong whatever the model knows."
+        f"Test accuracy, n = {number(test['n'])} at each point. {INTERVALS} They take the questions as independent. "
+        "*Empty*: nothing but spaces, which counts as wrong whatever the model knows."
     )
     if not any("empty" in row for row in test["accuracy"]):
         caption += " How many answers were empty was not counted in this run."
@@ -115,9 +115,9 @@ def _by_category(report: Report) -> list[Block]:
     words = (
         "**By first category**: the base model's category of each test question. These are shares only. With the "
         "exemplars of the detection, a HighlyKnown question was right by definition and can only get worse; a "
-        "WeaklyKnown or Unknown question was wrong and can only get better. So groups move towards the middle even if "
-        "training changes nothing, and no change is tested here. A test would need categories from other exemplars and "
-        "samples than those that measure the change."
+        "WeaklyKnown or Unknown question was wrong and can only get better. So any change of the answers, also a "
+        "random one, moves the groups towards the middle, and no change is tested here. A test would need categories "
+        "from other exemplars and samples than those that measure the change."
     )
     return [words, _group_table(report, "first category", report["test"]["shots"], groups, tested=False)]
 

@@ -78,7 +78,7 @@ def _chosen_words(stage: Mapping[str, Any]) -> str:
     early = " Training stopped early: no later epoch had more." if stage["stopped_early"] else ""
     return (
         f"Epoch {stage['chosen_epoch']} was kept, because it has the most right answers: {right} of {of}. Before the "
-        f"stage it was {number(start['count'])}.{early}"
+        f"stage there were {number(start['count'])}.{early}"
     )
 
 
@@ -88,8 +88,8 @@ def trained_and_untrained(report: Report) -> list[Block]:
         "The paper argues that training on MaybeKnown questions also lifts other questions. These tables compare the "
         "questions in a stage's mixture with all others: how many were upgraded or, if HighlyKnown, forgotten? They "
         "describe and test nothing: the detection that puts a question into its group is also the one that its "
-        "movement starts from, so groups move towards the middle even if training changes nothing. Stages are not "
-        "added up, because a later stage trains on questions that were chosen for having risen in an earlier one."
+        "movement starts from, so any change of the model, also a random one, moves the groups towards the middle. "
+        "Stages are not added up, because a later stage trains on questions chosen for having risen in an earlier one."
     )
     single = {(stage["before"], stage["name"]) for stage in report["stages"]}
     spans = [span for span in report["trained"] if (span["before"], span["after"]) in single]
