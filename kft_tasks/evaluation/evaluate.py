@@ -18,11 +18,7 @@ from kft_tasks.scoring.scorers import get_scorer
 
 @dataclass(frozen=True)
 class Answered:
-    """One question with the greedy answer given and whether it is right.
-
-    Attributes:
-        subject: the entity asked about, or "" where it is unknown, as in files written before it was kept.
-    """
+    """One question with the greedy answer given and whether it is right."""
 
     id: str
     type: str
@@ -31,7 +27,7 @@ class Answered:
     shots: int
     given: str
     right: bool
-    subject: str = ""
+    subject: str = ""  # the entity asked about; unknown in files written before it was kept
 
     def to_json(self) -> dict[str, Any]:
         """A line of an answers file; an unknown subject is left out."""
