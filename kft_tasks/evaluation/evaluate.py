@@ -27,10 +27,12 @@ class Answered:
     shots: int
     given: str
     right: bool
+    subject: str = ""  # the entity asked about; unknown in files written before it was kept
 
     def to_json(self) -> dict[str, Any]:
-        """A line of an answers file."""
-        return {**self.__dict__, "answers": list(self.answers)}
+        """A line of an answers file; an unknown subject is left out."""
+        row = {**self.__dict__, "answers": list(self.answers)}
+        return row if self.subject else {key: value for key, value in row.items() if key != "subject"}
 
 
 def evaluate(
@@ -52,10 +54,14 @@ def evaluate(
             progress(len(results) + len(answers), len(shots) * len(questions), f"{number}-shot")
         for index, question in enumerate(questions):
             right = scorer(answers[index], question.answers, question.question)
-            results.append(
-                Answered(question.id, question.type, question.question, question.answers, number, answers[index], right)
-            )
+            results.append(_answered(question, number, answers[index], right))
     return results
+
+
+def _answered(question: Question, shots: int, given: str, right: bool) -> Answered:
+    return Answered(
+        question.id, question.type, question.question, question.answers, shots, given, right, question.subject
+    )
 
 
 def write_answers(path: Path, answered: Sequence[Answered]) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,16 @@ def test_more_shots_than_the_protocol_has_are_refused() -> None:
 def test_answers_that_are_written_are_read_again(tmp_path: Path) -> None:
     results = evaluate(QUESTIONS[:9], Recording(), _prompts(), PROTOCOL, (0, 2))
     write_answers(tmp_path / "answers.jsonl", results)
+    assert read_answers(tmp_path / "answers.jsonl") == results
+
+
+def test_answers_name_the_subject_and_files_without_one_load(tmp_path: Path) -> None:
+    known = [replace(question, subject=f"about {question.id}") for question in QUESTIONS[:3]]
+    results = evaluate([*known, *QUESTIONS[3:5]], Recording(), _prompts(), PROTOCOL, (0,))
+    assert [item.subject for item in results] == ["about q0", "about q1", "about q2", "", ""]
+    write_answers(tmp_path / "answers.jsonl", results)
+    lines = (tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines()
+    assert ["subject" in json.loads(line) for line in lines] == [True, True, True, False, False]
     assert read_answers(tmp_path / "answers.jsonl") == results
 
 

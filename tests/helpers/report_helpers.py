@@ -118,10 +118,11 @@ def write_training(folder: Path, right: Sequence[int], asked: int, scorer: str =
     write_json(folder / "training.json", summary)
 
 
-def answered(number: int, shots: int, right: bool, type_: str = "capital") -> Answered:
+def answered(number: int, shots: int, right: bool | None, type_: str = "capital") -> Answered:
+    """``right`` is None for an answer of nothing but spaces."""
     question = make_question(number, "test", type_)
-    given = question.answers[0] if right else "wrong"
-    return Answered(question.id, type_, question.question, question.answers, shots, given, right)
+    given = {True: question.answers[0], False: "wrong", None: " \n"}[right]
+    return Answered(question.id, type_, question.question, question.answers, shots, given, bool(right))
 
 
 Categories = Sequence[KnowledgeCategory]
@@ -130,7 +131,7 @@ Categories = Sequence[KnowledgeCategory]
 def make_run(
     folder: Path,
     detections: Mapping[str, Categories],
-    answers: Mapping[str, Mapping[int, Sequence[bool]]],
+    answers: Mapping[str, Mapping[int, Sequence[bool | None]]],
     *,
     retest: Categories | None = None,
     first: Categories | None = None,
@@ -245,6 +246,41 @@ def large_run(folder: Path, seed: int = 0, **changes: Any) -> Path:
     given: dict[str, Any] = {"retest": move(base, _NOISE), "first": known, "types": types}
     given |= {"validation": {"stage1": [50, 58, 63, 61, 60], "stage2": [63, 64, 62, 62]}, "asked": 120}
     return make_run(folder, detections, answers, **{**given, **changes})
+
+
+NULL_TYPES = tuple(f"type_{number:02d}" for number in range(21))
+
+
+def null_run(
+    folder: Path, seed: int = 0, *, train: int = 300, flips: float = 0.0, empty: bool = False, **changes: Any
+) -> Path:
+    """A run whose training changes nothing, with 210 test questions of 21 types.
+
+    Args:
+        folder: where to write it.
+        train: number of training questions.
+        seed: of everything drawn.
+        flips: share of test answers drawn again at each point; 0 asks an unchanged model the same prompts again.
+        empty: whether the base model's answers without exemplars are empty, as all later ones are then.
+        changes: other arguments of :func:`make_run`.
+    """
+    rng = random.Random(seed)
+    base = rng.choices([H, M, W, U], [30, 17, 9, 44], k=train)
+    known = rng.choices([H, M, W, U], [30, 17, 9, 44], k=210)
+    chance = {H: 1.0, M: 0.5, W: 0.0, U: 0.0}
+    right = {4: [rng.random() < chance[category] for category in known]}
+    right[0] = [one and rng.random() < 0.5 for one in right[4]]
+
+    def asked(shots: int) -> list[bool | None]:
+        if empty and shots == 0:
+            return [None] * len(known)
+        return [rng.random() < 0.4 if rng.random() < flips else one for one in right[shots]]
+
+    answers = {point: {shots: asked(shots) for shots in (4, 0)} for point in ("base", "stage1", "stage2")}
+    again = [rng.choices(*zip(*_NOISE[category], strict=True))[0] for category in base]
+    given: dict[str, Any] = {"retest": again, "first": known, "types": NULL_TYPES, "asked": 80}
+    given |= {"validation": {"stage1": [24, 23, 26, 25], "stage2": [26, 25, 27, 24]}}  # the best of several rises
+    return make_run(folder, dict.fromkeys(answers, base), answers, **{**given, **changes})
 
 
 if __name__ == "__main__":

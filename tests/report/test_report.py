@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from markdown_it import MarkdownIt
 from kft_cli.report.figures import FIGURES
 from kft_cli.report.render import render_report
 from kft_cli.report.report import build_report, read_report, summarize, write_report
+from kft_cli.stats.intervals import paired_difference_of_counts
 from kft_tasks.errors import DataError, StateError
 from report_helpers import H, M, U, W, large_run, make_recipe, make_run, small_run
 
@@ -22,6 +24,11 @@ from report_helpers import H, M, U, W, large_run, make_recipe, make_run, small_r
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return build_report(small_run(tmp_path_factory.mktemp("run") / "small"))
+
+
+def section(text: str, title: str) -> str:
+    """A section of a rendered report, without its heading."""
+    return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
 def counts(share: dict[str, Any]) -> tuple[int, int]:
@@ -52,15 +59,48 @@ def test_movements_of_consecutive_points_and_of_the_whole_run(report: dict[str, 
     }
 
 
-def test_the_control_is_compared_on_the_same_questions(report: dict[str, Any]) -> None:
+def test_the_retest_is_described_and_training_is_not_tested_against_it(report: dict[str, Any]) -> None:
     assert counts(report["control"]["movement"]["upgraded"]) == (2, 7)
     assert counts(report["control"]["movement"]["forgotten"]) == (1, 3)
-    against = report["transitions"][2]["against_control"]
-    assert [against["upgraded"][key] for key in ("both", "lost", "gained", "neither")] == [2, 0, 4, 1]
-    assert against["upgraded"]["mcnemar_p"] == 0.125
-    assert against["upgraded"]["holm_p"] == 0.5  # four comparisons are shown
-    assert [against["forgotten"][key] for key in ("both", "lost", "gained", "neither")] == [1, 0, 1, 1]
-    assert report["transitions"][1]["against_control"] is None  # the control starts from the base model
+    assert [step["against_control"] for step in report["transitions"]] == [None, None, None]
+    moved = section(render_report(report), "What moved: category before and after")
+    assert "| retest | 2 of 7: 28.6 % (8.2–64.1) |" in moved
+    assert "how often a category changes by measurement alone" in moved
+    assert "A fair comparison needs independent draws, fresh exemplars and samples, at every point." in moved
+    assert not re.search(r"\bp\b|control|by chance", moved)
+
+
+def old_report(report: dict[str, Any]) -> dict[str, Any]:
+    """The same report with what reports of this format used to hold, and without what they did not."""
+    old = deepcopy(report)
+    tested = {**paired_difference_of_counts(both=3, lost=0, gained=77, neither=20).to_json(), "holm_p": 0.00429}
+    for step in old["transitions"]:
+        if step["before"] == "base":
+            step["against_control"] = {"upgraded": tested, "forgotten": tested}
+    old["trained"].append({"before": "base", "after": "stage2", "rows": deepcopy(old["trained"][0]["rows"])})
+    for span in old["trained"]:
+        for row in span["rows"]:
+            row |= {"control": row["share"], "against_control": tested}
+    for row in old["test"]["by_category"]:
+        row |= {key: tested[key] for key in ("low", "high", "mcnemar_p", "holm_p")}
+    for row in old["test"]["accuracy"]:
+        del row["empty"]
+    for row in old["test"]["differences"]:
+        del row["gained_from_empty"], row["clustered"]
+    share = old["stages"][0]["epochs"][0]
+    old["verdict"]["validation"] = {"before": share, "after": share}
+    return old
+
+
+def test_an_old_report_is_rendered_without_the_tests_that_it_should_not_have_made(report: dict[str, Any]) -> None:
+    text = render_report(old_report(report))
+    assert not re.search(r"0\.004|by chance|more than in the control|77\.0", text)
+    assert "base → stage2. In brackets" not in text  # a span over the stages that chose the questions
+    assert "| 4 | right | 50.0 % (21.5–78.5) |" in text
+    assert "| empty |" not in text
+    assert "How many answers were empty was not counted in this run." in text
+    assert "Its intervals and p values take the questions as independent." in text
+    assert re.search(r"\+25\.0 percentage points \(95 % interval [^:]*, Holm-corrected McNemar p = 1\.000\)\. ", text)
 
 
 def test_test_accuracy_and_its_paired_change(report: dict[str, Any]) -> None:
@@ -97,6 +137,17 @@ def test_test_accuracy_by_first_category_and_type(report: dict[str, Any]) -> Non
     assert [(row["group"], row["n"]) for row in report["test"]["by_type"]] == [("capital", 8), ("capital", 8)]
 
 
+def test_no_test_is_printed_where_a_row_is_all_or_nothing_by_construction(report: dict[str, Any]) -> None:
+    assert not [row for row in report["test"]["by_category"] if "mcnemar_p" in row or "holm_p" in row]
+    for one in (report, old_report(report)):
+        shown = section(render_report(one), "Test accuracy")
+        shown = shown[shown.index("**By first category**") : shown.index("**By type of question**")]
+        heads = next(line for line in shown.splitlines() if line.startswith("| exemplars"))
+        assert heads == "| exemplars | first category | n | base | stage1 | stage2 |"
+        assert "no change is tested here" in shown
+        assert not re.search(r"Holm|< 0\.001| to [+−]", shown)
+
+
 def test_stages_tell_what_they_trained_on_and_which_epoch_was_kept(report: dict[str, Any]) -> None:
     first, second = report["stages"]
     assert first["parts"] == [
@@ -121,8 +172,8 @@ def test_trained_and_untrained_questions_are_told_apart(report: dict[str, Any]) 
         (False, "Unknown"): ("upgraded", (1, 2)),
         (False, "all below HighlyKnown"): ("upgraded", (2, 4)),
     }
-    assert counts(span["rows"][0]["control"]) == (1, 3)
-    assert (report["trained"][2]["before"], report["trained"][2]["after"]) == ("base", "stage2")
+    # no span over both stages: stage 2 trains on questions because they rose in stage 1
+    assert [(span["before"], span["after"]) for span in report["trained"]] == [("base", "stage1"), ("stage1", "stage2")]
 
 
 def test_examples_show_the_answers_given(report: dict[str, Any]) -> None:
@@ -204,23 +255,69 @@ def test_a_gain_without_exemplars_that_may_be_form_is_not_sold_as_knowledge(tmp_
     few, none = [True] * 18 + [False] * 2, [False] * 20
     answers = {"base": {4: few, 0: none}, "stage1": {4: few, 0: few}, "stage2": {4: few, 0: few}}
     text = render_report(build_report(make_run(tmp_path / "run", detections, answers)))
-    assert "did not clearly change with 4 exemplars in the prompt and rose with no exemplars." in text
-    assert "may be the form of the answers" in text
-    assert "already answered 18 right" in text
+    headline = text.split("**")[1]
+    assert "test accuracy did not clearly change with 4 exemplars in the prompt." in headline
+    assert "rose" not in headline
+    assert "The gain with no exemplars may be the form of the answers rather than knowledge" in headline
+    assert "answered 0 of 20 right without exemplars and already 18 with 4." in headline
 
 
-def test_the_verdict_compares_training_with_the_control(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("nothing", "wrong", "words"),
+    [
+        (20, 0, "is mostly the form of the answers: 20 of 20 answers of the base model were empty."),
+        (12, 8, "is mostly the form of the answers: 12 of 20 answers of the base model were empty."),
+        (2, 18, "is in part the form of the answers: 2 of 20 answers of the base model were empty."),
+        (1, 19, None),
+    ],
+)
+def test_a_gain_over_empty_answers_is_called_form_in_the_headline(
+    tmp_path: Path, nothing: int, wrong: int, words: str | None
+) -> None:
+    detections = {point: [H, M, W, U] for point in ("base", "stage1", "stage2")}
+    base: list[bool | None] = [*[None] * nothing, *[False] * wrong]
+    few, right = [False] * 20, [True] * 20  # as few right with exemplars: only the empty answers tell
+    answers = {"base": {4: few, 0: base}, "stage1": {4: few, 0: right}, "stage2": {4: few, 0: right}}
+    report = build_report(make_run(tmp_path / "run", detections, answers))
+    empty = {(row["point"], row["shots"]): row["empty"] for row in report["test"]["accuracy"]}
+    assert (empty["base", 0], empty["base", 4], empty["stage2", 0]) == (nothing, 0, 0)
+    headline = render_report(report).split("**")[1]
+    assert ("rose with no exemplars" in headline) is (words is None)
+    assert words is None or f"The gain with no exemplars {words}" in headline
+
+
+def test_empty_answers_are_shown_at_every_point_and_number_of_exemplars(report: dict[str, Any]) -> None:
+    text = render_report(report)
+    assert "| 4 | empty | 0 of 8: 0.0 % | 0 of 8: 0.0 % | 0 of 8: 0.0 % |" in text
+
+
+def test_the_verdict_describes_what_moved_and_what_moves_by_measurement_alone(tmp_path: Path) -> None:
     text = render_report(build_report(large_run(tmp_path / "run")))
     assert "Of the 352 training questions whose mastery category could rise, 164 (46.6 %) were upgraded." in text
-    assert "training upgraded more (+30.4 points, 95 % interval +23.7 to +36.7) and forgot more (+11.5 points" in text
+    lead = text.split("## What was run")[0]
+    assert "Categories also change by measurement alone" in lead
+    assert "A fair comparison with training would need independent draws at every point" in lead
+    assert not re.search("control|by chance|upgraded more|forgot more", lead)
 
 
-def test_a_missing_control_is_stated_with_the_command_that_makes_it(tmp_path: Path) -> None:
+def test_validation_chose_the_epochs_and_is_no_evidence(report: dict[str, Any]) -> None:
+    assert "validation" not in report["verdict"]  # the best of four epochs rises in 83 % of runs that change nothing
+    text = render_report(report)
+    lead = text.split("## What was run")[0]
+    said = "Epochs were chosen on 50 validation questions; the scores there are not evidence."
+    assert [line for line in lead.splitlines() if "validation" in line.lower()] == [said]
+    told = [line for line in text.splitlines() if "validation" in line.lower() or "Epoch " in line]
+    assert not [line for line in told if re.search(r"\b(rose|rises|risen|up from|improved)\b", line)]
+    assert "Epoch 2 was kept, because it has the most right answers: 26 of 50. Before the stage there were 20." in text
+
+
+def test_a_missing_retest_is_stated_with_the_command_that_makes_it(tmp_path: Path) -> None:
     report = build_report(small_run(tmp_path / "run", retest=None, first=None))
     assert report["control"] is None
     assert report["test"]["by_category"] is None
     text = render_report(report)
-    assert text.count("**No control was run") == 2
+    assert text.count("**The base model was detected only once.**") == 1
+    assert text.count("**The base model was detected only once**") == 1
     assert "kft run tiny.yaml --output runs/tiny --set evaluation.retest=true" in text
     assert "--set evaluation.first_categories=true" in text
     assert "by chance |" not in text
@@ -354,10 +451,10 @@ def test_a_test_question_in_a_mixture_is_refused(tmp_path: Path) -> None:
         build_report(run)
 
 
-def test_a_retest_with_the_same_seed_is_called_no_control(tmp_path: Path) -> None:
+def test_a_retest_with_the_same_seed_is_called_no_retest(tmp_path: Path) -> None:
     run = small_run(tmp_path / "run")
     shutil.copy(run / "detect-base" / "categories.jsonl", run / "retest-base" / "categories.jsonl")
-    assert "it is no control" in render_report(build_report(run))
+    assert "it is no retest" in render_report(build_report(run))
 
 
 def test_the_summary_fits_a_terminal(report: dict[str, Any]) -> None:

@@ -49,7 +49,8 @@ def test_published_differences_follow_from_their_counts(file: Path) -> None:
             found += 1
             paired = paired_difference_of_counts(**{cell: record[cell] for cell in CELLS})
             for key in ("n", "difference", "low", "high", "mcnemar_p"):
-                assert six_digits(getattr(paired, key)) == record[key], (key, record)
+                if key in record:  # rows that are all or nothing by construction have no interval and no p
+                    assert six_digits(getattr(paired, key)) == record[key], (key, record)
     assert found > 0
 
 
@@ -58,6 +59,7 @@ def test_published_corrected_ps_follow_from_the_counts_of_their_table(file: Path
     report = read_json(file)
     test = report["test"]
     control = [row for step in report["transitions"] for row in (step["against_control"] or {}).values()]
-    for rows in (test["differences"], test["by_category"] or [], test["by_type"], control):
+    by_category = [row for row in test["by_category"] or [] if "holm_p" in row]  # no longer tested
+    for rows in (test["differences"], by_category, test["by_type"], control):
         exact = [paired_difference_of_counts(**{cell: row[cell] for cell in CELLS}).mcnemar_p for row in rows]
         assert [six_digits(p) for p in holm(exact)] == [row["holm_p"] for row in rows]

@@ -123,9 +123,12 @@ def _categories(reports: Reports) -> Table:
 
 def _accuracy(reports: Reports) -> Table:
     rows = [
-        [name, one["point"], str(one["shots"]), number(one["n"]), share(one)]
+        [name, one["point"], str(one["shots"]), number(one["n"]), share(one), number(one.get("empty"))]
         for name, report in reports.items()
         for one in report["test"]["accuracy"]
     ]
-    caption = "Right answers, with the 95 % interval (Wilson) in brackets. *Exemplars*: worked examples in the prompt."
-    return make_table("run | point | exemplars > | n > | accuracy >", rows, caption)
+    caption = (
+        "Right answers, with the 95 % interval (Wilson) in brackets. *Exemplars*: worked examples in the prompt. "
+        "*Empty*: answers with nothing in them; a dash where they were not counted."
+    )
+    return make_table("run | point | exemplars > | n > | accuracy > | empty >", rows, caption)

@@ -36,10 +36,10 @@ def draw_figures(report: Mapping[str, Any], folder: Path) -> list[Path]:
 
 
 def draw_categories(report: Mapping[str, Any]) -> Any:
-    """Stacked bars: categories of the training questions at each point, and of the control."""
+    """Stacked bars: categories of the training questions at each point, and of the retest."""
     bars = [(point, shares) for point, shares in report["categories"].items()]
     if report["control"]:
-        bars.insert(1, ("base again\n(control)", report["control"]["shares"]))
+        bars.insert(1, ("base again\n(retest)", report["control"]["shares"]))
     figure = new_figure(8, 1.3 + 0.62 * len(bars))
     axes = figure.subplots()
     for position, (_, shares) in enumerate(bars):
@@ -57,7 +57,7 @@ def draw_transitions(report: Mapping[str, Any]) -> Any:
     """Heat maps: category before x category after, shaded by the share of the row, with counts."""
     maps = [(f"{step['before']} → {step['after']}", step["matrix"]) for step in report["transitions"]]
     if report["control"]:
-        maps.append(("control: base → base again", report["control"]["matrix"]))
+        maps.append(("retest: base → base again", report["control"]["matrix"]))
     columns = min(2, len(maps))
     rows = -(-len(maps) // columns)
     figure = new_figure(4.5 * columns + 0.6, 3.7 * rows)

@@ -2,7 +2,7 @@
 
     recipe.yaml, run.json          the resolved recipe; command, versions and machine
     detect-POINT/                  categories.jsonl of the training questions
-    retest-base/                   the same for the base model and another seed: the control
+    retest-base/                   the same for the base model and another seed
     test-categories/               categories.jsonl of the test questions
     evaluate-POINT/                answers.jsonl
     STAGE/                         mixture.jsonl, training.json, adapter/

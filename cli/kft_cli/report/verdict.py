@@ -6,30 +6,40 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kft_cli.display.tables import number, p_value, percent, points
+from kft_cli.report.sections.readings import deciding, is_clear_change, unclear_words
 from kft_cli.report.sections.words import Report, exemplars
-from kft_cli.stats.intervals import is_clear
 
 _OUTCOMES = {"rose": "rose", "fell": "fell", "no clear change": "did not clearly change"}
 
+EMPTY_SHARE = 0.1
+"""From this share of empty answers of the base model on, a gain is said to be of form."""
+
 
 def verdict(report: Report) -> str:
-    """A headline, then a paragraph each on the test, the validation and the training questions."""
+    """A headline, then what the test says, what validation was for, and how the training questions moved."""
     paragraphs = (
         f"**{headline(report)}**",
-        " ".join([*_test_sentences(report), *_form_sentence(report)]),
-        _validation_sentences(report),
-        f"{_movement_sentences(report)} {_control_sentences(report)}",
+        " ".join(_test_sentences(report)),
+        _validation_sentence(report),
+        f"{_movement_sentences(report)} {_retest_sentences(report)}",
     )
     return "\n\n".join(paragraphs)
 
 
 def headline(report: Report) -> str:
-    """One sentence: whether test accuracy rose, for each number of exemplars in the prompt."""
+    """Whether test accuracy rose, for each number of exemplars in the prompt; a gain of form is called one."""
+    formal = [shots for shots in report["test"]["shots"] if _form_sentence(report, shots)]
     outcomes: dict[str, list[int]] = {}
     for row in report["verdict"]["test"]:
-        outcomes.setdefault(row["outcome"], []).append(row["shots"])
+        if row["shots"] not in formal:
+            outcomes.setdefault(row["outcome"], []).append(row["shots"])
+    sentences = [_outcome_sentence(report, outcomes, everywhere=not formal)] if outcomes else []
+    return " ".join([*sentences, *(_form_sentence(report, shots) for shots in formal)])
+
+
+def _outcome_sentence(report: Report, outcomes: Mapping[str, Sequence[int]], *, everywhere: bool) -> str:
     span = f"from the base model to {report['run']['points'][-1]}"
-    if len(outcomes) == 1:
+    if everywhere and len(outcomes) == 1:
         return f"Test accuracy {_OUTCOMES[next(iter(outcomes))]} {span}."
     parts = [f"{_OUTCOMES[name]} {_with_shots(shots)}" for name, shots in outcomes.items()]
     return f"F{span[1:]}, test accuracy {' and '.join(parts)}."
@@ -41,36 +51,71 @@ def _with_shots(shots: Sequence[int]) -> str:
     return "with " + " and ".join(str(count) if count else "no" for count in shots) + " exemplars in the prompt"
 
 
+def _last_differences(report: Report) -> list[Mapping[str, Any]]:
+    """Changes from the base model to the last stage, one for each number of exemplars."""
+    last = report["run"]["points"][-1]
+    return [row for row in report["test"]["differences"] if (row["before"], row["after"]) == ("base", last)]
+
+
 def _test_sentences(report: Report) -> list[str]:
     last = report["run"]["points"][-1]
     sentences = []
-    rows = [row for row in report["test"]["differences"] if (row["before"], row["after"]) == ("base", last)]
-    for index, row in enumerate(rows):
+    for index, row in enumerate(_last_differences(report)):
         before, after = row["both"] + row["lost"], row["both"] + row["gained"]
         gloss = " (worked examples) in the prompt" if index == 0 else ""
         sentences.append(
             f"With {exemplars(row['shots'])}{gloss}, the base model answered {number(before)} of {number(row['n'])} "
             f"test questions right; after {last} it answered {number(after)}: {points(row['difference'])} "
-            f"percentage points ({_interval(row)}, Holm-corrected McNemar p {_p(row['holm_p'])})."
+            f"percentage points ({_tested(row)}).{_unclear_sentence(row)}"
         )
     return sentences
 
 
-def _interval(row: Mapping[str, Any]) -> str:
-    return f"95 % interval {points(row['low'])} to {points(row['high'])}"
+def _tested(row: Mapping[str, Any]) -> str:
+    """Interval and corrected p by the reading that decides, which is named."""
+    found = deciding(row)
+    reading, test = ("", "McNemar ") if found is row else (f"for {found['reading']}: ", "")
+    interval = f"95 % interval {points(found['low'])} to {points(found['high'])}"
+    return f"{reading}{interval}, Holm-corrected {test}p {_p(found['holm_p'])}"
 
 
-def _form_sentence(report: Report) -> list[str]:
-    """A warning where the untrained model fails without exemplars on questions that it answers with them."""
+def _unclear_sentence(row: Mapping[str, Any]) -> str:
+    found = deciding(row)
+    if found is row or is_clear_change(row):
+        return ""
+    return f" This is not clear: {unclear_words(found)}."
+
+
+def _form_sentence(report: Report, shots: int) -> str:
+    """Why a gain may be the form of the answers and no knowledge; "" where there is no gain or no sign of that.
+
+    Two signs: the base model often answered nothing at all; or, where a report did not count that, it failed without
+    exemplars on questions that it answers with them.
+    """
     outcomes = {row["shots"]: row["outcome"] for row in report["verdict"]["test"]}
     base = {row["shots"]: row for row in report["test"]["accuracy"] if row["point"] == "base"}
-    shots = max(base)
-    if outcomes.get(0) != "rose" or shots == 0 or base[0]["high"] >= base[shots]["low"]:
-        return []
-    return [
-        "Much of the gain without exemplars may be the form of the answers rather than knowledge: with "
-        f"{exemplars(shots)}, the untrained model already answered {number(base[shots]['count'])} right."
-    ]
+    if outcomes.get(shots) != "rose":
+        return ""
+    own, most = base[shots], base[max(base)]
+    gain = f"The gain with {exemplars(shots)}"
+    if own.get("empty", 0) >= EMPTY_SHARE * own["n"]:
+        return (
+            f"{gain} is {_how_much_is_form(report, shots)} the form of the answers: {number(own['empty'])} of "
+            f"{number(own['n'])} answers of the base model were empty."
+        )
+    if shots == 0 and own["high"] < most["low"]:
+        return (
+            f"{gain} may be the form of the answers rather than knowledge: the base model answered "
+            f"{number(own['count'])} of {number(own['n'])} right without exemplars and already "
+            f"{number(most['count'])} with {most['shots']}."
+        )
+    return ""
+
+
+def _how_much_is_form(report: Report, shots: int) -> str:
+    """By how many of the questions gained had an empty answer before."""
+    row = next(row for row in _last_differences(report) if row["shots"] == shots)
+    return "mostly" if 2 * row["gained_from_empty"] > row["gained"] else "in part"
 
 
 def _p(value: float) -> str:
@@ -78,14 +123,10 @@ def _p(value: float) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def _validation_sentences(report: Report) -> str:
-    before, after = report["verdict"]["validation"]["before"], report["verdict"]["validation"]["after"]
-    verb = "rose" if after["count"] > before["count"] else "did not rise"
-    return (
-        f"Validation accuracy {verb}: it was {percent(before['share'])} before training and {percent(after['share'])} "
-        f"at the end (n = {number(after['n'])}). This flatters the model, because the epochs were chosen by these "
-        "questions."
-    )
+def _validation_sentence(report: Report) -> str:
+    """What the validation split did, and nothing about how it scored: the best of several epochs rises by itself."""
+    n = number(report["run"]["questions"]["validation"])
+    return f"Epochs were chosen on {n} validation questions; the scores there are not evidence."
 
 
 def _movement_sentences(report: Report) -> str:
@@ -99,23 +140,18 @@ def _movement_sentences(report: Report) -> str:
     )
 
 
-def _control_sentences(report: Report) -> str:
-    control, against = report["control"], report["transitions"][-1]["against_control"]
-    if control is None or against is None:
-        return "**No control was run**, so it is unknown how much of this is noise of the detection (see below)."
+def _retest_sentences(report: Report) -> str:
+    """How often a category changes by measurement alone: a description, no yardstick for training."""
+    control = report["control"]
+    if control is None:
+        return (
+            "**The base model was detected only once**, so it is unknown how often a category changes by measurement "
+            "alone (see below)."
+        )
     moved = control["movement"]
     return (
-        "Questions also move by chance: when the untrained model was asked again with other exemplars and samples, "
-        f"{percent(moved['upgraded']['share'])} were upgraded and {percent(moved['forgotten']['share'])} forgotten. "
-        f"Compared with this control on the same questions, training upgraded {_against(against['upgraded'])} and "
-        f"forgot {_against(against['forgotten'])}."
+        "Categories also change by measurement alone: when the untrained model was asked again with other exemplars "
+        f"and samples, {percent(moved['upgraded']['share'])} were upgraded and {percent(moved['forgotten']['share'])} "
+        "forgotten. A fair comparison with training would need independent draws at every point, which this run does "
+        "not have."
     )
-
-
-def _against(row: Mapping[str, Any]) -> str:
-    if row["difference"] is None:
-        return "none, because there was nothing to move"
-    word = "neither clearly more nor clearly fewer"
-    if is_clear(row["holm_p"], row["low"], row["high"]):
-        word = "more" if row["difference"] > 0 else "fewer"
-    return f"{word} ({points(row['difference'])} points, {_interval(row)})"

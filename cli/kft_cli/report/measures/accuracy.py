@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from kft_cli.report.measures.readings import add_readings
 from kft_cli.report.run_data import RunData, question_digest
 from kft_cli.stats.intervals import holm, paired_difference, wilson_share
 from kft_tasks.categories.category import KnowledgeCategory
@@ -19,6 +20,7 @@ def measure_test(data: RunData) -> dict[str, Any]:
             "point": point,
             "shots": shots,
             **wilson_share(sum(item.right for item in items), len(items)).to_json(),
+            "empty": sum(map(_is_empty, items)),
             "right": "".join("1" if item.right else "0" for item in items),
         }
         for shots in data.recipe.evaluation.shots
@@ -32,9 +34,14 @@ def measure_test(data: RunData) -> dict[str, Any]:
         "shots": list(data.recipe.evaluation.shots),
         "accuracy": accuracy,
         "differences": _differences(data),
-        "by_category": by_category if data.first_categories else None,
-        "by_type": _groups(data, lambda item: item.type, sorted({item.type for item in answers})),
+        "by_category": [_untested(row) for row in by_category] if data.first_categories else None,
+        "by_type": _holm_rows(_groups(data, lambda item: item.type, sorted({item.type for item in answers}))),
     }
+
+
+def _is_empty(item: Answered) -> bool:
+    """Whether nothing was answered. Such an answer says nothing about what the model knows."""
+    return not item.given.strip()
 
 
 def _differences(data: RunData) -> list[dict[str, Any]]:
@@ -43,7 +50,9 @@ def _differences(data: RunData) -> list[dict[str, Any]]:
         for before, after in data.pairs:
             one, two = data.answers[before][shots], data.answers[after][shots]
             values = paired_difference([item.right for item in one], [item.right for item in two]).to_json()
-            rows.append({"shots": shots, "before": before, "after": after, **values})
+            from_empty = sum(_is_empty(first) and second.right for first, second in zip(one, two, strict=True))
+            rows.append({"shots": shots, "before": before, "after": after, **values, "gained_from_empty": from_empty})
+    add_readings(data, rows)
     return _holm_rows(rows)
 
 
@@ -66,4 +75,9 @@ def _groups(data: RunData, group_of: Callable[[Answered], Any], names: Sequence[
                 shares = {point: wilson_share(sum(each), len(each)).to_json() for point, each in right.items()}
                 values = paired_difference(first, last).to_json()
                 rows.append({"group": str(name), "shots": shots, "accuracy": shares, **values})
-    return _holm_rows(rows)
+    return rows
+
+
+def _untested(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Counts without interval and p: the same answers that made the categories would be tested by them."""
+    return {key: value for key, value in row.items() if key not in ("low", "high", "mcnemar_p")}

@@ -7,7 +7,7 @@ from typing import Any
 
 from kft_cli.report.run_data import RunData
 from kft_cli.report.run_layout import BASE
-from kft_cli.stats.intervals import is_clear, wilson_share
+from kft_cli.report.sections.readings import is_clear_change
 
 
 def describe_run(data: RunData) -> dict[str, Any]:
@@ -33,30 +33,18 @@ def describe_run(data: RunData) -> dict[str, Any]:
 
 
 def measure_verdict(data: RunData, test: Mapping[str, Any]) -> dict[str, Any]:
-    """What a reader wants to know first: whether test and validation accuracy rose.
+    """What a reader wants to know first: whether test accuracy rose.
+
+    Validation accuracy is not in it: the epochs were chosen by it.
 
     Args:
         test: the section that :func:`kft_cli.report.measures.accuracy.measure_test` made.
     """
     last = [row for row in test["differences"] if (row["before"], row["after"]) == (BASE, data.points[-1])]
-    first_log, last_log = data.stages[0].training, data.stages[-1].training
-    start = first_log["epochs"][0]
-    chosen = _chosen(last_log)
-    return {
-        "test": [{"shots": row["shots"], "outcome": _outcome(row)} for row in last],
-        "validation": {
-            "before": wilson_share(start["right"], start["asked"]).to_json(),
-            "after": wilson_share(chosen["right"], chosen["asked"]).to_json(),
-        },
-    }
+    return {"test": [{"shots": row["shots"], "outcome": _outcome(row)} for row in last]}
 
 
 def _outcome(row: Mapping[str, Any]) -> str:
-    if not is_clear(row["holm_p"], row["low"], row["high"]):
+    if not is_clear_change(row):
         return "no clear change"
     return "rose" if row["difference"] > 0 else "fell"
-
-
-def _chosen(training: Mapping[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = next(row for row in training["epochs"] if row["epoch"] == training["chosen_epoch"])
-    return row

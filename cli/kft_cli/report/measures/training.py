@@ -7,8 +7,7 @@ from typing import Any
 
 from kft_cli.report.measures.mastery import Moved
 from kft_cli.report.run_data import RunData, Stage
-from kft_cli.report.run_layout import BASE
-from kft_cli.stats.intervals import paired_difference, wilson_share
+from kft_cli.stats.intervals import wilson_share
 from kft_cli.stats.movement import is_forgotten, is_upgraded
 from kft_tasks.categories.category import KnowledgeCategory
 
@@ -52,20 +51,16 @@ def describe_stage(data: RunData, stage: Stage) -> dict[str, Any]:
 
 
 def measure_trained(data: RunData) -> list[dict[str, Any]]:
-    """Upgraded and forgotten questions among those trained on and those not, by category before."""
-    mixtures = {stage.name: {item.question.id for item in stage.mixture.items} for stage in data.stages}
-    spans = [(stage.before, stage.after, mixtures[stage.name]) for stage in data.stages]
-    if len(spans) > 1:
-        spans.append((BASE, data.points[-1], set().union(*mixtures.values())))
-    return [
-        {"before": before, "after": after, "rows": _trained_rows(data, before, after, trained)}
-        for before, after, trained in spans
-    ]
+    """Upgraded and forgotten questions among those trained on and those not, by category before, stage by stage.
+
+    There is no span over several stages: a later stage trains on questions because they rose in an earlier one.
+    """
+    return [{"before": stage.before, "after": stage.after, "rows": _trained_rows(data, stage)} for stage in data.stages]
 
 
-def _trained_rows(data: RunData, before: str, after: str, trained: set[str]) -> list[dict[str, Any]]:
-    one, two = data.detections[before].categories, data.detections[after].categories
-    retest = data.retest.categories if data.retest is not None and before == BASE else None
+def _trained_rows(data: RunData, stage: Stage) -> list[dict[str, Any]]:
+    one, two = data.detections[stage.before].categories, data.detections[stage.after].categories
+    trained = {item.question.id for item in stage.mixture.items}
     groups = {category.value: [category] for category in KnowledgeCategory}
     groups[BELOW] = [category for category in KnowledgeCategory if category is not KnowledgeCategory.HIGHLY_KNOWN]
     rows: list[dict[str, Any]] = []
@@ -76,14 +71,7 @@ def _trained_rows(data: RunData, before: str, after: str, trained: set[str]) -> 
                 continue  # empty, or the same questions as the only category below HighlyKnown
             highest = name == KnowledgeCategory.HIGHLY_KNOWN.value
             moved: Moved = is_forgotten if highest else is_upgraded
-            row: dict[str, Any] = {"trained": inside, "category": name}
-            row["movement"] = "forgotten" if highest else "upgraded"
-            by_training = [moved(one[id_], two[id_]) for id_ in ids]
-            row["share"] = wilson_share(sum(by_training), len(ids)).to_json()
-            row["control"] = row["against_control"] = None
-            if retest is not None:
-                by_chance = [moved(one[id_], retest[id_]) for id_ in ids]
-                row["control"] = wilson_share(sum(by_chance), len(ids)).to_json()
-                row["against_control"] = paired_difference(by_chance, by_training).to_json()
-            rows.append(row)
+            share = wilson_share(sum(moved(one[id_], two[id_]) for id_ in ids), len(ids))
+            what = "forgotten" if highest else "upgraded"
+            rows.append({"trained": inside, "category": name, "movement": what, "share": share.to_json()})
     return rows

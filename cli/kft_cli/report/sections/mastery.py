@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from kft_cli.display.tables import (
     Block,
@@ -11,10 +10,8 @@ from kft_cli.display.tables import (
     Figure,
     Table,
     count_and_share,
-    difference,
     make_table,
     number,
-    p_value,
     plain,
     share,
 )
@@ -42,10 +39,10 @@ def categories(report: Report) -> list[Block]:
 
 
 def category_table(report: Report) -> Table:
-    """Categories at each point, and of the control."""
+    """Categories at each point, and of the retest."""
     bars = [(point, shares) for point, shares in report["categories"].items()]
     if report["control"]:
-        bars.insert(1, ("base again (control)", report["control"]["shares"]))
+        bars.insert(1, ("base again (retest)", report["control"]["shares"]))
     rows = [
         [point, *(f"{number(shares[name]['count'])}: {share(shares[name])}" for name in CATEGORIES)]
         for point, shares in bars
@@ -63,15 +60,15 @@ def _train_size(report: Report) -> int:
 
 
 def transitions(report: Report) -> list[Block]:
-    """Category before x category after for all pairs of points, what moved, and what moves by chance."""
+    """Category before x category after for all pairs of points, what moved, and what moves by measurement alone."""
     blocks: list[Block] = []
     for step in report["transitions"]:
         blocks.append(f"**{plain(step['before'])} → {plain(step['after'])}** (n = {number(step['movement']['n'])})")
         blocks.append(_matrix(step["matrix"]))
     if report["control"]:
-        blocks.append(f"**Control: base → base asked again** (n = {number(report['control']['movement']['n'])})")
+        blocks.append(f"**Retest: base → base asked again** (n = {number(report['control']['movement']['n'])})")
         blocks.append(_matrix(report["control"]["matrix"]))
-    blocks += [movement_table(report), *(_control(report) if report["control"] else _no_control(report))]
+    blocks += [movement_table(report), *(_retest(report) if report["control"] else _no_retest(report))]
     caption = (
         "Category before (rows) and after (columns). The numbers are questions; the shading is the share of the row."
     )
@@ -84,10 +81,10 @@ def _matrix(matrix: Mapping[str, Mapping[str, int]]) -> Table:
 
 
 def movement_table(report: Report) -> Table:
-    """How many questions moved up or down, between all pairs of points and in the control."""
+    """How many questions moved up or down, between all pairs of points and in the retest."""
     spans = [(f"{step['before']} → {step['after']}", step["movement"]) for step in report["transitions"]]
     if report["control"]:
-        spans.append(("control", report["control"]["movement"]))
+        spans.append(("retest", report["control"]["movement"]))
     rows = [[span, *(count_and_share(moved[key]) for key in _MOVEMENTS)] for span, moved in spans]
     caption = (
         "*Upgraded*: the category rose; out of the questions that could rise. *Downgraded*: it fell; out of the "
@@ -97,39 +94,27 @@ def movement_table(report: Report) -> Table:
     return make_table("from → to | " + " | ".join(f"{name} >" for name in _MOVEMENTS.values()), rows, caption)
 
 
-def _no_control(report: Report) -> list[Block]:
+def _no_retest(report: Report) -> list[Block]:
     return [
-        "**No control was run.** Some questions would have moved by chance alone, and this run cannot tell how many. "
-        "The command below detects the base model a second time, with another seed. Finished steps are kept.",
+        "**The base model was detected only once.** Some categories would have changed by measurement alone, and this "
+        "run cannot tell how many. The command below detects the base model a second time, with another seed. Finished "
+        "steps are kept.",
         Code(f"{report['repeat']['command']} --set evaluation.retest=true", "sh"),
     ]
 
 
-def _control(report: Report) -> list[Block]:
-    rows = [
-        [f"{step['before']} → {step['after']}", kind, number(row["n"]), difference(row), p_value(row["holm_p"])]
-        for step in report["transitions"]
-        if step["against_control"]
-        for kind, row in ((kind, step["against_control"][kind]) for kind in ("upgraded", "forgotten"))
-    ]
-    caption = (
-        "How many more questions moved than in the control, out of the same questions: difference in percentage points "
-        "with its 95 % interval, and p of McNemar's exact test. The p values are corrected (Holm) for all rows, "
-        "because one of several comparisons can look clear by chance."
-    )
-    table = make_table("from → to | what | n > | more than in the control, points > | p, Holm >", rows, caption)
-    return [_control_words(report["control"]), table]
-
-
-def _control_words(control: Mapping[str, Any]) -> str:
+def _retest(report: Report) -> list[Block]:
+    control = report["control"]
     words = (
-        f"The control detects the untrained model a second time, with seed {control['seed']}: other exemplars, other "
-        "samples. What moves there is noise. The control is a strict yardstick: two points of the run share their "
-        "exemplars, the two detections of the base model do not."
+        f"The retest detects the untrained model a second time, with seed {control['seed']}: other exemplars, other "
+        "samples. It describes how often a category changes by measurement alone. Training is not tested against it: "
+        "two points of the run share exemplars and sampling noise, the retest shares neither, so the run would move "
+        "less than the retest even if training changed nothing. A fair comparison needs independent draws, fresh "
+        "exemplars and samples, at every point."
     )
     if control["same_seed"]:
-        words += " **Both detections have the same seed, so this shows no noise: it is no control.**"
+        words += " **Both detections have the same seed, so this shows no noise: it is no retest.**"
     if control["other_settings"]:
         settings = plain(", ".join(control["other_settings"]))
-        words += f" **The detections also differ in {settings}, so this is not a clean control.**"
-    return words
+        words += f" **The detections also differ in {settings}, so this is not a clean retest.**"
+    return [words]

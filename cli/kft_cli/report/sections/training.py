@@ -11,10 +11,8 @@ from kft_cli.display.tables import (
     Figure,
     Table,
     count_and_share,
-    difference,
     make_table,
     number,
-    percent,
     plain,
 )
 from kft_cli.report.sections.words import INTERVALS, Report, exemplars
@@ -25,7 +23,8 @@ def stages(report: Report) -> list[Block]:
     shots = exemplars(report["run"]["validation_shots"])
     blocks: list[Block] = [
         "A stage trains on a *mixture* of questions chosen by category. An *epoch* is one pass over the mixture. After "
-        f"each epoch, the validation questions are asked with {shots}. The epoch with the most right answers is kept."
+        f"each epoch, the validation questions are asked with {shots}. The epoch with the most right answers is kept. "
+        "These scores choose the epoch and are not evidence: the best of several epochs looks better than it is."
     ]
     for stage in report["stages"]:
         heading = f"**{plain(stage['name'])}**: {number(stage['questions'])} questions"
@@ -76,35 +75,36 @@ def _chosen_words(stage: Mapping[str, Any]) -> str:
             f"has {right} of {of} right; before the stage it was {number(start['count'])}. The epoch was kept all the "
             "same, and everything below builds on it."
         )
-    early = " Training stopped early because accuracy no longer improved." if stage["stopped_early"] else ""
+    early = " Training stopped early: no later epoch had more." if stage["stopped_early"] else ""
     return (
-        f"Epoch {stage['chosen_epoch']} was kept: {right} of {of} right, up from {number(start['count'])} before the "
-        f"stage.{early}"
+        f"Epoch {stage['chosen_epoch']} was kept, because it has the most right answers: {right} of {of}. Before the "
+        f"stage there were {number(start['count'])}.{early}"
     )
 
 
 def trained_and_untrained(report: Report) -> list[Block]:
-    """How many trained and untrained questions moved, by category before."""
+    """How many trained and untrained questions moved, by category before, stage by stage."""
     intro = (
         "The paper argues that training on MaybeKnown questions also lifts other questions. These tables compare the "
-        "questions in a stage's mixture with all others: how many were upgraded or, if HighlyKnown, forgotten?"
+        "questions in a stage's mixture with all others: how many were upgraded or, if HighlyKnown, forgotten? They "
+        "describe and test nothing: the detection that puts a question into its group is also the one that its "
+        "movement starts from, so any change of the model, also a random one, moves the groups towards the middle. "
+        "Stages are not added up, because a later stage trains on questions chosen for having risen in an earlier one."
     )
-    if report["control"]:
-        intro += (
-            " *By chance*: the share of the same questions that moved in the control. The last column: the difference."
-        )
-    return [intro, *(_trained_table(span) for span in report["trained"])]
+    single = {(stage["before"], stage["name"]) for stage in report["stages"]}
+    spans = [span for span in report["trained"] if (span["before"], span["after"]) in single]
+    return [intro, *(_trained_table(span) for span in spans)]
 
 
 def _trained_table(span: Mapping[str, Any]) -> Table:
-    controlled = any(row["control"] for row in span["rows"])
-    rows = []
-    for row in span["rows"]:
-        cells = ["trained" if row["trained"] else "not trained", row["category"], row["movement"]]
-        cells.append(count_and_share(row["share"]))
-        if controlled:
-            cells += [percent(row["control"]["share"]) if row["control"] else NONE, difference(row["against_control"])]
-        rows.append(cells)
+    rows = [
+        [
+            "trained" if row["trained"] else "not trained",
+            row["category"],
+            row["movement"],
+            count_and_share(row["share"]),
+        ]
+        for row in span["rows"]
+    ]
     heads = "questions | category before | what | count and share >"
-    heads += " | by chance > | more than by chance, points >" if controlled else ""
     return make_table(heads, rows, f"{plain(span['before'])} → {plain(span['after'])}. {INTERVALS}")
