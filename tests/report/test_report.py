@@ -62,7 +62,7 @@ def test_movements_of_consecutive_points_and_of_the_whole_run(report: dict[str, 
 def test_the_retest_is_described_and_training_is_not_tested_against_it(report: dict[str, Any]) -> None:
     assert counts(report["control"]["movement"]["upgraded"]) == (2, 7)
     assert counts(report["control"]["movement"]["forgotten"]) == (1, 3)
-    assert [step["against_control"] for step in report["transitions"]] == [None, None, None]
+    assert not any("against_control" in step for step in report["transitions"])
     moved = section(render_report(report), "What moved: category before and after")
     assert "| retest | 2 of 7: 28.6 % (8.2–64.1) |" in moved
     assert "how often a category changes by measurement alone" in moved

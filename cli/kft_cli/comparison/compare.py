@@ -91,7 +91,6 @@ def _entry(first: LoadedRun, run: LoadedRun) -> dict[str, Any]:
         "categories": report["categories"],
         "categories_comparable": {"comparable": not forbidding, "reason": listed(forbidding) or None},
         "movement": transition["movement"],
-        "against_control": transition["against_control"],
         "control": report["control"]["movement"] if report["control"] else None,
         "cost": report["cost"]["total"],
         "hardware": report["repeat"]["hardware"],

@@ -34,7 +34,7 @@ def _transition(data: RunData, before: str, after: str) -> dict[str, Any]:
     result: dict[str, Any] = {"before": before, "after": after, "matrix": _named(matrix)}
     # Reports of this format used to test training against the retest. Two points of a run share their exemplars and
     # samples, the retest shares neither: training that changes nothing came out as p = 7.5e-9.
-    return {**result, "movement": movement(matrix).to_json(), "against_control": None}
+    return {**result, "movement": movement(matrix).to_json()}
 
 
 def measure_control(data: RunData) -> dict[str, Any] | None:
