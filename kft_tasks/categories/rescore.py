@@ -282,7 +282,7 @@ def _check_output(source: Path, output: Path, overwrite: bool) -> None:
     if output.exists() and source.exists() and output.samefile(source):
         raise UsageError(f"{output}: is the file to be rescored. Choose another output.")
     if output.exists() and not overwrite:
-        raise StateError(f"{output}: exists. Choose another output, or set overwrite to replace it.")
+        raise StateError(f"{output}: exists. Choose another output, or overwrite it.")
 
 
 def _check_result(result: Rescoring, corrections: Corrections | None, allow_undecided: bool) -> None:

@@ -118,8 +118,8 @@ def _reuse(output: Path, header: Header) -> DetectionResult:
     different = [key for key in ("model", "protocol", "questions", "exhaustive") if wanted[key] != given[key]]
     if different:
         raise StateError(
-            f"{output}: exists and differs in {' and '.join(different)}. "
-            "Choose another output, or set overwrite to replace it."
+            f"{output}: exists and was made with another {' and '.join(different)}. "
+            "Choose another output, or overwrite it."
         )
     count = DetectionCount()
     for item in found:

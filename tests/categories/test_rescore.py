@@ -278,7 +278,7 @@ def test_nothing_to_change_is_refused(full: Path) -> None:
 def test_an_output_that_exists_is_kept_unless_told_otherwise(full: Path) -> None:
     first = rescore(full, scorer="answer_contained").output.read_bytes()
 
-    with pytest.raises(StateError, match=r"exists.*set overwrite"):
+    with pytest.raises(StateError, match=r"exists.*or overwrite it"):
         rescore(full, scorer="answer_contained")
 
     assert rescore(full, scorer="answer_contained", overwrite=True).output.read_bytes() == first

@@ -118,7 +118,7 @@ def test_detect_names_the_options_for_an_output_in_the_way(
     arguments = ("detect", "--limit", 1, "-o", tmp_path / "out")
     assert said(capsys, *arguments) == "out: exists."  # there is no such file: something else is in the way
     (tmp_path / "out").touch()
-    expected = "out: exists. Use -o for another file, or --overwrite to replace this one."
+    expected = "out: exists. (-o FILE, --overwrite)"
     assert said(capsys, *arguments) == expected
     assert said(capsys, *arguments, "--overwrite") == "out: exists."
 
@@ -129,7 +129,7 @@ def test_rescore_names_the_options_for_an_output_in_the_way_and_for_the_undecide
     (tmp_path / "out").touch()
     arguments = ("rescore", "in", "--scorer", "exact_match", "-o", tmp_path / "out")
     failing("rescore.rescore", StateError, "out: exists.")
-    assert said(capsys, *arguments).endswith("--overwrite to replace this one.")
+    assert said(capsys, *arguments).endswith("(-o FILE, --overwrite)")
     failing("rescore.rescore", DataError, "in: 3 questions are undecided.")
     assert "--allow-undecided" in said(capsys, *arguments)
     failing("rescore.rescore", DataError, "in: not a category file.")

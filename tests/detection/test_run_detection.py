@@ -196,7 +196,7 @@ def test_killed_after_the_file_was_written_a_journal_that_stayed_does_no_harm(
     assert result.reused
     assert output.read_bytes() == whole[0]
     other = dataclasses.replace(MODEL, weights="v" * 64)
-    with pytest.raises(StateError, match="differs in model"):
+    with pytest.raises(StateError, match="made with another model"):
         scripted_detection(_source(), PROTOCOL, output, _answerer(), model=other)
 
 
@@ -242,7 +242,7 @@ def test_the_file_or_journal_of_another_detection_is_refused_and_stays(
         run()
     scripted_detection(_source(), PROTOCOL, output, _answerer())
     finished = output.read_bytes()
-    with pytest.raises(StateError, match=f"differs in {different}. Choose another output, or set overwrite"):
+    with pytest.raises(StateError, match=f"made with another {different}. Choose another output, or overwrite it"):
         run()
     assert output.read_bytes() == finished
     values["overwrite"] = True
@@ -254,7 +254,7 @@ def test_a_question_edited_under_the_same_id_is_another_question(tmp_path: Path)
     scripted_detection(_source(), PROTOCOL, output, _answerer())
     edited = _source()
     edited.under_test = [dataclasses.replace(question, answers=("no",)) for question in edited.under_test]
-    with pytest.raises(StateError, match="differs in questions"):
+    with pytest.raises(StateError, match="made with another questions"):
         scripted_detection(edited, PROTOCOL, output, _answerer())
 
 
@@ -450,5 +450,5 @@ def test_options_of_the_set_are_part_of_the_file(tmp_path: Path) -> None:
         output,
     )
     assert CategoryFile(output).header.questions.options == options
-    with pytest.raises(StateError, match="differs in questions"):
+    with pytest.raises(StateError, match="made with another questions"):
         detect(Target(_source(), "test"), PROTOCOL, MODEL, None, output)

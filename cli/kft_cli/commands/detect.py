@@ -82,7 +82,7 @@ def command(
     in_the_way = remedy(
         StateError,
         "--overwrite",
-        "Use -o for another file, or --overwrite to replace this one.",
+        "(-o FILE, --overwrite)",
         applies=lambda error: output.exists() and not overwrite,
     )
     with in_the_way, progress_bar(f"detect{share}") if process.first else nullcontext(no_progress) as progress:

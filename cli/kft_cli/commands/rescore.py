@@ -104,7 +104,7 @@ def _remedies(output: Path, *, overwrite: bool) -> Iterator[None]:
     in_the_way = remedy(
         StateError,
         "--overwrite",
-        "Use -o for another file, or --overwrite to replace this one.",
+        "(-o FILE, --overwrite)",
         applies=lambda error: output.exists() and not overwrite,
     )
     undecided = remedy(
