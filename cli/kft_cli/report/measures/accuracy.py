@@ -33,7 +33,7 @@ def measure_test(data: RunData) -> dict[str, Any]:
         "digest": question_digest(answers),
         "shots": list(data.recipe.evaluation.shots),
         "accuracy": accuracy,
-        "differences": _differences(data),
+        "differences": measure_differences(data),
         "by_category": [_untested(row) for row in by_category] if data.first_categories else None,
         "by_type": _holm_rows(_groups(data, lambda item: item.type, sorted({item.type for item in answers}))),
     }
@@ -44,7 +44,8 @@ def _is_empty(item: Answered) -> bool:
     return not item.given.strip()
 
 
-def _differences(data: RunData) -> list[dict[str, Any]]:
+def measure_differences(data: RunData) -> list[dict[str, Any]]:
+    """Every paired change of test accuracy, with both readings; p corrected (Holm) over these rows."""
     rows = []
     for shots in data.recipe.evaluation.shots:
         for before, after in data.pairs:
