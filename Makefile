@@ -5,8 +5,8 @@ BIN    := $(VENV)/bin
 RUN    ?= runs/demo
 
 # Tests that load no model and start no long processes; -k leaves out those that import TRL or transformers.
-QUICK := $(addprefix tests/,architecture scoring protocol ground categories certainty stats display data recipes \
-	comparison) $(addprefix tests/commands/,test_help.py test_options.py test_recipes_command.py)
+QUICK := $(addprefix tests/,architecture scoring protocol ground categories certainty stats display data recipes) \
+	$(addprefix tests/commands/,test_help.py test_options.py test_recipes_command.py)
 
 .PHONY: demo test quick install clean help
 
@@ -23,7 +23,7 @@ quick: $(VENV)/.installed-dev  ## the check while working, under a minute: ruff,
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not model" -k "not trl and not sftconfig and not tokenise" \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not model and not slow" -k "not trl and not sftconfig and not tokenise" \
 		--durations 0 --durations-min 5 $(QUICK)
 
 install: $(VENV)/.installed-user  ## install into $(VENV)
