@@ -10,7 +10,8 @@ from comparison_runs import run_with, worded_run
 
 from kft_cli.comparison.compare import compare_runs, refusal
 from kft_cli.comparison.render import render_comparison
-from kft_cli.comparison.seeds import seeds_needed, sign_flip_p, smallest_p
+from kft_cli.stats.clusters import sign_flip_test, smallest_p
+from kft_cli.stats.seeds import seeds_needed
 
 
 def seeded_runs(folder: Path, count: int, **changes: Any) -> list[Path]:
@@ -25,7 +26,7 @@ def seeded_runs(folder: Path, count: int, **changes: Any) -> list[Path]:
 def test_the_smallest_p_of_a_sign_flip_test(seeds: int, floor: float) -> None:
     assert smallest_p(seeds) == floor
     if seeds > 1:  # scipy wants two observations
-        assert sign_flip_p([0.1 + 0.01 * number for number in range(seeds)]) == pytest.approx(floor)
+        assert sign_flip_test([0.1 + 0.01 * number for number in range(seeds)]).p == pytest.approx(floor)
 
 
 def test_six_seeds_are_needed() -> None:
@@ -33,9 +34,9 @@ def test_six_seeds_are_needed() -> None:
 
 
 def test_sign_flip_p_counts_patterns() -> None:
-    assert sign_flip_p([0.0] * 6) == 1.0
-    assert sign_flip_p([0.4, 0.3, 0.2, 0.2, 0.3, -0.1]) == 4 / 64  # only all signs alike is more extreme
-    assert sign_flip_p([0.3] * 20) < 0.001
+    assert sign_flip_test([0.0] * 6).p == 1.0
+    assert sign_flip_test([0.4, 0.3, 0.2, 0.2, 0.3, -0.1]).p == 4 / 64  # only all signs alike is more extreme
+    assert sign_flip_test([0.3] * 20).p < 0.001
 
 
 def test_five_seeds_have_no_p_and_the_reason(tmp_path: Path) -> None:

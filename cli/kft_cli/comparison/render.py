@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kft_cli.comparison.comparability import Difference, listed
-from kft_cli.comparison.seeds import seeds_needed
 from kft_cli.display.tables import (
     NONE,
     Align,
@@ -29,6 +28,7 @@ from kft_cli.display.tables import (
 from kft_cli.report.sections.paper import papers_counts_beside
 from kft_cli.report.sections.words import category_heads
 from kft_cli.stats.intervals import ALPHA
+from kft_cli.stats.seeds import seeds_needed
 
 
 def render_comparison(

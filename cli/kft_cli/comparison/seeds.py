@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kft_cli.comparison.loading import LoadedRun
+from kft_cli.stats.clusters import sign_flip_test, smallest_p
 from kft_cli.stats.intervals import ALPHA, holm
 from kft_cli.stats.spread import spread
 
 _SEEDS = ("seed", "protocol.seed")
-_RANDOM_SEED = 20_240_505  # of sign patterns, where there are too many to try all
 
 
 def measure_seeds(runs: Sequence[LoadedRun], settings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -26,36 +26,12 @@ def measure_seeds(runs: Sequence[LoadedRun], settings: Sequence[Mapping[str, Any
             row = {"runs": [run.name for run in members], "shots": shots, "scorer": members[0].scorer}
             row |= {"accuracy": spread(last).to_json(), "change": spread(changes).to_json()}
             floor = smallest_p(len(members))
-            row |= {"smallest_p": floor, "p": sign_flip_p(changes) if floor < ALPHA else None, "holm_p": None}
+            row |= {"smallest_p": floor, "p": sign_flip_test(changes).p if floor < ALPHA else None, "holm_p": None}
             rows.append(row)
     tested = [row for row in rows if row["p"] is not None]
     for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
         row["holm_p"] = p
     return rows
-
-
-def smallest_p(seeds: int) -> float:
-    """The smallest p of a two-sided sign-flip test: 2 of the 2^n patterns of signs are the most extreme ones."""
-    return min(1.0, 2.0 / 2.0**seeds)
-
-
-def seeds_needed() -> int:
-    """The smallest number of seeds whose sign-flip test can come out below 0.05: six."""
-    return next(count for count in range(1, 64) if smallest_p(count) < ALPHA)
-
-
-def sign_flip_p(changes: Sequence[float]) -> float:
-    """Two-sided p of the sign-flip test that the mean change over seeds is 0.
-
-    All patterns of signs are tried up to 13 seeds; beyond that, 9,999 random ones. Source: Fisher 1935, *The Design of
-    Experiments*, section 21.
-    """
-    import numpy as np
-    from scipy.stats import permutation_test
-
-    rng = np.random.default_rng(_RANDOM_SEED)  # "random_state": scipy before 1.15 has no "rng"
-    test = permutation_test((changes,), np.mean, permutation_type="samples", random_state=rng)
-    return float(test.pvalue)
 
 
 def _same_but_seed(runs: Sequence[LoadedRun], settings: Sequence[Mapping[str, Any]]) -> list[list[LoadedRun]]:
