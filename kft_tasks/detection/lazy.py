@@ -25,8 +25,11 @@ def detect_chunk(
     scorer: AnswerScorer,
     *,
     lazy: bool = True,
+    every_greedy: bool = False,
 ) -> Iterator[tuple[Kind, list[Pair]]]:
     """Ask until every question of the chunk is decided (lazy) or everything has been asked.
+
+    ``every_greedy`` asks all greedy answers also where fewer decide, so that their share of right ones is known.
 
     Answers are put into the chunk; those that it already holds are not requested again.
 
@@ -36,7 +39,9 @@ def detect_chunk(
     rounds = make_rounds(protocol.exemplar_sets)
     requests = _Requests(chunk, prompts, answerer)
     for number, sets in enumerate(rounds):
-        for pairs in requests.batches(_missing(chunk, protocol, scorer, "greedy", sets, lazy=lazy)):
+        for pairs in requests.batches(
+            _missing(chunk, protocol, scorer, "greedy", sets, lazy=lazy and not every_greedy)
+        ):
             answers, places = requests.open(number, pairs)
             for (index, exemplar_set), text in zip(pairs, answers.greedy(places), strict=True):
                 chunk.greedy[index][exemplar_set] = text

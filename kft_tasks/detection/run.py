@@ -60,6 +60,7 @@ def detect(
     *,
     exemplars: ExemplarPool | None = None,
     lazy: bool = True,
+    every_greedy: bool = False,
     overwrite: bool = False,
     progress: ProgressCallback = no_progress,
     chunk_questions: int = CHUNK_QUESTIONS,
@@ -75,6 +76,7 @@ def detect(
             ask. None: ask nothing, and only assemble what is in the journals.
         exemplars: the exemplars; by default those of the target's question set.
         lazy: skip generations that cannot change a category.
+        every_greedy: skip no greedy answer, so that P_correct(T=0) of every question is exact. Not in the header.
         overwrite: replace an existing ``output``.
         chunk_questions: number of questions per chunk.
 
@@ -92,7 +94,7 @@ def detect(
     process = this_process()
     if overwrite and process.world > 1:  # no process could tell the old file from the new one
         raise UsageError(f"Several processes cannot overwrite a category file. Remove {output} instead.")
-    run = _Run(header, output, chunk_questions, AnswerScorer(protocol.scorer), lazy, process)
+    run = _Run(header, output, chunk_questions, AnswerScorer(protocol.scorer), lazy, process, every_greedy)
     journal = run.journal(process.rank)
     since = last_change(journal.path)
     try:
@@ -135,6 +137,7 @@ class _Run:
     scorer: AnswerScorer
     lazy: bool
     process: Process
+    every_greedy: bool = False
     memory: dict[str, int] | None = None
 
     @property
@@ -205,7 +208,9 @@ class _Run:
                 if resumes:
                     _replay(chunk, journals, journal, protocol)
                 cost_so_far = _cost_meter(answerer)
-                for kind, pairs in detect_chunk(chunk, prompts, answerer, protocol, self.scorer, lazy=self.lazy):
+                for kind, pairs in detect_chunk(
+                    chunk, prompts, answerer, protocol, self.scorer, lazy=self.lazy, every_greedy=self.every_greedy
+                ):
                     journal.append(chunk, kind, pairs)
                     records = [item for item in decided(chunk, self.scorer, protocol) if item is not None]
                     so_far = copy.deepcopy(count)

@@ -1,8 +1,13 @@
-"""Plain greedy accuracy: one answer per question, with a fixed exemplar set or none."""
+"""Plain greedy accuracy: one answer per question under each exemplar set, with exemplars of another type, or none.
+
+Exemplars of another type show the form of an answer and nothing of the knowledge that is asked for: a model that
+gains without exemplars and not here has learned the form.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +21,23 @@ from kft_tasks.questions import Question
 from kft_tasks.scoring.scorers import get_scorer
 
 
+@dataclass(frozen=True, order=True)
+class Asking:
+    """A way of asking: the number of exemplars in the prompt, and whether they are of another type."""
+
+    shots: int
+    other_type: bool = False
+
+
 @dataclass(frozen=True)
 class Answered:
-    """One question with the given greedy answer and whether it is right."""
+    """One question with one greedy answer and whether it is right.
+
+    Attributes:
+        subject: the entity asked about; unknown in files written before it was kept.
+        exemplar_set: number of the exemplar set; 0 without exemplars.
+        other_type: whether the exemplars are of another type.
+    """
 
     id: str
     type: str
@@ -27,12 +46,52 @@ class Answered:
     shots: int
     given: str
     right: bool
-    subject: str = ""  # the entity asked about; unknown in files written before it was kept
+    subject: str = ""
+    exemplar_set: int = 0
+    other_type: bool = False
+
+    @property
+    def asking(self) -> Asking:
+        """How it was asked."""
+        return Asking(self.shots, self.other_type)
 
     def to_json(self) -> dict[str, Any]:
-        """A line of an answers file; an unknown subject is left out."""
+        """A line of an answers file; an unknown subject and the usual exemplars are left out."""
         row = {**self.__dict__, "answers": list(self.answers)}
-        return row if self.subject else {key: value for key, value in row.items() if key != "subject"}
+        return {key: value for key, value in row.items() if value or key not in _LEFT_OUT}
+
+
+_LEFT_OUT = ("subject", "exemplar_set", "other_type")
+
+
+@dataclass(frozen=True)
+class TestQuestion:
+    """One question asked in one way: its greedy answers under every exemplar set.
+
+    Attributes:
+        given: one answer per exemplar set.
+        right: whether each is right.
+    """
+
+    __test__ = False  # not a test class of pytest
+
+    id: str
+    type: str
+    subject: str
+    question: str
+    answers: tuple[str, ...]
+    given: tuple[str, ...]
+    right: tuple[bool, ...]
+
+    @property
+    def value(self) -> float:
+        """Share of exemplar sets with a right answer: 0 or 1 where there is only one set."""
+        return sum(self.right) / len(self.right)
+
+    @property
+    def empty(self) -> float:
+        """Share of answers that are nothing but white space."""
+        return sum(not given.strip() for given in self.given) / len(self.given)
 
 
 def evaluate(
@@ -42,25 +101,78 @@ def evaluate(
     protocol: Protocol,
     shots: Sequence[int],
     progress: ProgressCallback = no_progress,
+    *,
+    other_type: bool = False,
 ) -> list[Answered]:
-    """Ask every question once per number of shots, greedily; exemplars are the first of exemplar set 0."""
+    """Ask every question greedily in every way: under each exemplar set of the protocol, and once without exemplars.
+
+    Args:
+        shots: numbers of exemplars; the first ones of each set.
+        other_type: ask also with exemplars of another type, as many as the largest of ``shots``, once per question.
+            Left out where the questions have one type only, or ``shots`` is just 0.
+    """
     scorer = get_scorer(protocol.scorer)
+    asked = [(Asking(number), chosen) for number in shots for chosen in range(protocol.exemplar_sets if number else 1)]
+    others = _other_types({question.type for question in questions})
+    if other_type and others and max(shots):
+        asked.append((Asking(max(shots), other_type=True), 0))
     results: list[Answered] = []
-    for number in shots:
-        requests = [PromptRequest(q.id, 0, prompts.prompt(q, 0, shots=number), 0, q.type) for q in questions]
+    for asking, chosen in asked:
+        foreign = others if asking.other_type else {}
+        requests = [_request(prompts, question, asking, chosen, foreign) for question in questions]
         answers: dict[int, str] = {}
         for index, given in greedy_answers(requests, answerer):
             answers[index] = given
-            progress(len(results) + len(answers), len(shots) * len(questions), f"{number}-shot")
+            progress(len(results) + len(answers), len(asked) * len(questions), _title(asking))
         for index, question in enumerate(questions):
             right = scorer(answers[index], question.answers, question.question)
-            results.append(_answered(question, number, answers[index], right))
+            results.append(_answered(question, asking, chosen, answers[index], right))
     return results
 
 
-def _answered(question: Question, shots: int, given: str, right: bool) -> Answered:
+def by_question(answered: Iterable[Answered]) -> dict[Asking, list[TestQuestion]]:
+    """Answers by way of asking, then by question in the order of ids, then by exemplar set."""
+    rows = sorted(answered, key=lambda item: (item.asking, item.id, item.exemplar_set))
+    found: dict[Asking, list[TestQuestion]] = {}
+    for (asking, _), group in itertools.groupby(rows, key=lambda item: (item.asking, item.id)):
+        items = list(group)
+        first = items[0]
+        given, right = tuple(item.given for item in items), tuple(item.right for item in items)
+        entry = TestQuestion(first.id, first.type, first.subject, first.question, first.answers, given, right)
+        found.setdefault(asking, []).append(entry)
+    return found
+
+
+def _other_types(types: Iterable[str]) -> dict[str, str]:
+    """For each type another one, the next by name; empty where there is only one."""
+    ordered = sorted(types)
+    return dict(zip(ordered, [*ordered[1:], ordered[0]], strict=True)) if len(ordered) > 1 else {}
+
+
+def _request(
+    prompts: PromptMaker, question: Question, asking: Asking, exemplar_set: int, others: dict[str, str]
+) -> PromptRequest:
+    of_type = others.get(question.type)
+    prompt = prompts.prompt(question, exemplar_set, shots=asking.shots, exemplar_type=of_type)
+    return PromptRequest(question.id, exemplar_set, prompt, 0, question.type)
+
+
+def _title(asking: Asking) -> str:
+    return f"{asking.shots}-shot" + (", exemplars of another type" if asking.other_type else "")
+
+
+def _answered(question: Question, asking: Asking, exemplar_set: int, given: str, right: bool) -> Answered:
     return Answered(
-        question.id, question.type, question.question, question.answers, shots, given, right, question.subject
+        id=question.id,
+        type=question.type,
+        question=question.question,
+        answers=question.answers,
+        shots=asking.shots,
+        given=given,
+        right=right,
+        subject=question.subject,
+        exemplar_set=exemplar_set,
+        other_type=asking.other_type,
     )
 
 

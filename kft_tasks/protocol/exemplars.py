@@ -38,14 +38,28 @@ class ExemplarPool:
             DataError: the type has too few exemplars.
         """
         if type_ not in self._sets:
-            self._sets[type_] = tuple(self._draw(type_))
+            self._sets[type_] = tuple(self._draw(type_, type_))
         return self._sets[type_]
+
+    def sets_for(self, question: Question, type_: str | None = None) -> tuple[ExemplarSet, ...]:
+        """The exemplar sets that a question is asked with: its type's, or its own where the protocol says per question.
+
+        Args:
+            type_: take exemplars of this type instead of the question's own.
+
+        Raises:
+            DataError: the type has too few exemplars.
+        """
+        chosen = question.type if type_ is None else type_
+        if self._protocol.exemplars == "fixed":
+            return self.sets(chosen)
+        return tuple(self._draw(chosen, f"{chosen}|{question.id}"))
 
     def ids(self) -> frozenset[str]:
         """Ids of all exemplars; none of them may be a question under test."""
         return frozenset(question.id for pool in self._pools.values() for question in pool)
 
-    def _draw(self, type_: str) -> Iterator[ExemplarSet]:
+    def _draw(self, type_: str, salt: str) -> Iterator[ExemplarSet]:
         wanted, shots = self._protocol.exemplar_sets, self._protocol.shots
         if shots == 0:
             yield ()
@@ -59,7 +73,7 @@ class ExemplarPool:
                     f"{self._name}: type {type_!r} has {len(pool)} exemplars, too few for {wanted} different sets of "
                     f"{shots}. Add exemplars of this type, or lower shots or exemplar_sets."
                 )
-            order = _shuffled(pool, f"{self._protocol.seed}|{type_}|{round_}")
+            order = _shuffled(pool, f"{self._protocol.seed}|{salt}|{round_}")
             for start in range(0, len(order) - shots + 1, shots):
                 chosen = tuple(order[start : start + shots])
                 key = frozenset(question.id for question in chosen)

@@ -49,8 +49,13 @@ class PromptMaker:
         self._render = render
         self._multiturn = multiturn
 
-    def prompt(self, question: Question, exemplar_set: int, *, shots: int | None = None) -> str:
+    def prompt(
+        self, question: Question, exemplar_set: int, *, shots: int | None = None, exemplar_type: str | None = None
+    ) -> str:
         """The text that asks ``question`` with exemplar set number ``exemplar_set``, or with its first ``shots`` only.
+
+        Args:
+            exemplar_type: type of the exemplars; that of the question where it is not given.
 
         Raises:
             UsageError: more shots than the protocol's sets have.
@@ -59,7 +64,7 @@ class PromptMaker:
             raise UsageError(
                 f"{shots} shots are more than the protocol's {self._protocol.shots}. Raise the protocol's shots."
             )
-        exemplars = () if shots == 0 else self._exemplars.sets(question.type)[exemplar_set][:shots]
+        exemplars = () if shots == 0 else self._exemplars.sets_for(question, exemplar_type)[exemplar_set][:shots]
         return render_prompt(question, exemplars, self._protocol, self._render, multiturn=self._multiturn)
 
     def request(self, question: Question, exemplar_set: int) -> PromptRequest:

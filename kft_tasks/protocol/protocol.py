@@ -12,6 +12,8 @@ from kft_tasks.files import sha256_of_json
 from kft_tasks.protocol.prompts import get_template
 from kft_tasks.scoring.scorers import get_scorer
 
+DRAWS = ("fixed", "per_question")
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -29,6 +31,8 @@ class Protocol:
         template: prompt text, see :mod:`kft_tasks.protocol.prompts`.
         chat: apply the model's own chat template.
         system: system prompt, or "".
+        exemplars: ``fixed``: all questions of a type share the exemplar sets (SliCK); ``per_question``: every question
+            has sets of its own (Li et al. 2024), so that prompts share nothing and cost more.
     """
 
     exemplar_sets: int = 10
@@ -42,6 +46,7 @@ class Protocol:
     template: str = "qa"
     chat: bool = False
     system: str = ""
+    exemplars: str = "fixed"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -58,6 +63,8 @@ class Protocol:
             )
         if self.shots == 0 and self.exemplar_sets > 1:
             raise UsageError("Protocol: with 0 shots all exemplar sets are the same. Set exemplar_sets to 1.")
+        if self.exemplars not in DRAWS:
+            raise UsageError(f"Protocol: exemplars is {self.exemplars!r}. Use {' or '.join(DRAWS)}.")
         get_scorer(self.scorer)
         get_template(self.template)
 
@@ -84,8 +91,11 @@ class Protocol:
         return self.exemplar_sets * self.samples
 
     def to_json(self) -> dict[str, Any]:
-        """Field names and values, in the order of definition."""
-        return dataclasses.asdict(self)
+        """Field names and values, in the order of definition. Usual exemplars are left out: older files do not say."""
+        values = dataclasses.asdict(self)
+        if self.exemplars == "fixed":
+            del values["exemplars"]
+        return values
 
     def digest(self) -> str:
         """SHA-256 over all fields: two protocols with the same digest ask the same."""

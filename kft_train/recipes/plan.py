@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kft_train.recipes.recipe import Recipe, StageConfig
+from kft_train.recipes.recipe import Purpose, Recipe, StageConfig
 from kft_train.recipes.sft_config import check_sft_fields, sft_values
 
-Kind = Literal["detect", "retest", "test-categories", "evaluate", "train"]
+Kind = Literal["detect", "measure", "test-categories", "evaluate", "train", "control"]
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,10 @@ class Step:
     """One step of a run.
 
     Attributes:
-        kind: ``detect`` finds the categories of the train split; ``retest`` repeats that with another seed;
-            ``test-categories`` finds those of the test split; ``evaluate`` measures test accuracy; ``train`` trains a
-            stage.
-        point: ``base``, or the stage whose adapter is asked, trained or evaluated.
+        kind: ``detect`` finds the categories of the train split, which choose the training questions; ``measure`` finds
+            them on a draw of its own; ``test-categories`` finds those of the test split; ``evaluate`` measures test
+            accuracy; ``train`` trains a stage; ``control`` trains the stage before it further.
+        point: ``base``, or the stage or control whose adapter is asked, trained or evaluated.
     """
 
     kind: Kind
@@ -28,21 +28,35 @@ class Step:
     @property
     def name(self) -> str:
         """Name of its folder in a run."""
-        if self.kind == "train":
+        if self.kind in ("train", "control"):
             return self.point
         return self.kind if self.kind == "test-categories" else f"{self.kind}-{self.point}"
+
+
+def control_of(recipe: Recipe, stage: StageConfig) -> str | None:
+    """The point of a stage's control: the stage before it, continued. None for the first stage or without controls."""
+    index = recipe.stages.index(stage)
+    return f"{recipe.stages[index - 1].name}-continued" if recipe.evaluation.control and index else None
 
 
 def steps_of(recipe: Recipe) -> list[Step]:
     """All steps of a recipe, in order."""
     evaluation = recipe.evaluation
-    steps = [Step("detect", "base")]
-    steps += [Step("retest", "base")] if evaluation.retest else []
+    steps = [Step("detect", "base"), *_measured(recipe, "base")]
     steps += [Step("test-categories", "base")] if evaluation.first_categories else []
     steps += [Step("evaluate", "base")]
     for stage in recipe.stages:
-        steps += [Step("train", stage.name), Step("detect", stage.name), Step("evaluate", stage.name)]
+        steps.append(Step("train", stage.name))
+        if stage is not recipe.stages[-1] or not evaluation.measurement:  # the last point chooses no questions
+            steps.append(Step("detect", stage.name))
+        steps += [*_measured(recipe, stage.name), Step("evaluate", stage.name)]
+        if control := control_of(recipe, stage):
+            steps += [Step("control", control), *_measured(recipe, control), Step("evaluate", control)]
     return steps
+
+
+def _measured(recipe: Recipe, point: str) -> list[Step]:
+    return [Step("measure", point)] if recipe.evaluation.measurement else []
 
 
 @dataclass(frozen=True)
@@ -69,14 +83,16 @@ def dry_run(recipe: Recipe) -> Plan:
         RecipeError: an ``sft`` field that TRL does not have (TRL is imported only if a stage has ``sft`` fields).
     """
     stages = {stage.name: stage for stage in recipe.stages}
+    controls = {control_of(recipe, stage): stage for stage in recipe.stages[1:]}
 
     def detail(step: Step) -> dict[str, Any]:
         if step.kind == "train":
             return _train(recipe, stages[step.point])
+        if step.kind == "control":
+            return {**_train(recipe, controls[step.point]), "parts": ["those of the stage before"]}
         if step.kind == "evaluate":
             return _evaluate(recipe)
-        limits = recipe.questions.limit
-        return _detect(recipe, limits.test if step.kind == "test-categories" else limits.train)
+        return _detect(recipe, step)
 
     return Plan(recipe, tuple(PlannedStep(step.kind, step.point, detail(step)) for step in steps_of(recipe)))
 
@@ -93,8 +109,15 @@ def _train(recipe: Recipe, stage: StageConfig) -> dict[str, Any]:
     }
 
 
-def _detect(recipe: Recipe, limit: int | None) -> dict[str, Any]:
-    protocol = recipe.protocol_object()
+def _detect(recipe: Recipe, step: Step) -> dict[str, Any]:
+    limits = recipe.questions.limit
+    purpose: Purpose = "detection" if step.point == "base" else "redetection"
+    limit = limits.train
+    if step.kind == "test-categories":
+        limit = limits.test
+    elif step.kind == "measure":
+        purpose, limit = "measurement", limits.measurement or limits.train
+    protocol = recipe.protocol_for(purpose)
     each = protocol.exemplar_sets + protocol.sampled_total
     total = None if limit is None else limit * each
     return {"questions": limit, "max_generations_per_question": each, "max_generations": total}
@@ -102,5 +125,7 @@ def _detect(recipe: Recipe, limit: int | None) -> dict[str, Any]:
 
 def _evaluate(recipe: Recipe) -> dict[str, Any]:
     limit, shots = recipe.questions.limit.test, list(recipe.evaluation.shots)
-    total = None if limit is None else limit * len(shots)
-    return {"questions": limit, "shots": shots, "max_generations": total}
+    sets = recipe.protocol_for("test").exemplar_sets
+    each = sum(sets if number else 1 for number in shots) + bool(recipe.evaluation.other_type and max(shots))
+    total = None if limit is None else limit * each
+    return {"questions": limit, "shots": shots, "max_generations_per_question": each, "max_generations": total}

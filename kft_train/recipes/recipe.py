@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
     BaseModel,
@@ -55,11 +55,20 @@ class ModelConfig(_Closed):
 
 
 class Limits(_Closed):
-    """Largest number of questions from each split; null for all."""
+    """Largest number of questions from each split; null for all. ``measurement``: of the train split, to measure."""
 
     train: Count | None = None
     validation: Count | None = None
     test: Count | None = None
+    measurement: Count | None = None
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``measurement`` if all are measured."""
+        values: dict[str, Any] = standard(self)
+        if self.measurement is None:
+            del values["measurement"]
+        return values
 
 
 class QuestionsConfig(_Closed):
@@ -185,18 +194,34 @@ class StageConfig(_Closed):
 
 
 class EvaluationConfig(_Closed):
-    """What is measured in addition to the categories of the train split.
+    """What is measured.
 
     Attributes:
         shots: numbers of exemplars with which greedy test accuracy is measured.
-        retest: detect the base model's train split again with another seed; the changes are the noise level that
-            upgrades are compared with.
+        other_type: ask the test questions also with exemplars of another type: the form of an answer is shown, and no
+            knowledge of the type.
+        measurement: measure the train split at every point on a draw of its own (``protocols.measurement``), which no
+            question is chosen by. Without it, changes of the train split are told by the detections that chose the
+            questions, which is biased.
         first_categories: detect the test split with the base model, for accuracy by first category.
+        control: also train the previous stage's adapter further on the previous stage's questions, for as many steps as
+            the stage took: what more training alone would have brought.
     """
 
     shots: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)] = (4, 0)
-    retest: bool = True
+    other_type: bool = True
+    measurement: bool = True
     first_categories: bool = True
+    control: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_name(cls, values: Any) -> Any:
+        """``retest``: the name of ``measurement`` when only the base model was measured."""
+        if isinstance(values, dict) and "retest" in values:
+            values = dict(values)
+            values.setdefault("measurement", values.pop("retest"))
+        return values
 
     @property
     def validation_shots(self) -> int:
@@ -210,6 +235,51 @@ class EvaluationConfig(_Closed):
         return shots
 
 
+Purpose = Literal["detection", "redetection", "measurement", "training", "validation", "test"]
+
+_TEXT = ("template", "chat", "system")
+_ASKING = (*_TEXT, "max_tokens", "scorer")
+_MAY_DIFFER: Mapping[str, tuple[str, ...]] = {
+    "redetection": ("samples",),
+    "measurement": ("samples", "seed"),
+    "training": _TEXT,
+    "validation": _ASKING,
+    "test": (*_ASKING, "seed", "exemplar_sets"),
+}
+
+MEASUREMENT_SEED = 10_000
+"""Added to the seed of the detection for measurement and test: runs with neighbouring seeds share no draw."""
+
+
+class ProtocolsConfig(_Closed):
+    """Where the protocol of a purpose differs from ``protocol``, which is that of the first detection.
+
+    Attributes:
+        redetection: detection after a stage: ``samples`` (0 asks greedy answers only, as in the paper).
+        measurement: measuring the train split: ``seed`` and ``samples``. Default: another seed, greedy answers only.
+        training: the text that is trained on: ``template``, ``chat``, ``system``.
+        validation: choosing the epoch: those of ``training``, ``max_tokens``, ``scorer``.
+        test: the test: those of ``validation``, ``seed`` and ``exemplar_sets``. Default: the measurement's seed.
+    """
+
+    redetection: dict[str, Any] = {}
+    measurement: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    validation: dict[str, Any] = {}
+    test: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        for purpose, allowed in _MAY_DIFFER.items():
+            for key in getattr(self, purpose):
+                if key not in allowed:
+                    raise ValueError(
+                        f"{purpose}.{key}: cannot differ from protocol.{key}. {purpose} may differ in "
+                        f"{', '.join(allowed)}"
+                    )
+        return self
+
+
 class Recipe(_Closed):
     """A whole run. Load with :func:`load_recipe`."""
 
@@ -219,6 +289,7 @@ class Recipe(_Closed):
     model: ModelConfig
     questions: QuestionsConfig = QuestionsConfig()
     protocol: dict[str, Any] = {}
+    protocols: ProtocolsConfig = ProtocolsConfig()
     adapter: AdapterConfig = AdapterConfig()
     stages: Annotated[tuple[StageConfig, ...], Field(strict=False, min_length=1)]
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -226,7 +297,7 @@ class Recipe(_Closed):
     @model_validator(mode="before")
     @classmethod
     def _resolve(cls, values: Any) -> Any:
-        """Fill in the defaults that depend on other values: the protocol's seed, and where each stage starts."""
+        """Fill in the defaults that depend on other values: seeds, and where each stage starts."""
         if not isinstance(values, dict):
             return values
         values = dict(values)
@@ -234,6 +305,7 @@ class Recipe(_Closed):
             seed = values.get("seed", 0)
             own = {"seed": seed} if type(seed) is int and seed >= 0 else {}  # a wrong seed is reported as such
             values["protocol"] = Protocol.from_mapping({**own, **protocol}).to_json()
+            values["protocols"] = _with_seeds(values.get("protocols", {}), values["protocol"]["seed"])
         if isinstance(stages := values.get("stages"), (list, tuple)):
             starts = ["new"] + ["continue"] * len(stages)
             filled = zip(stages, starts, strict=False)
@@ -255,6 +327,23 @@ class Recipe(_Closed):
         return stages
 
     @model_validator(mode="after")
+    def _check_protocols(self) -> Self:
+        for purpose in _MAY_DIFFER:
+            self.protocol_for(cast(Purpose, purpose))
+        samples = self.protocol_for("redetection").samples
+        if samples not in (0, self.protocol_object().samples):
+            raise ValueError(
+                f"protocols.redetection.samples is {samples}; categories before and after a stage compare with as many "
+                "samples as protocol.samples, or with 0"
+            )
+        if self.evaluation.measurement and self.protocol_for("measurement").seed == self.protocol_object().seed:
+            raise ValueError(
+                "protocols.measurement.seed is that of the detection, so the measurement would repeat the draw that "
+                "chooses the questions; leave it out or set another one"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _enough_exemplars(self) -> Self:
         needed, given = max(self.evaluation.shots), self.protocol_object().shots
         if needed > given:
@@ -264,8 +353,13 @@ class Recipe(_Closed):
         return self
 
     def protocol_object(self) -> Protocol:
-        """The detection protocol."""
+        """The protocol of the first detection."""
         return Protocol.from_mapping(self.protocol)
+
+    def protocol_for(self, purpose: Purpose) -> Protocol:
+        """The protocol of a purpose."""
+        own = {} if purpose == "detection" else getattr(self.protocols, purpose)
+        return Protocol.from_mapping({**self.protocol, **own}, f"protocols.{purpose}")
 
     def to_yaml(self) -> str:
         """The resolved recipe with its defaults; loads back to an equal recipe."""
@@ -305,6 +399,36 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     for override in overrides:
         apply_override(tree, override)
     return parse_recipe(tree, str(path))
+
+
+def load_recorded_recipe(path: Path) -> Recipe:
+    """Load the resolved recipe of a run folder. What older versions did not have is as they did it.
+
+    Raises:
+        RecipeError: the file cannot be read, or a value is wrong.
+    """
+    tree = _read_tree(path)
+    if "protocols" not in tree and isinstance(tree.get("protocol"), dict):
+        seed, evaluation = tree["protocol"].get("seed", tree.get("seed", 0)), tree.get("evaluation", {})
+        tree["protocols"] = {"test": {"seed": seed, "exemplar_sets": 1}}
+        tree["evaluation"] = {**evaluation, "retest": False, "other_type": False, "control": False}
+    return parse_recipe(tree, str(path))
+
+
+def _with_seeds(protocols: Any, seed: int) -> Any:
+    """Measurement and test draw their exemplars anew, both with the same seed."""
+    if not isinstance(protocols, dict):
+        return protocols
+    filled = dict(protocols)
+    defaults: dict[str, dict[str, Any]] = {"measurement": {"seed": seed + MEASUREMENT_SEED, "samples": 0}}
+    measured = protocols.get("measurement", {})
+    own = measured.get("seed") if isinstance(measured, dict) else None
+    defaults["test"] = {"seed": seed + MEASUREMENT_SEED if own is None else own}
+    for purpose, values in defaults.items():
+        given = protocols.get(purpose, {})
+        if isinstance(given, dict):
+            filled[purpose] = {**values, **given}
+    return filled
 
 
 def _read_tree(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class StageCallback(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, Any], **kwargs: Any) -> None:
         """Report an evaluation; stop if patience has run out."""
         scorer = self.trainer.validation.protocol.scorer
-        note = f"epoch {round(state.epoch or 0)}, {scorer} {metrics['eval_right']}/{metrics['eval_asked']}"
+        note = f"epoch {math.ceil((state.epoch or 0) - 1e-6)}, {scorer} {metrics['eval_right']}/{metrics['eval_asked']}"
         self.report(state.global_step, state.max_steps, note)
         if out_of_patience(epoch_scores(state.log_history, scorer), self.patience):
             control.should_training_stop = True
@@ -87,7 +87,7 @@ class StageCallback(TrainerCallback):
             )
 
     def _last_of_epoch(self, state: Any) -> bool:
-        return bool(abs(state.epoch - round(state.epoch)) < 1e-9)
+        return bool(abs(state.epoch - round(state.epoch)) < 1e-9 or state.global_step >= state.max_steps)
 
     def _finished(self, state: Any, control: Any) -> bool:
         return bool(control.should_training_stop or state.global_step >= state.max_steps)

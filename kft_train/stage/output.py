@@ -58,7 +58,7 @@ def _best(checkpoint: Path, state: Mapping[str, Any]) -> Path:
 
 
 def _summary(request: StageRequest, state: dict[str, Any]) -> dict[str, Any]:
-    stage, scorer = request.stage, request.protocol.scorer
+    stage, scorer = request.stage, request.validation_protocol.scorer
     table = epoch_table(state["log_history"], scorer)
     start, trained = table[0], table[1:]
     chosen = next(row for row in trained if row["step"] == state["best_global_step"])

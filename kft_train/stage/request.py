@@ -24,6 +24,9 @@ class StageRequest:
     """Everything that a stage's result depends on, and where the result goes.
 
     Attributes:
+        protocol: of the training text: template, chat template, system prompt.
+        asking: how validation questions are asked and scored; as ``protocol`` where it is None.
+        max_steps: optimiser steps after which training ends, also within an epoch; None trains whole epochs.
         model: local folder (or hub id) of the base model.
         weights: digest of its weights, so that another model in the same folder is noticed; "" if unknown.
         previous: adapter folder of the last stage; required unless ``stage.start`` is ``new``.
@@ -45,6 +48,13 @@ class StageRequest:
     previous: Path | None = None
     weights: str = ""
     revision: str | None = None
+    asking: Protocol | None = None
+    max_steps: int | None = None
+
+    @property
+    def validation_protocol(self) -> Protocol:
+        """How validation questions are asked and scored."""
+        return self.asking or self.protocol
 
     def digest(self) -> str:
         """SHA-256 of the content: the same request in other folders has the same digest."""
@@ -52,6 +62,8 @@ class StageRequest:
         return sha256_of_json(
             {
                 **({"pools": pools} if pools else {}),
+                **({"asking": self.asking.to_json()} if self.asking not in (None, self.protocol) else {}),
+                **({"max_steps": self.max_steps} if self.max_steps else {}),
                 "stage": self.stage.model_dump(mode="json"),
                 "adapter": self.adapter.model_dump(mode="json"),
                 "protocol": self.protocol.to_json(),

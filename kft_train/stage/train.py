@@ -79,7 +79,9 @@ def _train(request: StageRequest, progress: ProgressCallback) -> bool:
     rows = _rows(request)
     terminated = False
     # The trainer does not record an early stop: resumed after one, it would train another epoch.
-    if checkpoint is None or not has_ended(read_state(checkpoint), request.protocol.scorer, request.stage.patience):
+    if checkpoint is None or not has_ended(
+        read_state(checkpoint), request.validation_protocol.scorer, request.stage.patience
+    ):
         terminated = _run_trainer(request, args, rows, checkpoint, progress)
         wait()
         checkpoint = newest_whole(request.work, needed)
@@ -102,7 +104,9 @@ def _arguments(request: StageRequest) -> Any:
     """
     from trl import SFTConfig
 
-    values = {**_machine_values(), **sft_values(request.stage, request.seed, request.protocol.scorer)}
+    values = {**_machine_values(), **sft_values(request.stage, request.seed, request.validation_protocol.scorer)}
+    if request.max_steps:
+        values["max_steps"] = request.max_steps
     if values.get("fp16"):
         values["bf16"] = False
     values = for_installed(values, {field.name for field in dataclasses.fields(SFTConfig)})
@@ -192,7 +196,7 @@ def _make_trainer(
         round_frozen(model, torch.bfloat16)
     trainer = KftTrainer(
         validation=request.validation,
-        protocol=request.protocol,
+        protocol=request.validation_protocol,
         model=model,
         args=args,
         train_dataset=Dataset.from_dict({"input_ids": rows.input_ids[:count], "labels": rows.labels[:count]}),

@@ -34,7 +34,7 @@ def epoch_table(log: Log, scorer: str) -> list[dict[str, Any]]:
     for entry in log:
         if f"eval_{scorer}" not in entry:
             continue
-        epoch = round(entry["epoch"])
+        epoch = math.ceil(entry["epoch"] - 1e-6)  # the last one may be cut short
         rows.append(
             {
                 "epoch": epoch,

@@ -42,7 +42,7 @@ def make_recipe(**changes: Any) -> Recipe:
                 ],
             },
         ],
-        "evaluation": {"shots": [4, 0]},
+        "evaluation": {"shots": [4, 0], "measurement": False, "other_type": False},
     }
     return parse_recipe({**tree, **changes}, "test")
 
@@ -70,6 +70,13 @@ def categorized(question: Question, category: KnowledgeCategory, wrong: str = "w
     return CategorizedQuestion(question, category, tallies[category], tally, tuple(greedy[category]), sampled)
 
 
+def measured(question: Question, right: int) -> CategorizedQuestion:
+    """A question of which ``right`` of four greedy answers are right, all asked, and none sampled."""
+    category = {0: U, 4: H}.get(right, M)
+    given = [question.answers[0]] * right + ["wrong"] * (4 - right)
+    return CategorizedQuestion(question, category, Tally(right, 4), Tally(), tuple(given), (None,) * 4)
+
+
 def write_detection(
     folder: Path,
     items: Sequence[CategorizedQuestion],
@@ -77,13 +84,14 @@ def write_detection(
     adapter: str | None = None,
     seed: int = 3,
     split: str = "train",
+    samples: int = 8,
 ) -> None:
     questions = [item.question for item in items]
     counts: dict[str, int] = {}
     for item in items:
         counts[item.category.value] = counts.get(item.category.value, 0) + 1
     identity = QuestionsIdentity("worldfacts", "1", split, len(items), digest_questions(questions), "ee" * 32)
-    protocol = Protocol.from_mapping({**PROTOCOL, "seed": seed})
+    protocol = Protocol.from_mapping({**PROTOCOL, "seed": seed, "samples": samples})
     header = Header(
         "0.1.0", ModelIdentity("tiny-model", WEIGHTS, adapter, "float32"), protocol, identity, False, counts
     )
@@ -118,11 +126,36 @@ def write_training(folder: Path, right: Sequence[int], asked: int, scorer: str =
     write_json(folder / "training.json", summary)
 
 
-def answered(number: int, shots: int, right: bool | None, type_: str = "capital") -> Answered:
+def answered(
+    number: int, shots: int, right: bool | None, type_: str = "capital", exemplar_set: int = 0, *, other: bool = False
+) -> Answered:
     """``right`` is None for an answer of nothing but spaces."""
     question = make_question(number, "test", type_)
     given = {True: question.answers[0], False: "wrong", None: " \n"}[right]
-    return Answered(question.id, type_, question.question, question.answers, shots, given, bool(right))
+    return Answered(
+        id=question.id,
+        type=type_,
+        question=question.question,
+        answers=question.answers,
+        shots=shots,
+        given=given,
+        right=bool(right),
+        exemplar_set=exemplar_set,
+        other_type=other,
+    )
+
+
+Right = bool | None
+Answers = Sequence[Right | Sequence[Right]]
+"""Right, wrong or empty by question, or for each exemplar set."""
+
+
+def _answer_lines(rights: Answers, shots: int, types: Sequence[str], *, other: bool = False) -> list[Answered]:
+    return [
+        answered(number, shots, each, types[number % len(types)], index, other=other)
+        for number, right in enumerate(rights)
+        for index, each in enumerate(right if isinstance(right, Sequence) else [right])
+    ]
 
 
 Categories = Sequence[KnowledgeCategory]
@@ -131,8 +164,10 @@ Categories = Sequence[KnowledgeCategory]
 def make_run(
     folder: Path,
     detections: Mapping[str, Categories],
-    answers: Mapping[str, Mapping[int, Sequence[bool | None]]],
+    answers: Mapping[str, Mapping[int, Answers]],
     *,
+    measurements: Mapping[str, Sequence[int]] | None = None,
+    others: Mapping[str, Answers] | None = None,
     retest: Categories | None = None,
     first: Categories | None = None,
     wrong: str = "wrong",
@@ -141,8 +176,22 @@ def make_run(
     recipe: Recipe | None = None,
     types: Sequence[str] = ("capital",),
 ) -> Path:
-    """Write a whole run folder; lists are in the order of question numbers."""
-    recipe = recipe or make_recipe()
+    """Write a whole run folder; lists are in the order of question numbers.
+
+    Args:
+        detections: categories by point; not of the last point where there are measurements.
+        measurements: right greedy answers out of four, by point (controls included).
+        others: test answers with exemplars of another type, by point.
+        retest: categories of the base model asked again, as runs of older versions have them.
+    """
+    recipe = recipe or make_recipe(
+        evaluation={
+            "shots": list(next(iter(answers.values()))),
+            "measurement": measurements is not None,
+            "other_type": others is not None,
+            "control": any("-continued" in point for point in answers),
+        }
+    )
     points = ["base", *(stage.name for stage in recipe.stages)]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
@@ -153,19 +202,34 @@ def make_run(
     write_json(folder / "run.json", about)
     items = {}
     for index, point in enumerate(points):
+        if point not in detections:
+            continue
         items[point] = [
             categorized(make_question(number, type_=types[number % len(types)]), category, wrong)
             for number, category in enumerate(detections[point])
         ]
         write_detection(folder / f"detect-{point}", items[point], adapter=f"{index:02d}" * 32 if index else None)
         write_step(folder / f"detect-{point}", 10.0 + index, made=100, saved=900)
+    for point in answers:
         lines = [
-            answered(number, shots, right, types[number % len(types)])
-            for shots in recipe.evaluation.shots
-            for number, right in enumerate(answers[point][shots])
+            line for shots in recipe.evaluation.shots for line in _answer_lines(answers[point][shots], shots, types)
         ]
+        lines += _answer_lines(others[point], max(recipe.evaluation.shots), types, other=True) if others else []
         write_answers(folder / f"evaluate-{point}" / "answers.jsonl", lines)
         write_step(folder / f"evaluate-{point}", 5.0, made=len(lines))
+    for point, rights in (measurements or {}).items():
+        asked_again = [measured(make_question(i, type_=types[i % len(types)]), right) for i, right in enumerate(rights)]
+        adapter = f"{points.index(point):02d}" * 32 if point in points[1:] else None if point == "base" else "cc" * 32
+        write_detection(folder / f"measure-{point}", asked_again, adapter=adapter, seed=10_003, samples=0)
+        write_step(folder / f"measure-{point}", 8.0, made=4 * len(rights))
+    for earlier in points[1:-1]:
+        if recipe.evaluation.control:
+            write_training(folder / f"{earlier}-continued", [26, 27, 25], asked)
+            write_mixture(
+                folder / f"{earlier}-continued" / "mixture.jsonl",
+                build_mixture(recipe.stages[0].mixture, items["base"], None, 3),
+            )
+            write_step(folder / f"{earlier}-continued", 60.0, trained=5000)
     for index, stage in enumerate(recipe.stages):
         earlier = {item.question.id: item.category for item in items[points[index - 1]]} if index else None
         write_mixture(

@@ -14,7 +14,7 @@ from kft_cli.report.report import build_report, read_report
 from kft_cli.report.run_data import is_run, read_run
 from kft_cli.report.run_layout import BASE, RunLayout
 from kft_tasks.errors import DataError, UsageError
-from kft_tasks.evaluation.evaluate import Answered
+from kft_tasks.evaluation.evaluate import TestQuestion
 from kft_tasks.scoring.scorers import get_scorer
 
 
@@ -105,12 +105,13 @@ def _scored_by(run: LoadedRun, rule: str) -> LoadedRun:
         return run
     scorer = get_scorer(rule)
 
-    def score(item: Answered) -> Answered:
-        return dataclasses.replace(item, right=scorer(item.given, item.answers, item.question))
+    def score(item: TestQuestion) -> TestQuestion:
+        right = tuple(scorer(given, item.answers, item.question) for given in item.given)
+        return dataclasses.replace(item, right=right)
 
     data = read_run(run.folder)
     answers = {
-        point: {shots: [score(item) for item in items] for shots, items in sets.items()}
+        point: {asking: [score(item) for item in items] for asking, items in sets.items()}
         for point, sets in data.answers.items()
     }
     test = rounded(measure_test(dataclasses.replace(data, answers=answers)))

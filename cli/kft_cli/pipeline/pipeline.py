@@ -1,6 +1,8 @@
-"""The pipeline of a run: detect, train a stage, detect again, ..., evaluate at every point, report.
+"""The pipeline of a run: detect, train a stage, detect again, ..., measure and evaluate at every point, report.
 
-What a step depends on is in its ``inputs``: changing their content makes finished runs of older versions start over.
+A detection chooses training questions. A measurement asks the same questions on a draw of its own, other exemplars and
+samples, so that no question is chosen by the noise that measures it. What a step depends on is in its ``inputs``:
+changing their content makes finished runs of older versions start over.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,7 @@ from kft_cli.report.run_layout import ADAPTER, ANSWERS, BASE, CATEGORIES, MIXTUR
 from kft_tasks.detection.run import detect
 from kft_tasks.detection.target import Target, select
 from kft_tasks.evaluation.evaluate import evaluate, write_answers
-from kft_tasks.files import atomic_write, sha256_of_file, write_json
+from kft_tasks.files import atomic_write, read_json, sha256_of_file, write_json
 from kft_tasks.models.choice import ModelChoice, default_device
 from kft_tasks.models.loading import LoadedModel, load_model
 from kft_tasks.models.locate import model_folder
@@ -36,8 +38,9 @@ from kft_tasks.question_sets.registry import open_set
 from kft_tasks.questions import digest_questions
 from kft_tasks.version import __version__
 from kft_train.data.mixture import write_mixture
-from kft_train.recipes.plan import Step, steps_of
-from kft_train.recipes.recipe import Recipe, StageConfig
+from kft_train.recipes.plan import Step, control_of, steps_of
+from kft_train.recipes.recipe import Purpose, Recipe
+from kft_train.stage.request import StageRequest
 from kft_train.stage.train import train_stage
 
 
@@ -64,10 +67,9 @@ class Pipeline:
         self.recipe = recipe
         self.run = RunFolder(folder)
         self.command = list(command)
-        self.protocol = recipe.protocol_object()
         questions = recipe.questions
         self.source = open_set(questions.set, questions.path, questions.options)
-        self.exemplars = ExemplarPool(self.source.split("exemplars"), self.protocol, questions.set)
+        self._pools: dict[Purpose, ExemplarPool] = {}
         self.model_folder = model_folder(recipe.model.id, recipe.model.revision)
         self.dtype = resolve_dtype(recipe.model.dtype, default_device())
         self.test = list(select(lambda: self.source.split("test"), questions.limit.test)())
@@ -80,14 +82,14 @@ class Pipeline:
         """Do the steps that are not done yet and write the report; return its Markdown file."""
         with self.run.locked():
             self._describe()
-            point = Point(BASE)
+            points = {BASE: Point(BASE)}
             for step in self.steps:
-                if step.kind == "train":
-                    point = self._train(step, point)
+                if step.kind in ("train", "control"):
+                    points[step.point] = self._train(step)
                 elif step.kind == "evaluate":
-                    self._evaluate(step, point)
+                    self._evaluate(step, points[step.point])
                 else:
-                    self._detect(step, point)
+                    self._detect(step, points[step.point])
             self._unload()
             return write_report(self.run.path)
 
@@ -114,12 +116,11 @@ class Pipeline:
         write_json(file, about)
 
     def _detect(self, step: Step, point: Point) -> None:
-        """Detect what the model knows at a point: the train or the test split, or the train split again as a retest."""
-        protocol, pool = self.protocol, self.exemplars
-        if step.kind == "retest":
-            protocol = dataclasses.replace(protocol, seed=protocol.seed + 1)
-            pool = ExemplarPool(self.source.split("exemplars"), protocol, self.source.name)
-        target = self._target("test" if step.kind == "test-categories" else "train")
+        """Detect what the model knows at a point: the train split, to choose or to measure, or the test split."""
+        purpose = _purpose(step)
+        protocol, pool = self.recipe.protocol_for(purpose), self._pool(purpose)
+        measure = step.kind == "measure"
+        target = self._target("test" if step.kind == "test-categories" else "train", measure=measure)
         identity = self._identity(point.adapter)
         inputs = {
             "model": dataclasses.asdict(identity),
@@ -127,10 +128,11 @@ class Pipeline:
             "split": target.split,
             "questions": digest_questions(target.stream()()),
             "exemplars": pool.digest,
+            **({"every_greedy": True} if measure else {}),
         }
 
         def make(folder: Path) -> StepCost:
-            with self._bar(f"detect what {point.name} knows ({_TITLES[step.kind]})") as progress:
+            with self._bar(f"{_TITLES[step.kind]} {point.name}") as progress:
                 result = detect(
                     target,
                     protocol,
@@ -138,6 +140,7 @@ class Pipeline:
                     lambda: ready(self._model(point.adapter), protocol, pool),
                     folder / CATEGORIES,
                     exemplars=pool,
+                    every_greedy=measure,
                     progress=progress,
                 )
             generations = {"made": result.count.made, "saved": result.count.saved}
@@ -148,20 +151,22 @@ class Pipeline:
 
     def _evaluate(self, step: Step, point: Point) -> None:
         """Measure greedy accuracy on the test split at a point."""
-        shots = self.recipe.evaluation.shots
+        shots, other_type = self.recipe.evaluation.shots, self.recipe.evaluation.other_type
+        protocol, pool = self.recipe.protocol_for("test"), self._pool("test")
         inputs = {
             "model": dataclasses.asdict(self._identity(point.adapter)),
-            "protocol": self.protocol.to_json(),
+            "protocol": protocol.to_json(),
             "questions": digest_questions(self.test),
-            "exemplars": self.exemplars.digest,
+            "exemplars": pool.digest,
             "shots": list(shots),
+            "other_type": other_type,
         }
 
         def make(folder: Path) -> StepCost:
             with self._bar(f"test accuracy of {point.name}") as progress:
-                answerer, prompts = ready(self._model(point.adapter), self.protocol, self.exemplars)
+                answerer, prompts = ready(self._model(point.adapter), protocol, pool)
                 before = dataclasses.replace(answerer.tokens)
-                answered = evaluate(self.test, answerer, prompts, self.protocol, shots, progress)
+                answered = evaluate(self.test, answerer, prompts, protocol, shots, progress, other_type=other_type)
                 write_answers(folder / ANSWERS, answered)
             tokens: dict[str, float] = {
                 "prefilled": answerer.tokens.prefilled - before.prefilled,
@@ -171,43 +176,60 @@ class Pipeline:
 
         self._step(step.name, inputs, make)
 
-    def _train(self, step: Step, point: Point) -> Point:
-        """Train a stage on what the detections so far say; return the point after it."""
-        index = [stage.name for stage in self.recipe.stages].index(step.point)
-        stage = self.recipe.stages[index]
-        now = self.run.layout.detection(point.name)
-        earlier = BASE if index < 2 else self.recipe.stages[index - 2].name
-        before = self.run.layout.detection(earlier) if index else None
-        previous = point.adapter if stage.start != "new" else None
+    def _train(self, step: Step) -> Point:
+        """Train a stage on what the detections so far say, or its control; return the point after it."""
+        names = [stage.name for stage in self.recipe.stages]
+        max_steps = None
+        if step.kind == "train":
+            index = chosen = names.index(step.point)
+            stage = self.recipe.stages[index]
+        else:
+            index = [control_of(self.recipe, stage) for stage in self.recipe.stages].index(step.point)
+            chosen, own = index - 1, self.recipe.stages[index]
+            changes = {"name": step.point, "mixture": self.recipe.stages[chosen].mixture}
+            stage = own.model_copy(update=changes)
+            max_steps = steps_taken(read_json(self.run.layout.training(own.name)))
+        points = (BASE, *names)
+        now = self.run.layout.detection(points[chosen])
+        before = self.run.layout.detection(points[max(chosen - 1, 0)]) if chosen else None
+        adapter = self.run.layout.adapter(points[index]) if index else None
+        previous = adapter if stage.start != "new" else None
+        asking, training = self.recipe.protocol_for("validation"), self.recipe.protocol_for("training")
         inputs = {
             "stage": stage.model_dump(mode="json"),
             "adapter": self.recipe.adapter.model_dump(mode="json"),
             "now": sha256_of_file(now),
             "before": sha256_of_file(before) if before else None,
             "seed": self.recipe.seed,
-            "protocol": self.protocol.to_json(),
+            "protocol": training.to_json(),
+            **({"asking": asking.to_json()} if asking != training else {}),
             "shots": self.recipe.evaluation.validation_shots,
             "previous": dataclasses.asdict(self._identity(previous)),
             "validation": digest_questions(self.validation),
+            **({"max_steps": max_steps} if max_steps else {}),
         }
-        self._step(step.name, inputs, lambda folder: self._train_into(folder, stage, previous, now, before))
-        return Point(stage.name, self.run.layout.adapter(stage.name))
 
-    def _train_into(
-        self, folder: Path, stage: StageConfig, previous: Path | None, now: Path, before: Path | None
-    ) -> StepCost:
-        self._unload()  # the trainer loads a model of its own
-        request = stage_request(
-            self.recipe,
-            stage,
-            now=now,
-            before=before,
-            previous=previous,
-            work=folder / "work",
-            output=folder / "result",
-        )
+        def make(folder: Path) -> StepCost:
+            self._unload()  # the trainer loads a model of its own
+            request = stage_request(
+                self.recipe,
+                stage,
+                now=now,
+                before=before,
+                previous=previous,
+                work=folder / "work",
+                output=folder / "result",
+                any_model=step.kind == "control",  # its questions were chosen for the stage before
+                max_steps=max_steps,
+            )
+            return self._train_into(folder, request)
+
+        self._step(step.name, inputs, make)
+        return Point(step.point, self.run.layout.adapter(step.point))
+
+    def _train_into(self, folder: Path, request: StageRequest) -> StepCost:
         write_mixture(folder / MIXTURE, request.mixture)
-        with self._bar(f"train {stage.name} on {len(request.mixture.items)} questions") as progress:
+        with self._bar(f"train {request.stage.name} on {len(request.mixture.items)} questions") as progress:
             result = train_stage(request, progress)
         cost = result.summary["cost"]
         for name in (ADAPTER, TRAINING):  # the summary last: it says that the stage is complete
@@ -223,9 +245,18 @@ class Pipeline:
     def _bar(self, title: str) -> AbstractContextManager[ProgressCallback]:
         return progress_bar(title, overall=f"[{self._number}/{len(self.steps)}]")
 
-    def _target(self, split: Literal["train", "test"]) -> Target:
+    def _target(self, split: Literal["train", "test"], *, measure: bool = False) -> Target:
         questions = self.recipe.questions
-        return Target(self.source, split, getattr(questions.limit, split), questions.options)
+        limit = getattr(questions.limit, split)
+        if measure and questions.limit.measurement:
+            limit = min(questions.limit.measurement, limit or questions.limit.measurement)
+        return Target(self.source, split, limit, questions.options)
+
+    def _pool(self, purpose: Purpose) -> ExemplarPool:
+        if purpose not in self._pools:
+            protocol = self.recipe.protocol_for(purpose)
+            self._pools[purpose] = ExemplarPool(self.source.split("exemplars"), protocol, self.source.name)
+        return self._pools[purpose]
 
     def _identity(self, adapter: Path | None) -> ModelIdentity:
         return identify(self.recipe.model.id, self.model_folder, self.dtype, adapter)
@@ -244,7 +275,18 @@ class Pipeline:
 
 
 _TITLES = {
-    "detect": "train questions",
-    "retest": "train questions again with another seed, to measure noise",
-    "test-categories": "test questions",
+    "detect": "detect the categories of the training questions at",
+    "measure": "measure the training questions at",
+    "test-categories": "detect the test questions at",
 }
+
+
+def _purpose(step: Step) -> Purpose:
+    if step.kind == "measure":
+        return "measurement"
+    return "detection" if step.point == BASE else "redetection"
+
+
+def steps_taken(training: Mapping[str, Any]) -> int:
+    """Optimiser steps of a finished stage, by its ``training.json``."""
+    return int(training["cost"]["steps"])

@@ -25,7 +25,7 @@ def validation_prompts(
     """Validation questions, with as many exemplars as the test's longest prompts."""
     shots = recipe.evaluation.validation_shots
     return tuple(
-        ValidationPrompt(question, exemplars.sets(question.type)[0][:shots] if shots else ()) for question in questions
+        ValidationPrompt(question, exemplars.sets_for(question)[0][:shots] if shots else ()) for question in questions
     )
 
 
@@ -39,6 +39,7 @@ def stage_request(
     work: Path,
     output: Path,
     any_model: bool = False,
+    max_steps: int | None = None,
 ) -> StageRequest:
     """Choose the mixture and build the request.
 
@@ -47,11 +48,12 @@ def stage_request(
         before: category file of the detection before that; None in the first stage.
         previous: adapter folder of the last stage.
         any_model: accept category files made for another model.
+        max_steps: optimiser steps after which training ends; None trains the stage's epochs.
 
     Raises:
         DataError: a category file is broken or was made for another model, or the mixture is empty.
     """
-    protocol, questions = recipe.protocol_object(), recipe.questions
+    asking, questions = recipe.protocol_for("validation"), recipe.questions
     folder = model_folder(recipe.model.id, recipe.model.revision)
     dtype = resolve_dtype(recipe.model.dtype, default_device())
     current = CategoryFile(now)
@@ -63,12 +65,13 @@ def stage_request(
             check_model(file.header, identify(recipe.model.id, folder, dtype))
         earlier = {item.question.id: item.category for item in file}
     source = open_set(questions.set, questions.path, questions.options)
-    exemplars = ExemplarPool(source.split("exemplars"), protocol, questions.set)
+    exemplars = ExemplarPool(source.split("exemplars"), asking, questions.set)
     validation = list(select(lambda: source.split("validation"), questions.limit.validation)())
     return StageRequest(
         stage=stage,
         adapter=recipe.adapter,
-        protocol=protocol,
+        protocol=recipe.protocol_for("training"),
+        asking=asking,
         seed=recipe.seed,
         model=str(folder),
         mixture=build_mixture(stage.mixture, list(current), earlier, recipe.seed),
@@ -77,4 +80,5 @@ def stage_request(
         output=output,
         previous=previous,
         weights=identify(recipe.model.id, folder, dtype).weights,
+        max_steps=max_steps,
     )

@@ -45,7 +45,7 @@ def build_report(run: Path) -> dict[str, Any]:
         "format": FORMAT,
         "run": describe_run(data),
         "verdict": measure_verdict(data, test),
-        "categories": {point: measure_categories(detection) for point, detection in data.detections.items()},
+        "categories": {point: measure_categories(detection) for point, detection in data.told.items()},
         "transitions": transitions,
         "control": measure_control(data),
         "test": test,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from kft_cli.report.run_layout import BASE, RETEST, TEST_CATEGORIES, RunLayout
-from kft_tasks.categories.category import KnowledgeCategory
+from kft_cli.stats.clusters import QuestionGroups
+from kft_tasks.categories.category import KnowledgeCategory, Tally
 from kft_tasks.categories.category_file import CategoryFile, Header
 from kft_tasks.errors import DataError
-from kft_tasks.evaluation.evaluate import Answered, read_answers
+from kft_tasks.evaluation.evaluate import Asking, TestQuestion, by_question, read_answers
 from kft_tasks.files import read_json, sha256_of_file, sha256_of_json
 from kft_train.data.mixture import Mixture, read_mixture
-from kft_train.recipes.plan import steps_of
-from kft_train.recipes.recipe import Recipe, load_recipe
+from kft_train.recipes.plan import control_of, steps_of
+from kft_train.recipes.recipe import Recipe, load_recorded_recipe
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,21 @@ class Detection:
     Attributes:
         path: the category file.
         categories: by question id.
+        greedy: right and asked greedy answers, by question id; a measurement asked all of them.
+        groups: type and subject, by question id; a question of no known subject is a subject of its own.
         digest: SHA-256 of the file.
     """
 
     path: Path
     header: Header
     categories: dict[str, KnowledgeCategory]
+    greedy: dict[str, Tally]
+    groups: dict[str, tuple[str, str]]
     digest: str
+
+    def question_groups(self, ids: Sequence[str]) -> QuestionGroups:
+        """Types and subjects of some questions."""
+        return QuestionGroups([self.groups[id_][0] for id_ in ids], [self.groups[id_][1] for id_ in ids])
 
 
 @dataclass(frozen=True)
@@ -60,10 +70,13 @@ class RunData:
     Attributes:
         about: content of ``run.json``.
         points: "base", then one after each stage.
-        detections: by point, of the training questions.
-        retest: the base model detected again with another seed, or None.
+        controls: by stage, the point of its control: the stage before it, continued. Empty without controls.
+        detections: by point, of the training questions. They choose what is trained on; where changes are measured,
+            the last point has none.
+        measurements: by point, controls included, of the training questions (or a random part of them) on a draw of
+            its own. Only of the base model in runs of older versions; empty where nothing was measured.
         first_categories: of the test questions with the base model, or None.
-        answers: by point and number of exemplars in the prompt, sorted by question id.
+        answers: by point, controls included, and by way of asking; sorted by question id.
         steps: content of each ``step.json``, in the order of the steps.
         digests: SHA-256 of every file that was read, by its name in the run folder.
     """
@@ -73,10 +86,11 @@ class RunData:
     recipe_text: str
     about: dict[str, Any]
     points: tuple[str, ...]
+    controls: dict[str, str]
     detections: dict[str, Detection]
-    retest: Detection | None
+    measurements: dict[str, Detection]
     first_categories: Detection | None
-    answers: dict[str, dict[int, list[Answered]]]
+    answers: dict[str, dict[Asking, list[TestQuestion]]]
     stages: tuple[Stage, ...]
     steps: tuple[dict[str, Any], ...]
     digests: dict[str, str]
@@ -87,15 +101,41 @@ class RunData:
         return self.detections[BASE]
 
     @property
-    def test_answers(self) -> list[Answered]:
-        """The base model's answers with the first number of exemplars: one for each test question."""
-        return next(iter(self.answers[BASE].values()))
+    def all_points(self) -> tuple[str, ...]:
+        """The points, then the controls."""
+        return (*self.points, *self.controls.values())
+
+    @property
+    def measured(self) -> bool:
+        """Whether every point was measured on a draw of its own."""
+        return all(point in self.measurements for point in self.points)
+
+    @property
+    def told(self) -> dict[str, Detection]:
+        """By point, what changes are told by: the measurements, where every point has one; else the detections."""
+        return self.measurements if self.measured else self.detections
+
+    @property
+    def askings(self) -> list[Asking]:
+        """The ways in which the test questions were asked, in the recipe's order; other types last."""
+        ways = [Asking(number) for number in self.recipe.evaluation.shots]
+        return ways + [asking for asking in self.answers[BASE] if asking.other_type]
+
+    @property
+    def test_answers(self) -> list[TestQuestion]:
+        """The test questions with the base model's answers, asked in the first way."""
+        return self.answers[BASE][self.askings[0]]
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """Consecutive points; where there are more than two, then also the first and the last."""
         pairs = list(itertools.pairwise(self.points))
         return pairs if len(pairs) < 2 else [*pairs, (self.points[0], self.points[-1])]
+
+    @property
+    def control_pairs(self) -> list[tuple[str, str]]:
+        """Each stage with its control: (control, stage)."""
+        return [(control, stage) for stage, control in self.controls.items()]
 
 
 def is_run(folder: Path) -> bool:
@@ -117,14 +157,17 @@ def read_run(folder: Path) -> RunData:
     if not isinstance(about, dict):
         raise DataError(f"{layout.about}: not a JSON object. Restore the file, or run again in another folder.")
     reader = _Reader(layout, command_of(about))
-    recipe = load_recipe(str(reader.need(layout.recipe)))
+    recipe = load_recorded_recipe(reader.need(layout.recipe))
     points = (BASE, *(stage.name for stage in recipe.stages))
-    detections = {point: reader.detection(layout.detection(point)) for point in points}
-    retest, first = reader.optional_detection(layout.retest), reader.optional_detection(layout.test_categories)
-    _check_detections(detections, retest, first)
+    controls = {stage.name: name for stage in recipe.stages if (name := control_of(recipe, stage))}
+    measurements = _measurements(reader, recipe, (*points, *controls.values()))
+    choosing = points[:-1] if points[-1] in measurements else points
+    detections = {point: reader.detection(layout.detection(point)) for point in choosing}
+    first = reader.optional_detection(layout.test_categories)
+    _check_detections(recipe, detections, measurements, first)
     stages = tuple(reader.stage(before, after) for before, after in itertools.pairwise(points))
     _check_mixtures(layout, stages, detections)
-    answers = {point: reader.answers(point, recipe.evaluation.shots) for point in points}
+    answers = {point: reader.answers(point, recipe.evaluation.shots) for point in (*points, *controls.values())}
     _check_answers(layout, answers)
     _check_unseen(layout, answers[BASE], stages)
     return RunData(
@@ -133,8 +176,9 @@ def read_run(folder: Path) -> RunData:
         recipe_text=layout.recipe.read_text(encoding="utf-8"),
         about=about,
         points=points,
+        controls=controls,
         detections=detections,
-        retest=retest,
+        measurements=measurements,
         first_categories=first,
         answers=answers,
         stages=stages,
@@ -151,7 +195,16 @@ def command_of(about: Mapping[str, Any]) -> str:
     return command if isinstance(command, str) and command else "kft run RECIPE"
 
 
-def question_digest(answered: Sequence[Answered]) -> str:
+def _measurements(reader: _Reader, recipe: Recipe, points: Sequence[str]) -> dict[str, Detection]:
+    """By point. A run of an older version measured only the base model, if at all."""
+    layout = reader.layout
+    if recipe.evaluation.measurement:
+        return {point: reader.detection(layout.measurement(point)) for point in points}
+    retest = reader.optional_detection(layout.retest)
+    return {BASE: retest} if retest else {}
+
+
+def question_digest(answered: Sequence[TestQuestion]) -> str:
     """Digest of the questions, in the order given: runs with the same digest can be compared question by question."""
     return sha256_of_json([[item.id, item.question, *item.answers] for item in answered])
 
@@ -172,8 +225,14 @@ class _Reader:
 
     def detection(self, path: Path) -> Detection:
         file = CategoryFile(self.need(path))
-        categories = {item.question.id: item.category for item in file}
-        return Detection(path, file.header, categories, self.digests[self.layout.name_of(path)])
+        categories: dict[str, KnowledgeCategory] = {}
+        greedy: dict[str, Tally] = {}
+        groups: dict[str, tuple[str, str]] = {}
+        for item in file:
+            question = item.question
+            categories[question.id], greedy[question.id] = item.category, item.greedy
+            groups[question.id] = (question.type, question.subject or question.id)
+        return Detection(path, file.header, categories, greedy, groups, self.digests[self.layout.name_of(path)])
 
     def optional_detection(self, path: Path) -> Detection | None:
         return self.detection(path) if path.is_file() else None
@@ -186,22 +245,19 @@ class _Reader:
             raise DataError(f"{path}: not the log of a training stage. {self._redo(path)}")
         return Stage(after, before, after, mixture, training)
 
-    def answers(self, point: str, shots: Sequence[int]) -> dict[int, list[Answered]]:
+    def answers(self, point: str, shots: Sequence[int]) -> dict[Asking, list[TestQuestion]]:
         path = self.need(self.layout.answers(point))
         try:
-            answered = read_answers(path)
+            found = by_question(read_answers(path))
         except (TypeError, KeyError) as error:
             raise DataError(f"{path}: has a line that is not an answer ({error}). {self._redo(path)}") from error
-        by_shots = {
-            number: sorted((item for item in answered if item.shots == number), key=lambda item: item.id)
-            for number in shots
-        }
-        for number, items in by_shots.items():
-            ids = [item.id for item in items]
-            if not ids or len(set(ids)) != len(ids):
-                problem = "a question is duplicated" if ids else "there are no answers"
+        for number in shots:
+            questions = found.get(Asking(number), [])
+            sets = {len(question.given) for question in questions}
+            if len(sets) != 1:
+                problem = "some questions have more answers than others" if sets else "there are no answers"
                 raise DataError(f"{path}: {problem} (exemplars in the prompt: {number}). {self._redo(path)}")
-        return by_shots
+        return found
 
     def steps(self, names: Sequence[str]) -> list[dict[str, Any]]:
         steps = []
@@ -229,23 +285,40 @@ def _is_training_log(training: Any) -> bool:
 
 def _finished_steps(layout: RunLayout, recipe: Recipe) -> list[str]:
     """Steps in the order in which they are done; the optional ones only where they were done."""
-    optional = {RETEST: layout.retest, TEST_CATEGORIES: layout.test_categories}
+    optional = {TEST_CATEGORIES: layout.test_categories}
     names = [step.name for step in steps_of(recipe)]
+    if layout.retest.is_file() and not recipe.evaluation.measurement:
+        names.insert(1, RETEST)
     return [name for name in names if name not in optional or optional[name].is_file()]
 
 
-def _check_detections(detections: Mapping[str, Detection], retest: Detection | None, first: Detection | None) -> None:
+def _check_detections(
+    recipe: Recipe,
+    detections: Mapping[str, Detection],
+    measurements: Mapping[str, Detection],
+    first: Detection | None,
+) -> None:
     base = detections[BASE]
-    for detection in [*detections.values(), *([retest] if retest else [])]:
+    for detection in detections.values():
         same = base.header.questions.digest == detection.header.questions.digest
         _require_same("set of questions", base, detection, same)
-    for detection in detections.values():
-        same = base.header.protocol == detection.header.protocol
+        samples = detection.header.protocol.samples
+        same = dataclasses.replace(base.header.protocol, samples=samples) == detection.header.protocol
         _require_same("protocol", base, detection, same)
+    for point, detection in measurements.items():
+        measured = measurements[BASE]
+        same = measured.header.questions.digest == detection.header.questions.digest
+        _require_same("set of questions", measured, detection, same)
+        _require_same("protocol", measured, detection, measured.header.protocol == detection.header.protocol)
+        _require_same("set of questions", base, detection, base.categories.keys() >= detection.categories.keys())
+        if point in detections:
+            same = detections[point].header.model.same_weights(detection.header.model)
+            _require_same("model", detections[point], detection, same)
+    for detection in (*detections.values(), *measurements.values()):
         same = base.header.model.weights == detection.header.model.weights
         _require_same("base model", base, detection, same)
-    for control in filter(None, (retest, first)):
-        _require_same("model", base, control, base.header.model.same_weights(control.header.model))
+    if first is not None:
+        _require_same("model", base, first, base.header.model.same_weights(first.header.model))
 
 
 def _require_same(what: str, one: Detection, other: Detection, same: bool) -> None:
@@ -267,21 +340,21 @@ def _check_mixtures(layout: RunLayout, stages: Sequence[Stage], detections: Mapp
                 )
 
 
-def _check_answers(layout: RunLayout, answers: Mapping[str, Mapping[int, Sequence[Answered]]]) -> None:
+def _check_answers(layout: RunLayout, answers: Mapping[str, Mapping[Asking, Sequence[TestQuestion]]]) -> None:
     digests = {
-        (point, number): question_digest(items) for point, sets in answers.items() for number, items in sets.items()
+        (point, asking): question_digest(items) for point, ways in answers.items() for asking, items in ways.items()
     }
     first = next(iter(digests.values()))
-    for (point, number), digest in digests.items():
-        if digest != first:
+    for (point, asking), digest in digests.items():
+        if digest != first or answers[point].keys() != answers[BASE].keys():
             path = layout.answers(point)
             raise DataError(
-                f"{path}: test questions (exemplars in the prompt: {number}) differ from those of the base model. "
-                f"Remove {path.parent} and run again."
+                f"{path}: test questions (exemplars in the prompt: {asking.shots}) differ from those of the base "
+                f"model. Remove {path.parent} and run again."
             )
 
 
-def _check_unseen(layout: RunLayout, answers: Mapping[int, Sequence[Answered]], stages: Sequence[Stage]) -> None:
+def _check_unseen(layout: RunLayout, answers: Mapping[Asking, Sequence[TestQuestion]], stages: Sequence[Stage]) -> None:
     tested = {item.id for items in answers.values() for item in items}
     for stage in stages:
         for item in stage.mixture.items:

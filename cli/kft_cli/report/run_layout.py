@@ -1,14 +1,16 @@
 """The layout of a run folder: the name of every file and step in it, for those who write it and those who read it.
 
     recipe.yaml, run.json          the resolved recipe; command, versions and machine
-    detect-POINT/                  categories.jsonl of the training questions
-    retest-base/                   the same for the base model and another seed
+    detect-POINT/                  categories.jsonl of the training questions: they choose what is trained on
+    measure-POINT/                 the same on a draw of its own: it measures what changed
     test-categories/               categories.jsonl of the test questions
     evaluate-POINT/                answers.jsonl
     STAGE/                         mixture.jsonl, training.json, adapter/
     report/                        report.json, report.md, figures/
 
-Every folder of a step also holds its step.json. A step that is not finished has a hidden folder of its own.
+A POINT is ``base``, a STAGE, or the control of a stage. In runs of older versions ``retest-base`` is the only
+measurement. Every folder of a step also holds its step.json. A step that is not finished has a hidden folder of its
+own.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ ADAPTER = "adapter"
 STEP_RECORD = "step.json"
 
 BASE = "base"
-RETEST = Step("retest", BASE).name
+RETEST = "retest-base"
 TEST_CATEGORIES = Step("test-categories", BASE).name
 
 
@@ -59,7 +61,7 @@ class RunLayout:
 
     @property
     def retest(self) -> Path:
-        """Categories of the base model, detected again with another seed."""
+        """The measurement of the base model in a run of an older version."""
         return self.step(RETEST) / CATEGORIES
 
     @property
@@ -82,6 +84,10 @@ class RunLayout:
     def detection(self, point: str) -> Path:
         """Categories of the training questions at a point."""
         return self.step(Step("detect", point).name) / CATEGORIES
+
+    def measurement(self, point: str) -> Path:
+        """Categories of the training questions at a point, on the draw that measures."""
+        return self.step(Step("measure", point).name) / CATEGORIES
 
     def answers(self, point: str) -> Path:
         """Answers to the test questions at a point."""

@@ -9,7 +9,7 @@ from kft_cli.report.measures.readings import add_readings
 from kft_cli.report.run_data import RunData, question_digest
 from kft_cli.stats.intervals import holm, paired_difference, wilson_share
 from kft_tasks.categories.category import KnowledgeCategory
-from kft_tasks.evaluation.evaluate import Answered
+from kft_tasks.evaluation.evaluate import Asking, TestQuestion
 
 
 def measure_test(data: RunData) -> dict[str, Any]:
@@ -19,12 +19,12 @@ def measure_test(data: RunData) -> dict[str, Any]:
         {
             "point": point,
             "shots": shots,
-            **wilson_share(sum(item.right for item in items), len(items)).to_json(),
-            "empty": sum(map(_is_empty, items)),
-            "right": "".join("1" if item.right else "0" for item in items),
+            **wilson_share(sum(item.value == 1 for item in items), len(items)).to_json(),
+            "empty": round(sum(item.empty for item in items)),
+            "right": "".join("1" if item.value == 1 else "0" for item in items),
         }
         for shots in data.recipe.evaluation.shots
-        for point, items in ((point, data.answers[point][shots]) for point in data.points)
+        for point, items in ((point, data.answers[point][Asking(shots)]) for point in data.points)
     ]
     categories = {} if data.first_categories is None else data.first_categories.categories
     by_category = _groups(data, lambda item: categories.get(item.id), list(KnowledgeCategory))
@@ -39,19 +39,14 @@ def measure_test(data: RunData) -> dict[str, Any]:
     }
 
 
-def _is_empty(item: Answered) -> bool:
-    """Whether nothing was answered. Such an answer says nothing about what the model knows."""
-    return not item.given.strip()
-
-
 def measure_differences(data: RunData) -> list[dict[str, Any]]:
     """Every paired change of test accuracy, with both readings; p corrected (Holm) over these rows."""
     rows = []
     for shots in data.recipe.evaluation.shots:
         for before, after in data.pairs:
-            one, two = data.answers[before][shots], data.answers[after][shots]
-            values = paired_difference([item.right for item in one], [item.right for item in two]).to_json()
-            from_empty = sum(_is_empty(first) and second.right for first, second in zip(one, two, strict=True))
+            one, two = data.answers[before][Asking(shots)], data.answers[after][Asking(shots)]
+            values = paired_difference([item.value == 1 for item in one], [item.value == 1 for item in two]).to_json()
+            from_empty = sum(first.empty == 1 and second.value == 1 for first, second in zip(one, two, strict=True))
             rows.append({"shots": shots, "before": before, "after": after, **values, "gained_from_empty": from_empty})
     add_readings(data, rows)
     return _holm_rows(rows)
@@ -62,13 +57,13 @@ def _holm_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**row, "holm_p": p} for row, p in zip(rows, corrected, strict=True)]
 
 
-def _groups(data: RunData, group_of: Callable[[Answered], Any], names: Sequence[Any]) -> list[dict[str, Any]]:
+def _groups(data: RunData, group_of: Callable[[TestQuestion], Any], names: Sequence[Any]) -> list[dict[str, Any]]:
     """Accuracy at each point and the change from first to last, by group of test questions, without empty groups."""
     rows = []
     for shots in data.recipe.evaluation.shots:
         for name in names:
             right = {
-                point: [item.right for item in data.answers[point][shots] if group_of(item) == name]
+                point: [item.value == 1 for item in data.answers[point][Asking(shots)] if group_of(item) == name]
                 for point in data.points
             }
             first, last = right[data.points[0]], right[data.points[-1]]

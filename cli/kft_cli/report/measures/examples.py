@@ -19,13 +19,13 @@ _SHOWN_CHARACTERS = 300  # of a text in report.json
 def draw_examples(data: RunData) -> dict[str, Any]:
     """Questions upgraded or forgotten from first to last point, drawn by a hash of their id: nobody picks them."""
     before, after = data.points[0], data.points[-1]
-    one, two = data.detections[before].categories, data.detections[after].categories
+    one, two = data.told[before].categories, data.told[after].categories
     trained = {stage.name: {item.question.id for item in stage.mixture.items} for stage in data.stages}
     result: dict[str, Any] = {"before": before, "after": after}
     for name, moved in (("upgraded", is_upgraded), ("forgotten", is_forgotten)):
         ids = [id_ for id_, category in one.items() if moved(category, two[id_])]
         drawn = sorted(ids, key=lambda id_: keyed_digest("example", id_, size=64))[:EXAMPLES]
-        old, new = (_items(data.layout.detection(point), drawn) for point in (before, after))
+        old, new = (_items(data.told[point].path, drawn) for point in (before, after))
         shown = [
             {**_example(old[id_], new[id_]), "trained_in": [stage for stage, known in trained.items() if id_ in known]}
             for id_ in drawn

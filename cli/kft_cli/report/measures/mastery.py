@@ -8,6 +8,7 @@ from typing import Any
 
 from kft_cli.report.paper import comparable
 from kft_cli.report.run_data import Detection, RunData
+from kft_cli.report.run_layout import BASE
 from kft_cli.stats.movement import Matrix, category_shares, movement, transition_matrix
 from kft_tasks.categories.category import KnowledgeCategory
 
@@ -30,7 +31,7 @@ def measure_transitions(data: RunData) -> list[dict[str, Any]]:
 
 
 def _transition(data: RunData, before: str, after: str) -> dict[str, Any]:
-    matrix = transition_matrix(data.detections[before].categories, data.detections[after].categories)
+    matrix = transition_matrix(data.told[before].categories, data.told[after].categories)
     result: dict[str, Any] = {"before": before, "after": after, "matrix": _named(matrix)}
     # Reports of this format used to test training against the retest. Two points of a run share their exemplars and
     # samples, the retest shares neither: training that changes nothing came out as p = 7.5e-9.
@@ -39,17 +40,18 @@ def _transition(data: RunData, before: str, after: str) -> dict[str, Any]:
 
 def measure_control(data: RunData) -> dict[str, Any] | None:
     """What moves when the base model is detected twice; None if it was detected once."""
-    if data.retest is None:
+    again = data.measurements.get(BASE)
+    if again is None or again.categories.keys() != data.base.categories.keys():
         return None
-    matrix = transition_matrix(data.base.categories, data.retest.categories)
-    protocol, again = data.base.header.protocol.to_json(), data.retest.header.protocol.to_json()
+    matrix = transition_matrix(data.base.categories, again.categories)
+    one, two = data.base.header.protocol.to_json(), again.header.protocol.to_json()
     return {
         "matrix": _named(matrix),
         "movement": movement(matrix).to_json(),
-        "shares": measure_categories(data.retest),
-        "seed": again["seed"],
-        "same_seed": again["seed"] == protocol["seed"],
-        "other_settings": sorted(key for key in protocol if key != "seed" and protocol[key] != again[key]),
+        "shares": measure_categories(again),
+        "seed": two["seed"],
+        "same_seed": two["seed"] == one["seed"],
+        "other_settings": sorted(key for key in one if key != "seed" and one[key] != two[key]),
     }
 
 

@@ -9,7 +9,7 @@ from kft_cli.report.run_data import RunData
 from kft_cli.stats.clusters import QuestionGroups, Reading, clustered_difference
 from kft_cli.stats.intervals import holm
 from kft_cli.stats.power import detectable
-from kft_tasks.evaluation.evaluate import Answered
+from kft_tasks.evaluation.evaluate import Asking, TestQuestion
 
 
 def add_readings(data: RunData, rows: Sequence[dict[str, Any]]) -> None:
@@ -23,7 +23,7 @@ def add_readings(data: RunData, rows: Sequence[dict[str, Any]]) -> None:
     """
     groups = question_groups(data.test_answers)
     for row in rows:
-        before, after = (_right(data.answers[row[point]][row["shots"]]) for point in ("before", "after"))
+        before, after = (_right(data.answers[row[point]][Asking(row["shots"])]) for point in ("before", "after"))
         found = {reading: clustered_difference(before, after, groups, reading) for reading in Reading}
         row["clustered"] = {
             reading.value: {**one.to_json(), "detectable": detectable(one).to_json(), "holm_p": None}
@@ -35,10 +35,10 @@ def add_readings(data: RunData, rows: Sequence[dict[str, Any]]) -> None:
             one["holm_p"] = p
 
 
-def question_groups(answered: Sequence[Answered]) -> QuestionGroups:
+def question_groups(answered: Sequence[TestQuestion]) -> QuestionGroups:
     """Type and subject of each question; a question of no known subject is a subject of its own."""
     return QuestionGroups([item.type for item in answered], [item.subject or item.id for item in answered])
 
 
-def _right(answered: Sequence[Answered]) -> list[float]:
-    return [float(item.right) for item in answered]
+def _right(answered: Sequence[TestQuestion]) -> list[float]:
+    return [item.value for item in answered]

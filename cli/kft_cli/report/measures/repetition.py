@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kft_cli.report.run_data import RunData, command_of, question_digest
+from kft_cli.report.run_layout import BASE
 
 
 def measure_cost(data: RunData) -> dict[str, Any]:
@@ -27,9 +28,11 @@ def describe_repetition(data: RunData) -> dict[str, Any]:
     """Command, versions, hardware, seeds, digests and the resolved recipe."""
     base = data.base.header
     seeds = {"recipe": data.recipe.seed, "protocol": base.protocol.seed}
-    if data.retest is not None:
-        seeds["retest of the base model"] = data.retest.header.protocol.seed
-    adapters = {f"adapter after {point}": data.detections[point].header.model.adapter for point in data.points[1:]}
+    if measured := data.measurements.get(BASE):
+        seeds["measurement"] = measured.header.protocol.seed
+    seeds["test"] = data.recipe.protocol_for("test").seed
+    asked = {point: one for point, one in {**data.measurements, **data.detections}.items() if point != BASE}
+    adapters = {f"adapter after {point}": detection.header.model.adapter for point, detection in asked.items()}
     return {
         "command": command_of(data.about),
         "kft_version": data.about.get("kft_version"),

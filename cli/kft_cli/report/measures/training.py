@@ -59,7 +59,7 @@ def measure_trained(data: RunData) -> list[dict[str, Any]]:
 
 
 def _trained_rows(data: RunData, stage: Stage) -> list[dict[str, Any]]:
-    one, two = data.detections[stage.before].categories, data.detections[stage.after].categories
+    one, two = data.told[stage.before].categories, data.told[stage.after].categories
     trained = {item.question.id for item in stage.mixture.items}
     groups = {category.value: [category] for category in KnowledgeCategory}
     groups[BELOW] = [category for category in KnowledgeCategory if category is not KnowledgeCategory.HIGHLY_KNOWN]
