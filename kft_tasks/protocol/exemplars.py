@@ -1,4 +1,4 @@
-"""Exemplar sets, held out: fixed per type (Gekhman et al. 2024, section 3: ten 4-shot prompts each), or per question."""
+"""Held-out exemplar sets: fixed per type (Gekhman et al. 2024, section 3: ten 4-shot prompts), or per question."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.questions import Question, QuestionDigest
 
 ExemplarSet = tuple[Question, ...]
+
+_KEPT = 512  # questions whose own sets are kept: those of a chunk are asked in several rounds
 
 
 class ExemplarPool:
@@ -25,7 +27,7 @@ class ExemplarPool:
         self._name = name
         self._pools: dict[str, list[Question]] = {}
         self._sets: dict[str, tuple[ExemplarSet, ...]] = {}
-        self._latest: tuple[tuple[str, str], tuple[ExemplarSet, ...]] | None = None
+        self._own_sets: dict[tuple[str, str], tuple[ExemplarSet, ...]] = {}
         digest = QuestionDigest()
         if protocol.shots:
             for question in questions:
@@ -56,9 +58,11 @@ class ExemplarPool:
         if self._protocol.exemplars == "fixed":
             return self.sets(chosen)
         key = (chosen, question.id)
-        if self._latest is None or self._latest[0] != key:  # a question's prompts are made one after the other
-            self._latest = (key, tuple(self._draw(chosen, f"{chosen}|{question.id}")))
-        return self._latest[1]
+        if key not in self._own_sets:
+            if len(self._own_sets) == _KEPT:
+                self._own_sets.clear()
+            self._own_sets[key] = tuple(self._draw(chosen, f"{chosen}|{question.id}"))
+        return self._own_sets[key]
 
     def ids(self) -> frozenset[str]:
         """Ids of all exemplars; none of them may be a question under test."""
