@@ -81,6 +81,7 @@ def _summary(request: StageRequest, state: dict[str, Any]) -> dict[str, Any]:
         "chosen_epoch": chosen["epoch"],
         "better_than_start": better,
         "keep_if_worse": stage.keep_if_worse,
+        **({"max_steps": request.max_steps} if request.max_steps else {}),
         "stopped_early": state["global_step"] < state["max_steps"],
         "epochs": table,
         "cost": training_cost(state["log_history"]),

@@ -65,8 +65,7 @@ def test_a_control_trains_as_the_stage_on_the_questions_of_the_stage_before() ->
         {"name": "s1", "mixture": [{"name": "first"}], "learning_rate": 1e-3},
         {"name": "s2", "mixture": [{"name": "second"}], "learning_rate": 1e-5, "start": "new", "patience": 1},
     ]
-    mine = recipe(stages=2, evaluation={"control": True})
-    mine = parse_recipe({**mine.model_dump(mode="json"), "stages": stages}, "mine.yaml")
+    mine = recipe(stages=stages, evaluation={"control": True})
     control = control_stage(mine, mine.stages[1])
     assert (control.name, control.learning_rate) == ("s1-continued", 1e-5)
     assert control.mixture == mine.stages[0].mixture
