@@ -9,15 +9,14 @@ from scipy.stats import permutation_test
 
 from kft_cli.stats.clusters import (
     ClusteredDifference,
-    QuestionGroups,
-    Reading,
     clustered_difference,
     clustered_mean,
     rule_of_three,
-    sign_flip_test,
     t_quantile,
 )
+from kft_cli.stats.groups import QuestionGroups, Reading
 from kft_cli.stats.intervals import mcnemar_exact_p
+from kft_cli.stats.sign_flips import sign_flip_test
 from kft_tasks.errors import UsageError
 
 THESE, LIKE_THESE = Reading.THESE_TYPES, Reading.TYPES_LIKE_THESE

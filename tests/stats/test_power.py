@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from kft_cli.stats.clusters import QuestionGroups, Reading, clustered_difference, sign_flip_test
+from kft_cli.stats.clusters import clustered_difference
+from kft_cli.stats.groups import QuestionGroups, Reading
 from kft_cli.stats.power import (
     detectable,
     mcnemar_power,
@@ -14,6 +15,7 @@ from kft_cli.stats.power import (
     standard_error_of,
     variance_of_answers,
 )
+from kft_cli.stats.sign_flips import sign_flip_test
 from kft_tasks.errors import UsageError
 
 GROUPS = QuestionGroups([f"type {i % 10}" for i in range(200)], [str(i) for i in range(200)])
