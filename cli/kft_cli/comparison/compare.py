@@ -11,7 +11,7 @@ from kft_cli.comparison.comparability import category_differences, listed
 from kft_cli.comparison.loading import LoadedRun, asking_of, load_runs
 from kft_cli.comparison.paired import measure_paired
 from kft_cli.comparison.seeds import measure_arms, measure_seeds
-from kft_cli.comparison.settings import differing, flat, identity, protocol_of_categories, settings_of
+from kft_cli.comparison.settings import differing, flat_settings, protocol_of_categories
 from kft_cli.report.paper import load_paper, paper_runs
 from kft_cli.report.run_layout import BASE
 from kft_tasks.errors import UsageError
@@ -46,7 +46,7 @@ def compare_runs(runs: Sequence[Path], scorer: str | None = None) -> dict[str, A
         raise UsageError("There is nothing to compare `paper` with. Name at least one run.")
     loaded = load_runs(paths, scorer)
     names = [run.name for run in loaded]
-    settings = [flat(settings_of(run.report)) | identity(run.report) for run in loaded]
+    settings = flat_settings([run.report for run in loaded])
     return {
         "format": FORMAT,
         "scorer": scorer or loaded[0].scorer,
@@ -122,7 +122,7 @@ def _test_rows(runs: Sequence[LoadedRun]) -> list[dict[str, Any]]:
             base, last = ({key: found[point, asking][key] for key in _SHOWN} for point in (BASE, run.last))
             change = changes.get((asking, BASE, run.last))
             row = {"run": run.name, "shots": asking.shots, "other_type": asking.other_type}
-            row |= {"sets": found[BASE, asking].get("sets", 1), "scorer": run.scorer, "own_scorer": run.own_scorer}
+            row |= {"sets": run.sets[asking], "scorer": run.scorer, "own_scorer": run.own_scorer}
             rows.append({**row, "base": base, "last": last, "point": run.last, "change": change and _change(change)})
     return rows
 

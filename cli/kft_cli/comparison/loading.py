@@ -32,6 +32,7 @@ class LoadedRun:
         report: content of ``report.json``.
         test: the report's section on test accuracy, with the answers scored by ``scorer``.
         values: the same answers by question.
+        sets: number of exemplar sets under which each question was asked, by way of asking.
         groups: types and subjects of the test questions; None where a report does not say.
         scorer: rule for a right answer in ``test``.
         folder: the run folder, which holds the answers given; None for a report alone.
@@ -41,6 +42,7 @@ class LoadedRun:
     report: Mapping[str, Any]
     test: Mapping[str, Any]
     values: Values
+    sets: Mapping[Asking, int]
     groups: QuestionGroups | None
     scorer: str
     folder: Path | None
@@ -120,11 +122,13 @@ def _load(path: Path) -> LoadedRun:
     test, name, scorer = report["test"], str(report["run"]["name"]), _test_scorer(report)
     if folder is None:
         values = {(row["point"], asking_of(row)): question_values(row) for row in test["accuracy"]}
-        return LoadedRun(name, report, test, values, _groups_of(test), scorer, None)
+        sets = {asking_of(row): int(row.get("sets", 1)) for row in test["accuracy"]}
+        return LoadedRun(name, report, test, values, sets, _groups_of(test), scorer, None)
     answers = {point: by_question(read_answers(RunLayout(folder).answers(point))) for point in report["run"]["points"]}
     first = next(iter(answers[BASE].values()))
     groups = QuestionGroups([item.type for item in first], [item.subject or item.id for item in first])
-    return LoadedRun(name, report, test, _values_of(answers), groups, scorer, folder)
+    sets = {asking: len(items[0].right) for asking, items in answers[BASE].items()}
+    return LoadedRun(name, report, test, _values_of(answers), sets, groups, scorer, folder)
 
 
 def _groups_of(test: Mapping[str, Any]) -> QuestionGroups | None:

@@ -52,7 +52,8 @@ def _pair(
         return {**row, "paired": False, "reason": reason}
     named = [one.to_json() for one in _differences(first, other, asking).named]
     change = measure_change(first.right(asking), other.right(asking), groups)
-    return {**row, "paired": True, "scorer": first.scorer, "differs": named, **change}
+    row |= {"paired": True, "sets": first.sets[asking], "scorer": first.scorer}
+    return {**row, "differs": named, **change}
 
 
 def _differences(first: LoadedRun, other: LoadedRun, asking: Asking) -> Differences:

@@ -119,10 +119,10 @@ def _paired_blocks(comparison: Mapping[str, Any]) -> list[Block]:
     tested = [row for row in pairs if row["paired"]]
     caption = (
         "Every run against the first, after their last stages, question by question. *Gained* and *lost*: questions "
-        "with a larger and with a smaller share of right answers. *Difference*: percentage points with its 95 % interval "
-        "(jackknife over clusters). *p*: sign flips of whole clusters. "
-        f"{_family(len(tested))} {_reading_words(tested)} {_SEEN} This compares these runs only. Whether the recipes "
-        "differ, only several seeds can show."
+        "with a larger and with a smaller share of right answers. *Difference*: percentage points with its 95 % "
+        "interval (jackknife over clusters). *p*: sign flips of whole clusters. "
+        f"{_family(len(tested))} {_reading_words(tested)}This compares these runs only. Whether the recipes differ, "
+        "only several seeds can show."
     )
     if len(tested) < len(pairs):
         caption += (
@@ -135,7 +135,10 @@ def _paired_blocks(comparison: Mapping[str, Any]) -> list[Block]:
 
 
 def _reading_words(tested: Sequence[Mapping[str, Any]]) -> str:
-    return _NO_GROUPS if any(INDEPENDENT in row["clustered"] for row in tested) else _READINGS
+    """What the readings in a table are, and what stands beside "not clear"; nothing where nothing was tested."""
+    if not tested:
+        return ""
+    return f"{_NO_GROUPS if any(INDEPENDENT in row['clustered'] for row in tested) else _READINGS} {_SEEN} "
 
 
 def _family(tests: int, *, readings: bool = True) -> str:
@@ -263,7 +266,7 @@ def _seed_words(rows: Sequence[Mapping[str, Any]]) -> str:
     )
     if tests := sum(row["p"] is not None for row in rows):
         words += f" {_family(tests, readings=False)}"
-    return f"{words} {_reading_words(rows)} {_SEEN}"
+    return f"{words} {_reading_words(rows)}".strip()
 
 
 def _change_cells(row: Mapping[str, Any]) -> list[list[str]]:

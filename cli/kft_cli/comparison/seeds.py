@@ -31,7 +31,7 @@ def measure_seeds(runs: Sequence[LoadedRun], settings: Sequence[Mapping[str, Any
             changes = [_changes(run.before(asking), run.right(asking)) for run in members]
             row = {"runs": [run.name for run in members], "shots": asking.shots, "other_type": asking.other_type}
             accuracy = spread([fmean(run.right(asking)) for run in members]).to_json()
-            row |= {"scorer": members[0].scorer, "accuracy": accuracy}
+            row |= {"sets": members[0].sets[asking], "scorer": members[0].scorer, "accuracy": accuracy}
             rows.append({**row, **_measured(changes, runs, members[0])})
     return _tested(rows)
 
@@ -83,8 +83,9 @@ def _arm_row(first: Arm, other: Arm, asking: Asking, runs: Sequence[LoadedRun]) 
     if reason is not None:
         return {**row, "paired": False, "reason": reason}
     differences = [_changes(first[seed].right(asking), other[seed].right(asking)) for seed in seeds]
-    row |= {"paired": True, "scorer": first[seeds[0]].scorer}
-    return {**row, **_measured(differences, runs, first[seeds[0]])}
+    member = first[seeds[0]]
+    row |= {"paired": True, "sets": member.sets[asking], "scorer": member.scorer}
+    return {**row, **_measured(differences, runs, member)}
 
 
 def _no_arms(first: Arm, other: Arm, seeds: Sequence[int], asking: Asking) -> str | None:
