@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 from comparison_runs import run_with, worded_run
 
 from kft_cli.comparison.compare import compare_runs, refusal
 from kft_cli.comparison.render import render_comparison
-from kft_cli.stats.seeds import seeds_needed
-from kft_cli.stats.sign_flips import sign_flip_test, smallest_p
 
 
 def seeded_runs(folder: Path, count: int, **changes: Any) -> list[Path]:
@@ -20,23 +17,6 @@ def seeded_runs(folder: Path, count: int, **changes: Any) -> list[Path]:
         run_with(folder / f"seed{seed}", [True] * (10 - seed % 2) + [False] * (seed % 2), seed=seed, **changes)
         for seed in range(1, count + 1)
     ]
-
-
-@pytest.mark.parametrize(("seeds", "floor"), [(1, 1.0), (2, 0.5), (3, 0.25), (5, 0.0625), (6, 0.03125)])
-def test_the_smallest_p_of_a_sign_flip_test(seeds: int, floor: float) -> None:
-    assert smallest_p(seeds) == floor
-    if seeds > 1:  # scipy wants two observations
-        assert sign_flip_test([0.1 + 0.01 * number for number in range(seeds)]).p == pytest.approx(floor)
-
-
-def test_six_seeds_are_needed() -> None:
-    assert seeds_needed() == 6
-
-
-def test_sign_flip_p_counts_patterns() -> None:
-    assert sign_flip_test([0.0] * 6).p == 1.0
-    assert sign_flip_test([0.4, 0.3, 0.2, 0.2, 0.3, -0.1]).p == 4 / 64  # only all signs alike is more extreme
-    assert sign_flip_test([0.3] * 20).p < 0.001
 
 
 def test_five_seeds_have_no_p_and_the_reason(tmp_path: Path) -> None:
