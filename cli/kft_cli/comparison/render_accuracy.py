@@ -189,7 +189,7 @@ def _clear_cell(found: Mapping[str, Any]) -> str:
 def _seen(found: Mapping[str, Any]) -> str:
     told = Detectable(**found["detectable"])
     if told.effect is None:
-        return f"the smallest difference that would have been seen is unknown. {told.reason}"
+        return f"what would have been seen is unknown. {told.reason}"
     return f"{100 * told.effect:.1f} points would have been seen"
 
 
