@@ -26,7 +26,7 @@ Row = Mapping[str, Any]
 
 _OUTCOMES = {"rose": "rose", "fell": "fell", "no clear change": "did not clearly change"}
 _READINGS = (Reading.TYPES_LIKE_THESE.value, Reading.THESE_TYPES.value)
-_CHANGES = "types like these: change, points > | these types: change, points >"
+_CHANGES = "change, types like these > | change, these types >"
 
 
 def what_changed(report: Report) -> list[Block]:
