@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from kft_tasks.categories.category import KnowledgeCategory, Tally
 from kft_tasks.categories.category_file import CategoryFile
 from kft_tasks.errors import DataError
 from kft_train.data.mixture import Mixture, MixtureItem
-from report_helpers import NULL_TYPES, H, M, U, W, make_question, make_recipe, make_run, small_run
+from report_helpers import NULL_TYPES, H, M, U, W, make_question, make_recipe, make_run, small_run, write_detection
+from report_helpers import measured as measured_question
 
 DETECTIONS = {"base": [H, H, M, M, W, W, U, U], "stage1": [H, H, H, M, M, W, U, U]}
 MEASUREMENTS = {  # right answers of four
@@ -79,7 +81,7 @@ def test_changes_are_of_the_measurement_by_groups_of_the_base_detection(report: 
         "MaybeKnown": (2, 4 / 8, 6 / 8),
         "WeaklyKnown": (2, 0.0, 1 / 8),
         "Unknown": (2, 0.0, 0.0),
-        "all below HighlyKnown": (6, pytest.approx(4 / 24), pytest.approx(7 / 24, rel=1e-5)),
+        "all below HighlyKnown": (6, pytest.approx(4 / 24, rel=1e-5), pytest.approx(7 / 24, rel=1e-5)),
     }
     assert known(spans["base", "stage2"]) == {
         "all": (1, 3),
@@ -123,7 +125,7 @@ def test_trained_questions_are_told_stage_by_stage_from_the_stages_own_start(rep
     assert found == {
         (True, "all"): (2, 3 / 8, 6 / 8),
         (True, "MaybeKnown"): (2, 3 / 8, 6 / 8),
-        (False, "all"): (6, pytest.approx(12 / 24), pytest.approx(11 / 24, rel=1e-5)),
+        (False, "all"): (6, 0.5, pytest.approx(11 / 24, rel=1e-5)),
         (False, "HighlyKnown"): (3, 1.0, pytest.approx(10 / 12, rel=1e-5)),
         (False, "WeaklyKnown"): (1, 0.0, 1 / 4),
         (False, "Unknown"): (2, 0.0, 0.0),
@@ -135,7 +137,9 @@ def test_trained_questions_are_told_stage_by_stage_from_the_stages_own_start(rep
 @pytest.mark.parametrize("reading", list(Reading))
 def test_holm_covers_every_tested_row_of_a_reading(tmp_path: Path, reading: Reading) -> None:
     rng = np.random.default_rng(1)
-    detections = {point: rng.choice(np.array([H, M, W, U]), 126).tolist() for point in ("base", "stage1")}
+    detections = {
+        point: [(H, M, W, U)[one] for one in rng.integers(0, 4, 126).tolist()] for point in ("base", "stage1")
+    }
     measurements = {point: rng.integers(0, 5, 126).tolist() for point in ("base", "stage1", "stage2", *CONTROL)}
     measured = build_report(measured_run(tmp_path / "run", detections, measurements, types=NULL_TYPES))["measured"]
     spans = [*measured["changes"], *measured["against_control"], measured["untrained"]]
@@ -270,9 +274,12 @@ def test_a_report_without_measurement_keeps_its_sections(tmp_path: Path) -> None
 
 def test_samples_left_out_after_a_stage_make_never_right_one_level_without_measurement_too(tmp_path: Path) -> None:
     run = small_run(tmp_path / "run", retest=None)
-    for path in sorted(run.glob("detect-stage*/categories.jsonl")):
-        text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace('"samples":8', '"samples":0').replace("WeaklyKnown", "Unknown"), encoding="utf-8")
+    for adapter, point in (("01", "stage1"), ("02", "stage2")):
+        items = [
+            measured_question(item.question, {H: 4, M: 2}.get(item.category, 0))
+            for item in CategoryFile(run / f"detect-{point}" / "categories.jsonl")
+        ]
+        write_detection(run / f"detect-{point}", items, adapter=adapter * 32, samples=0)
     report = build_report(run)
     assert report["greedy_only"]
     assert [share["count"] for share in report["categories"]["base"].values()] == [3, 3, 0, 4]
@@ -317,6 +324,14 @@ SUBJECT = np.arange(len(TYPE)) // 2  # two questions about one subject, where bo
 IDS = [f"train-{number:04d}" for number in range(len(TYPE))]
 SETS = 4
 Floats = np.ndarray
+
+
+@pytest.fixture
+def quick_collections() -> Iterator[None]:
+    """Holm's correction of statsmodels collects garbage, which takes long with all libraries in memory."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def clear_rows(measured: Mapping[str, Any]) -> list[str]:
@@ -416,6 +431,7 @@ def false_claims(data: RunData, repetitions: int) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_collections")
 def test_nothing_is_called_clear_in_95_of_100_runs_whose_training_changes_nothing(tmp_path: Path) -> None:
     assert false_claims(run_of(tmp_path / "run", stages=2), 100) <= 5
 
@@ -444,9 +460,10 @@ def lifted(data: RunData, reading: Reading, seed: int) -> tuple[float, Mapping[s
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_collections")
 @pytest.mark.parametrize("reading", list(Reading))
 def test_a_known_lift_is_within_its_interval_in_95_of_100_runs(tmp_path: Path, reading: Reading) -> None:
-    data, repetitions = run_of(tmp_path / "run", stages=1), 300
+    data, repetitions = run_of(tmp_path / "run", stages=1), 200
     held = {"all": 0, "untrained": 0}
     for seed in range(repetitions):
         truth, measured = lifted(data, reading, seed)
