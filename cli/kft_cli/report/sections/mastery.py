@@ -44,12 +44,13 @@ def categories(report: Report) -> list[Block]:
         "answer is right, but a sampled answer is. **Unknown**: no answer is right."
     )
     if report.get("greedy_only"):
-        weakly, unknown = (report["comparable"]["shares"][name]["count"] for name in ("WeaklyKnown", "Unknown"))
-        intro += (
-            " Only the detection of the base model drew samples: it found "
-            f"{number(weakly)} WeaklyKnown and {number(unknown)} Unknown. Greedy answers alone cannot tell these two "
-            "apart: **never right** is both."
-        )
+        if report["run"]["protocol"]["samples"]:
+            weakly, unknown = (report["comparable"]["shares"][name]["count"] for name in ("WeaklyKnown", "Unknown"))
+            intro += (
+                " Only the detection of the base model drew samples: it found "
+                f"{number(weakly)} WeaklyKnown and {number(unknown)} Unknown."
+            )
+        intro += " Greedy answers alone cannot tell WeaklyKnown from Unknown: **never right** is both."
     table = category_table(report)
     figure = Figure("figures/categories.png", f"Categories of the {_questions(report)} at each point.")
     return [intro, table, figure]

@@ -83,9 +83,9 @@ def verdict_sentences(report: Report) -> str:
         row = rows["HighlyKnown"]
         known = row["highly_known"]
         sentences.append(
-            f"Of the {number(row['n'])} questions that the detection found HighlyKnown at {before}, "
-            f"{number(known['before'])} were HighlyKnown with these exemplars too, and {number(known['after'])} after "
-            f"{after} ({_interval(_with_interval(known))})."
+            f"Among the {number(row['n'])} questions that the detection found HighlyKnown at {before}, the measurement "
+            f"found {number(known['before'])} HighlyKnown at {before} and {number(known['after'])} after {after} "
+            f"({_interval(_with_interval(known))})."
         )
     if measured["untrained"]:
         sentences.append(_untrained_sentence(measured["untrained"]))
@@ -117,7 +117,8 @@ def _prompts(measured: Mapping[str, Any]) -> str:
 
 def _out_of_reach(measured: Mapping[str, Any]) -> str:
     """A sentence where the test has too few clusters for any p to survive the correction; else ""."""
-    found = [_test_of(row) for span in measured["changes"] for row in span["rows"]]
+    spans = [*measured["changes"], *measured["against_control"], measured["untrained"] or {"rows": ()}]
+    found = [_test_of(row) for span in spans for row in span["rows"]]
     reached = [one["smallest_p"] * measured["tests"] for one in found if one]
     if reached and min(reached) < ALPHA:
         return ""
@@ -220,8 +221,9 @@ def _untrained_sentence(span: Mapping[str, Any]) -> str:
     row = rows[1] if len(rows) > 1 else rows[0]
     which = "" if row["group"] == "all" else f" and that were below HighlyKnown at {plain(span['before'])}"
     return (
-        f"Of the {number(row['n'])} questions that {plain(span['after'])} did not train on{which}, the share of right "
-        f"answers {_OUTCOMES[row['outcome']]}, from {percent(row['before'])} to {percent(row['after'])}: {_told(row)}."
+        f"Among the {number(row['n'])} questions that {plain(span['after'])} did not train on{which}, the share of "
+        f"right answers {_OUTCOMES[row['outcome']]}, from {percent(row['before'])} to {percent(row['after'])}: "
+        f"{_told(row)}."
     )
 
 
