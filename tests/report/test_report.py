@@ -208,7 +208,7 @@ def test_the_report_is_json_and_says_how_to_repeat_the_run(report: dict[str, Any
     assert json.loads(json.dumps(report)) == report
     repeat = report["repeat"]
     assert repeat["command"] == "kft run tiny.yaml --output runs/tiny"
-    assert repeat["seeds"] == {"recipe": 3, "protocol": 3, "retest of the base model": 4}
+    assert repeat["seeds"] == {"recipe": 3, "protocol": 3, "measurement": 4, "test": 10_003}
     assert repeat["digests"]["adapter after stage2"] == "02" * 32
     assert "name: tiny" in repeat["recipe"]
 
@@ -324,7 +324,10 @@ def test_a_missing_retest_is_stated_with_the_command_that_makes_it(tmp_path: Pat
 
 
 def test_a_run_of_one_stage_has_one_transition(tmp_path: Path) -> None:
-    recipe = make_recipe(stages=[{"name": "only", "mixture": [{"name": "all"}]}], evaluation={"shots": [0]})
+    recipe = make_recipe(
+        stages=[{"name": "only", "mixture": [{"name": "all"}]}],
+        evaluation={"shots": [0], "measurement": False, "other_type": False},
+    )
     answers = {"base": {0: [True, False]}, "only": {0: [True, True]}}
     run = make_run(
         tmp_path / "run",
