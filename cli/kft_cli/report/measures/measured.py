@@ -14,9 +14,11 @@ from typing import Any
 from kft_cli.report.run_data import Detection, RunData, Stage
 from kft_cli.report.run_layout import BASE
 from kft_cli.report.sections.readings import is_clear_change
-from kft_cli.stats.clusters import SIGN_FLIPS, ClusteredDifference, QuestionGroups, Reading, clustered_difference
+from kft_cli.stats.clusters import ClusteredDifference, clustered_difference
+from kft_cli.stats.groups import QuestionGroups, Reading
 from kft_cli.stats.intervals import holm
 from kft_cli.stats.power import detectable
+from kft_cli.stats.sign_flips import SIGN_FLIPS
 from kft_tasks.categories.category import KnowledgeCategory, Tally
 from kft_tasks.errors import DataError
 
