@@ -45,7 +45,8 @@ def control_stage(recipe: Recipe, stage: StageConfig) -> StageConfig:
     """What the control of a stage trains: the stage's values, on the questions of the stage before it.
 
     It starts from the adapter of the stage before also where the stage does not. It has no patience: one that stopped
-    early would have had fewer steps than the stage.
+    early would have had fewer steps than the stage. Its learning rate falls over these steps; that of a stage that
+    ended early was to fall over all its epochs.
 
     Raises:
         ValueError: the first stage, or a recipe without controls.
