@@ -175,7 +175,7 @@ def test_a_random_part_may_be_measured_and_is_said_to_be_one(tmp_path: Path) -> 
         "| base → stage1 | WeaklyKnown | 1 | 0.0 % | 25.0 % | +25.0 | +25.0 | – | – | not tested. There is one" in text
     )
     assert "A random 5 of the 8 training questions were also asked" in text
-    assert "their share of the 5 training questions (a random part of 8)" in text
+    assert "their share of these 5, a random part of the 8 training questions." in text
 
 
 def test_where_all_measured_questions_were_trained_on_there_are_no_untrained_ones(tmp_path: Path) -> None:
