@@ -150,8 +150,8 @@ def _beyond_form(report: Report) -> str:
     if not is_clear_change(row):
         return f"{shown}, no change is clear {span}, so the whole gain may be form."
     if row["difference"] < 0:
-        return f"{shown}, accuracy fell {span}, so the gain is form."
-    return f"{shown}, accuracy rose too {span}, so the gain is not form alone."
+        return f"{shown}, accuracy fell {span}, so the gain is one of form."
+    return f"{shown}, accuracy rose too {span}, so part of the gain may be knowledge."
 
 
 def _p(value: float) -> str:

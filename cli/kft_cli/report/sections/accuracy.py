@@ -172,7 +172,9 @@ def _leaks(report: Report) -> list[Block]:
         return []
     unknown = found["n"] - found["with_subject"]
     note = (
-        f" The subject of {number(unknown)} test questions is unknown; only their text was compared." if unknown else ""
+        f" The subject of {number(unknown)} test questions is unknown, so only their text was compared."
+        if unknown
+        else ""
     )
     if not found["either"]:
         words = (
@@ -183,8 +185,8 @@ def _leaks(report: Report) -> list[Block]:
     words = (
         f"**Test questions that were trained on**: {number(found['either'])} of {number(found['n'])} "
         f"({percent(found['either'] / found['n'])}). {number(found['by_text'])} have the text of a training question "
-        f"(apart from letter case, spacing and the last mark), {number(found['by_subject'])} its type and subject; some "
-        f"may have both. All other tables include them.{note}"
+        f"(apart from letter case, spacing and the last mark), {number(found['by_subject'])} its type and subject; "
+        f"some may have both. All other tables include them.{note}"
     )
     return [words, _leak_table(found["rows"])]
 

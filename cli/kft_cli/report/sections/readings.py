@@ -112,6 +112,6 @@ def short_clear_cell(row: Mapping[str, Any]) -> str:
 
 
 SHORT_SEEN = (
-    "*Not clear*: in brackets the change, in points, that would have been seen 80 % of the time (its 95 % interval would "
-    "not have contained 0, before any correction)."
+    "*Not clear*: in brackets the change, in points, that would have been seen 80 % of the time (its 95 % interval "
+    "would not have contained 0, before any correction)."
 )
