@@ -142,10 +142,10 @@ def _beyond_form(report: Report) -> str:
     row = next((row for row in _last_differences(report) if row.get("other_type")), None)
     if row is None:
         return f" Whether the model learned more than the form cannot be told: {no_other_type(report)}."
-    span = (
-        f"({percent(row['mean']['before'])} → {percent(row['mean']['after'])}, {points(row['difference'])} points; "
-        f"{_tested(row)})"
-    )
+    found = deciding(row)
+    before, after = percent(row["mean"]["before"]), percent(row["mean"]["after"])
+    interval = f"95 % interval {points(found['low'])} to {points(found['high'])}"
+    span = f"({before} → {after}, {points(row['difference'])} points, {interval})"
     shown = f" With the form shown by {row['shots']} exemplars of another type"
     if not is_clear_change(row):
         return f"{shown}, no change is clear {span}, so the whole gain may be form."

@@ -171,11 +171,8 @@ def _leaks(report: Report) -> list[Block]:
     if found is None:  # an older report, which did not look
         return []
     unknown = found["n"] - found["with_subject"]
-    note = (
-        f" The subject of {number(unknown)} test questions is unknown, so only their text was compared."
-        if unknown
-        else ""
-    )
+    only_text = f" The subject of {number(unknown)} test questions is unknown; only their text was compared."
+    note = only_text if unknown else ""
     if not found["either"]:
         words = (
             "**Test questions that were trained on**: none. No training question has the text of a test question, or "

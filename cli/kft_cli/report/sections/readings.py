@@ -14,9 +14,9 @@ from kft_cli.stats.power import Detectable
 INTRO = (
     "Questions of one type share their exemplars, so they are not independent, and each change has two readings. "
     "*These types*: would other questions of the same types show it? *Types like these*: would other types show it "
-    "too? There, a type comes or goes with all of its questions. The verdict calls a change clear if it is clear for "
-    "types like these: its corrected p is below 0.05 and its interval does not contain 0. A run with one type only is "
-    "judged by that type."
+    "too? There, a type comes or goes with all of its questions and its exemplars. The verdict calls a change clear if "
+    "it is clear for types like these: its corrected p is below 0.05 and its interval does not contain 0. A run with "
+    "one type only is judged by that type."
 )
 
 GAINED = "*Gained*: questions with more right answers after than before. *Lost*: with fewer."
