@@ -161,6 +161,7 @@ _PROTOCOL_HELP = {
     "template": "Wording of the prompt: qa or slick.",
     "chat": "Put prompts through the model's chat template.",
     "system": "System prompt.  [default: none]",
+    "exemplars": "fixed: all questions of a type share the exemplars; per_question: each has its own.",
 }
 
 
