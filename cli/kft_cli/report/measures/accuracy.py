@@ -37,7 +37,10 @@ def measure_test(data: RunData) -> dict[str, Any]:
 
 
 def measure_differences(
-    answers: Answers, askings: Sequence[Asking], pairs: Sequence[tuple[str, str]]
+    answers: Answers,
+    askings: Sequence[Asking],
+    pairs: Sequence[tuple[str, str]],
+    readings: Sequence[Reading] = BOTH,
 ) -> list[dict[str, Any]]:
     """Every paired change, by both readings; p corrected (Holm) over these rows, for each reading apart."""
     return corrected(
@@ -46,7 +49,7 @@ def measure_differences(
                 **asking_keys(asking),
                 "before": before,
                 "after": after,
-                **measure_change(answers[before][asking], answers[after][asking]),
+                **measure_change(answers[before][asking], answers[after][asking], readings),
             }
             for asking in askings
             for before, after in pairs

@@ -155,9 +155,7 @@ def _tested_words(test: Mapping[str, Any]) -> str:
 def _form(report: Report) -> str:
     missing = no_other_type(report)
     if missing:
-        return (
-            f"**Form and knowledge**: a gain of form cannot be told from a gain of knowledge here, because {missing}."
-        )
+        return f"**Form and knowledge**: a gain of form cannot be told from one of knowledge here, because {missing}."
     return (
         "**Form and knowledge**: exemplars of another type show how short an answer is and where it ends, and nothing "
         "about the type that is asked. A model that gains without exemplars, but not with exemplars of another type, "
