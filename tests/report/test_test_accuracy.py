@@ -148,6 +148,21 @@ def test_the_words_say_how_often_each_question_was_asked(report: dict[str, Any])
     assert "4 of another type" in summarize(report, 120)
 
 
+def test_the_figure_has_a_line_for_each_way_of_asking_and_controls_apart(report: dict[str, Any]) -> None:
+    figure = draw_test_accuracy(report)
+    (axes,) = figure.axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == [
+        "base",
+        "stage1",
+        "stage2",
+        "stage1\ncontinued\n(control)",
+    ]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["4 exemplars, mean of 2 sets", "no exemplars in the prompt", "4 exemplars of another type"]
+    shown = [[round(float(y), 1) for y in bars.lines[0].get_ydata()] for bars in axes.containers]
+    assert shown == [[37.5, 50, 75], [50], [25, 50, 75], [25], [25, 25, 50], [25]]
+
+
 def test_the_pages_name_the_mean_over_exemplar_sets(report: dict[str, Any], tmp_path: Path) -> None:
     headline = render_headline("mine", report)
     assert "| stage2 | " in headline
