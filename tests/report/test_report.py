@@ -340,7 +340,8 @@ def test_a_missing_retest_is_stated_with_the_command_that_makes_it(tmp_path: Pat
 
 def test_a_run_of_one_stage_has_one_transition(tmp_path: Path) -> None:
     recipe = make_recipe(
-        stages=[{"name": "only", "mixture": [{"name": "all"}]}], evaluation={"shots": [0], "measurement": False}
+        stages=[{"name": "only", "mixture": [{"name": "all"}]}],
+        evaluation={"shots": [0], "measurement": False, "other_type": False},
     )
     answers = {"base": {0: [True, False]}, "only": {0: [True, True]}}
     run = make_run(

@@ -33,13 +33,13 @@ def test_the_layout_names_the_files_that_a_run_has(tmp_path: Path) -> None:
 
 
 def test_every_step_of_a_recipe_has_its_folder_in_the_layout(tmp_path: Path) -> None:
-    recipe = make_recipe(evaluation={"shots": [0], "measurement": True, "control": True, "first_categories": True})
+    recipe = make_recipe(evaluation={"shots": [0], "measurement": True, "first_categories": True, "control": True})
     layout = RunLayout(tmp_path)
     points = ["base", *(stage.name for stage in recipe.stages)]
-    told = [*points, "stage1-continued"]
+    asked = [*points, "stage1-continued"]
     named = {layout.test_categories.parent} | {layout.detection(point).parent for point in points[:-1]}
-    named |= {path.parent for point in told for path in (layout.measurement(point), layout.answers(point))}
-    named |= {layout.training(name).parent for name in told[1:]}
+    named |= {layout.measurement(point).parent for point in asked} | {layout.answers(point).parent for point in asked}
+    named |= {layout.training(point).parent for point in asked[1:]}
     assert {layout.step(step.name) for step in steps_of(recipe)} == named
 
 
