@@ -1,4 +1,4 @@
-"""Fixed exemplar sets per type (Gekhman et al. 2024, section 3: ten 4-shot prompts per relation, held out)."""
+"""Held-out exemplar sets: fixed per type (Gekhman et al. 2024, section 3: ten 4-shot prompts), or per question."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from kft_tasks.questions import Question, QuestionDigest
 
 ExemplarSet = tuple[Question, ...]
 
+_KEPT = 512  # questions whose own sets are kept: those of a chunk are asked in several rounds
+
 
 class ExemplarPool:
     """The exemplars split of a question set by type, and the sets drawn from it.
 
     A draw depends on the seed, the type and the ids in the pool, never on their order. Sets are disjoint as long as
-    the pool of a type lasts; then it is shuffled again.
+    the pool of a type lasts; then it is shuffled again. Where each question has sets of its own, a draw also depends on
+    the question's id.
     """
 
     def __init__(self, questions: Iterable[Question], protocol: Protocol, name: str = "the question set") -> None:
@@ -24,6 +27,7 @@ class ExemplarPool:
         self._name = name
         self._pools: dict[str, list[Question]] = {}
         self._sets: dict[str, tuple[ExemplarSet, ...]] = {}
+        self._own_sets: dict[tuple[str, str], tuple[ExemplarSet, ...]] = {}
         digest = QuestionDigest()
         if protocol.shots:
             for question in questions:
@@ -53,7 +57,12 @@ class ExemplarPool:
         chosen = question.type if type_ is None else type_
         if self._protocol.exemplars == "fixed":
             return self.sets(chosen)
-        return tuple(self._draw(chosen, f"{chosen}|{question.id}"))
+        key = (chosen, question.id)
+        if key not in self._own_sets:
+            if len(self._own_sets) == _KEPT:
+                self._own_sets.clear()
+            self._own_sets[key] = tuple(self._draw(chosen, f"{chosen}|{question.id}"))
+        return self._own_sets[key]
 
     def ids(self) -> frozenset[str]:
         """Ids of all exemplars; none of them may be a question under test."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from kft_tasks.question_sets.registry import SETS
 from kft_train.recipes.recipe import Purpose, Recipe, StageConfig
 from kft_train.recipes.sft_config import check_sft_fields, sft_values
 
@@ -39,6 +41,24 @@ def control_of(recipe: Recipe, stage: StageConfig) -> str | None:
     return f"{recipe.stages[index - 1].name}-continued" if recipe.evaluation.control and index else None
 
 
+def control_stage(recipe: Recipe, stage: StageConfig) -> StageConfig:
+    """What the control of a stage trains: the stage's values, on the questions of the stage before it.
+
+    It starts from the adapter of the stage before also where the stage does not. It has no patience: one that stopped
+    early would have had fewer steps than the stage. Its learning rate falls over these steps; that of a stage that
+    ended early was to fall over all its epochs.
+
+    Raises:
+        ValueError: the first stage, or a recipe without controls.
+    """
+    name = control_of(recipe, stage)
+    if name is None:
+        raise ValueError(f"stage {stage.name!r} has no control")
+    mixture = recipe.stages[recipe.stages.index(stage) - 1].mixture
+    start = "continue" if stage.start == "new" else stage.start
+    return stage.model_copy(update={"name": name, "mixture": mixture, "start": start, "patience": None})
+
+
 def steps_of(recipe: Recipe) -> list[Step]:
     """All steps of a recipe, in order."""
     evaluation = recipe.evaluation
@@ -61,7 +81,13 @@ def _measured(recipe: Recipe, point: str) -> list[Step]:
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step with its named numbers."""
+    """A step with its named numbers. Numbers that depend on the questions or on the training are None.
+
+    Attributes:
+        name: the point.
+        detail: for every kind ``max_generations_per_question`` and ``max_generations``, greedy and sampled; and
+            ``differs``: by purpose, the values of its protocol that are not those of the first detection.
+    """
 
     kind: Kind
     name: str
@@ -89,7 +115,7 @@ def dry_run(recipe: Recipe) -> Plan:
         if step.kind == "train":
             return _train(recipe, stages[step.point])
         if step.kind == "control":
-            return {**_train(recipe, controls[step.point]), "parts": ["those of the stage before"]}
+            return _control(recipe, controls[step.point])
         if step.kind == "evaluate":
             return _evaluate(recipe)
         return _detect(recipe, step)
@@ -97,35 +123,75 @@ def dry_run(recipe: Recipe) -> Plan:
     return Plan(recipe, tuple(PlannedStep(step.kind, step.point, detail(step)) for step in steps_of(recipe)))
 
 
+def purpose_of(step: Step) -> Purpose:
+    """The purpose of a step that asks questions: which of the recipe's protocols it asks under."""
+    if step.kind == "measure":
+        return "measurement"
+    if step.kind == "evaluate":
+        return "test"
+    return "detection" if step.point == "base" else "redetection"
+
+
 def _train(recipe: Recipe, stage: StageConfig) -> dict[str, Any]:
     check_sft_fields(stage)
+    limit = _questions(recipe, "validation")
+    asked = stage.num_train_epochs + 1  # also before training
     return {
         "parts": [part.name for part in stage.mixture],
         "start": stage.start,
         "batch_size_per_process": stage.per_device_train_batch_size * stage.gradient_accumulation_steps,
         "max_epochs": stage.num_train_epochs,
-        "validation_questions": recipe.questions.limit.validation,
-        "sft": sft_values(stage, recipe.seed, recipe.protocol_object().scorer),
+        "validation_questions": limit,
+        "max_generations_per_question": asked,
+        "max_generations": None if limit is None else limit * asked,
+        "differs": _differs(recipe, "training", "validation"),
+        "sft": sft_values(stage, recipe.seed, recipe.protocol_for("validation").scorer),
     }
 
 
+def _control(recipe: Recipe, stage: StageConfig) -> dict[str, Any]:
+    """As the stage, on the questions of the stage before it; how many epochs its steps are depends on their number."""
+    unknown = {"max_epochs": None, "max_generations_per_question": None, "max_generations": None}
+    return {**_train(recipe, control_stage(recipe, stage)), **unknown, "steps": f"as many as {stage.name} took"}
+
+
 def _detect(recipe: Recipe, step: Step) -> dict[str, Any]:
-    limits = recipe.questions.limit
-    purpose: Purpose = "detection" if step.point == "base" else "redetection"
-    limit = limits.train
-    if step.kind == "test-categories":
-        limit = limits.test
-    elif step.kind == "measure":
-        purpose, limit = "measurement", limits.measurement or limits.train
+    questions = _questions(recipe, "test" if step.kind == "test-categories" else "train")
+    if step.kind == "measure" and (limit := recipe.questions.limit.measurement):
+        questions = min(limit, questions or limit)
+    purpose = purpose_of(step)
     protocol = recipe.protocol_for(purpose)
     each = protocol.exemplar_sets + protocol.sampled_total
-    total = None if limit is None else limit * each
-    return {"questions": limit, "max_generations_per_question": each, "max_generations": total}
+    return {**_generations(questions, each), "differs": _differs(recipe, purpose)}
 
 
 def _evaluate(recipe: Recipe) -> dict[str, Any]:
-    limit, shots = recipe.questions.limit.test, list(recipe.evaluation.shots)
+    shots = list(recipe.evaluation.shots)
     sets = recipe.protocol_for("test").exemplar_sets
     each = sum(sets if number else 1 for number in shots) + bool(recipe.evaluation.other_type and max(shots))
-    total = None if limit is None else limit * each
-    return {"questions": limit, "shots": shots, "max_generations_per_question": each, "max_generations": total}
+    generations = _generations(_questions(recipe, "test"), each)
+    return {**generations, "shots": shots, "differs": _differs(recipe, "test")}
+
+
+def _questions(recipe: Recipe, split: Literal["train", "validation", "test"]) -> int | None:
+    """Number of questions in a split, at most: its limit, or the set's published size where that is smaller."""
+    questions = recipe.questions
+    info = SETS.get(questions.set)
+    size = info.sizes.get(split) if info and questions.path is None and not questions.options else None
+    known = [number for number in (getattr(questions.limit, split), size) if number is not None]
+    return min(known, default=None)
+
+
+def _generations(questions: int | None, each: int) -> dict[str, Any]:
+    total = None if questions is None else questions * each
+    return {"questions": questions, "max_generations_per_question": each, "max_generations": total}
+
+
+def _differs(recipe: Recipe, *purposes: Purpose) -> dict[str, dict[str, Any]]:
+    """By purpose, the values in which its protocol differs from that of the first detection."""
+    first = dataclasses.asdict(recipe.protocol_object())
+    found = {}
+    for purpose in purposes:
+        own = dataclasses.asdict(recipe.protocol_for(purpose))
+        found[purpose] = {key: value for key, value in own.items() if value != first[key]}
+    return {purpose: values for purpose, values in found.items() if values}

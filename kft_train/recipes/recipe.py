@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import (
     BaseModel,
@@ -103,10 +103,12 @@ class MixturePart(_Closed):
         name: recorded with every question that the part contributes.
         before, now: which questions, as in :class:`Selection`.
         limit: largest number of questions.
-        ratio: take ``ratio`` times as many questions as the parts without a ratio (the paper's replay is 0.2).
+        ratio: take ``ratio`` times as many questions as all parts without a ratio take together. The paper's replay has
+            0.2; what that relates to was not found, so the base is ours.
         same_size_as: take as many questions as match this selection; for random subsets of equal size.
-        redraw: take other questions, equally many, in every epoch. The part then reserves all questions it selects;
-            parts that choose after it cannot take them.
+        redraw: take other questions, equally many, in every epoch (the paper draws its replay again while training;
+            once per epoch is ours). The part then reserves all questions it selects; parts that choose after it cannot
+            take them.
     """
 
     name: Name
@@ -236,6 +238,7 @@ class EvaluationConfig(_Closed):
 
 
 Purpose = Literal["detection", "redetection", "measurement", "training", "validation", "test"]
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
 _TEXT = ("template", "chat", "system")
 _ASKING = (*_TEXT, "max_tokens", "scorer")

@@ -68,6 +68,12 @@ def _summary(request: StageRequest, state: dict[str, Any]) -> dict[str, Any]:
         f"Epoch {chosen['epoch']} ({chosen['right']}/{chosen['asked']} right in validation) {verdict} "
         f"the starting point ({start['right']}/{start['asked']}); it is saved."
     )
+    if request.validation_left_out:
+        note += (
+            f" Left out of validation: {request.validation_left_out} of "
+            f"{request.validation_left_out + len(request.validation)} questions, which the mixture repeats "
+            "(the same text, or the same subject and type)."
+        )
     return {
         "format": FORMAT,
         "request": request.digest(),
@@ -75,10 +81,12 @@ def _summary(request: StageRequest, state: dict[str, Any]) -> dict[str, Any]:
         "chosen_epoch": chosen["epoch"],
         "better_than_start": better,
         "keep_if_worse": stage.keep_if_worse,
+        **({"max_steps": request.max_steps} if request.max_steps else {}),
         "stopped_early": state["global_step"] < state["max_steps"],
         "epochs": table,
         "cost": training_cost(state["log_history"]),
         "questions": len(request.mixture.items),
+        "validation_left_out": request.validation_left_out,
         "model": base_path(request.model),
         "stage": stage.model_dump(mode="json"),
         "adapter": request.adapter.model_dump(mode="json"),

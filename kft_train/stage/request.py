@@ -11,6 +11,7 @@ from kft_tasks.errors import DataError, StateError, UsageError
 from kft_tasks.files import read_json, sha256_of_file, sha256_of_json
 from kft_tasks.protocol.protocol import Protocol
 from kft_train.data.mixture import Mixture
+from kft_train.data.repeats import Repeats
 from kft_train.data.rows import ValidationPrompt
 from kft_train.recipes.recipe import AdapterConfig, StageConfig
 from kft_train.stage.adapters import CONFIG, WEIGHTS, base_path, check_adapter
@@ -34,6 +35,7 @@ class StageRequest:
         work: folder for checkpoints while training; removed when the stage is finished.
         output: folder of ``adapter/`` and ``training.json``; appears complete when the stage is finished.
         adapter: shape of a new LoRA; with ``start: continue`` the previous one keeps its own shape.
+        validation_left_out: number of validation questions that :func:`checked_request` left out.
     """
 
     stage: StageConfig
@@ -50,6 +52,7 @@ class StageRequest:
     revision: str | None = None
     asking: Protocol | None = None
     max_steps: int | None = None
+    validation_left_out: int = 0
 
     @property
     def validation_protocol(self) -> Protocol:
@@ -113,8 +116,17 @@ def finished_stage(request: StageRequest) -> StageResult | None:
     return StageResult(request.output, summary)
 
 
-def check_request(request: StageRequest) -> None:
-    """Raise DataError or UsageError for a request that cannot be trained."""
+def checked_request(request: StageRequest) -> StageRequest:
+    """The request without validation questions that its mixture repeats under another id, counted.
+
+    A model that was trained on the same text, or on the same subject and type, would answer from memory, and the epoch
+    that learned it by heart would be chosen.
+
+    Raises:
+        DataError: nothing to train on; no validation questions, or none that the mixture does not repeat; a test
+            question, or a question of the mixture, in validation.
+        UsageError: an adapter to start from is missing, or given although the stage starts from none.
+    """
     if not request.mixture.items:
         raise DataError(f"Stage {request.stage.name!r} has no questions to train on. Change its mixture.")
     if not request.validation:
@@ -124,11 +136,21 @@ def check_request(request: StageRequest) -> None:
             raise DataError(
                 f"Validation question {prompt.question.id!r} is of the test split. Use the validation split."
             )
-    trained = {item.question.id for item in request.mixture.all_items}
-    if shared := sorted(trained.intersection(prompt.question.id for prompt in request.validation)):
+    trained = [item.question for item in request.mixture.all_items]
+    ids = {question.id for question in trained}
+    if shared := sorted(ids.intersection(prompt.question.id for prompt in request.validation)):
         raise DataError(f"Question {shared[0]!r} is in the mixture and in validation. Keep the splits apart.")
     if (request.previous is None) != (request.stage.start == "new"):
         needs = "starts from no adapter" if request.previous else "needs the adapter of the stage before"
         raise UsageError(f"Stage {request.stage.name!r} (start: {request.stage.start}) {needs}. Correct `previous`.")
     if request.previous is not None:
         check_adapter(request.previous)
+    repeated = Repeats(trained)
+    kept = tuple(prompt for prompt in request.validation if prompt.question not in repeated)
+    if not kept:
+        raise DataError(
+            f"Stage {request.stage.name!r}: the mixture repeats the text, or the subject and type, of all "
+            f"{len(request.validation)} validation questions, so none can choose the epoch. Keep the splits apart."
+        )
+    left_out = request.validation_left_out + len(request.validation) - len(kept)
+    return dataclasses.replace(request, validation=kept, validation_left_out=left_out)

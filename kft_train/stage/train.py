@@ -26,7 +26,7 @@ from kft_train.stage.adapters import base_path, load_trainable, round_frozen
 from kft_train.stage.checkpoints import needed_files, newest_whole, prepare_work, read_state
 from kft_train.stage.epoch_rows import EpochRows
 from kft_train.stage.output import check_outcome, commit
-from kft_train.stage.request import StageRequest, StageResult, check_request, finished_stage
+from kft_train.stage.request import StageRequest, StageResult, checked_request, finished_stage
 from kft_train.stage.signals import on_sigterm
 from kft_train.stage.training_log import has_ended
 
@@ -50,7 +50,7 @@ def train_stage(request: StageRequest, progress: ProgressCallback = no_progress)
         StateError: the output folder holds something else.
         StageInterruptedError: SIGTERM arrived; a checkpoint was saved.
     """
-    check_request(request)
+    request = checked_request(request)
     if done := finished_stage(request):
         shutil.rmtree(request.work, ignore_errors=True)  # left behind by a kill right after the renaming
         return done

@@ -42,6 +42,7 @@ def test_a_resolved_recipe_has_every_value_and_no_extends() -> None:
     assert text == load_recipe("demo-random").to_yaml()
     assert "extends" not in text
     assert "lora_dropout" in text
+    assert "  redetection:\n    samples: 0\n  measurement:\n    seed: 10000\n    samples: 0\n" in text
 
 
 def test_an_unknown_recipe_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:

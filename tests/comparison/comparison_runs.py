@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +12,38 @@ from kft_tasks.categories.category_file import CategoryFile, write_category_file
 from kft_tasks.evaluation.evaluate import Answered, read_answers, write_answers
 from kft_tasks.files import write_json
 from kft_tasks.scoring.scorers import get_scorer
-from report_helpers import PROTOCOL, H, M, U, W, make_recipe, make_run
+from report_helpers import PROTOCOL, Answers, H, M, U, W, make_recipe, make_run
 
 
-def run_with(folder: Path, right: list[bool], *, protocol: Mapping[str, Any] | None = None, **recipe: Any) -> Path:
+def run_with(
+    folder: Path,
+    right: Answers,
+    *,
+    protocol: Mapping[str, Any] | None = None,
+    types: Sequence[str] = ("capital",),
+    base: Answers | None = None,
+    others: Mapping[str, Answers] | None = None,
+    **recipe: Any,
+) -> Path:
     """A run whose last point answers ``right``; everything else is the same in all of them.
 
     Args:
         protocol: values of the recipe that differ, and thus of the test.
+        types: of the questions, in turn.
+        base: answers of the base model with exemplars; every second one is right where it is not given.
+        others: test answers with exemplars of another type, by point.
     """
     name = recipe.pop("name", folder.name)
     made = make_recipe(name=name, protocol={**PROTOCOL, "seed": 3, **(protocol or {})}, **recipe)
     points = ["base", *(stage.name for stage in made.stages)]
-    base = [True, False] * (len(right) // 2)
-    answers = {point: dict.fromkeys(made.evaluation.shots, right) for point in points}
-    answers = {point: {shots: base if shots == 0 else right for shots in sets} for point, sets in answers.items()}
-    answers["base"] = dict.fromkeys(made.evaluation.shots, base)
+    half = [True, False] * (len(right) // 2)
+    with_exemplars = {"base": half if base is None else base, **dict.fromkeys(points[1:], right)}
+    answers = {
+        point: {shots: with_exemplars[point] if shots else half for shots in made.evaluation.shots} for point in points
+    }
     detections = {point: [H, M, M, W, U] for point in points}
     validation = {stage.name: [10, 12] for stage in made.stages}
-    return make_run(folder, detections, answers, recipe=made, validation=validation)
+    return make_run(folder, detections, answers, recipe=made, validation=validation, types=types, others=others)
 
 
 def worded_run(folder: Path, scorer: str, **recipe: Any) -> Path:

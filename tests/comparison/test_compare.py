@@ -38,8 +38,12 @@ def test_runs_are_compared_with_the_first_question_by_question(runs: list[Path])
         ("first", "second", 10, 0, 2),
         ("first", "third", 10, 0, 5),
     ]
-    assert rows[1]["mcnemar_p"] == 0.0625
-    assert rows[1]["holm_p"] == 0.25  # four comparisons are shown
+    found = rows[1]["clustered"]["these types"]
+    assert found["p"] == 0.0625  # five questions, all lost
+    assert found["holm_p"] == 0.25  # four comparisons are shown
+    assert found["low"] < found["difference"] == -0.5 < found["high"] < 0
+    assert rows[1]["outcome"] == "not clear"
+    assert rows[1]["clustered"]["types like these"]["holm_p"] is None  # there is one type only
 
 
 def test_other_test_questions_are_not_paired(tmp_path: Path) -> None:

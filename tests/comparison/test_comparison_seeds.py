@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 from comparison_runs import run_with, worded_run
 
 from kft_cli.comparison.compare import compare_runs, refusal
 from kft_cli.comparison.render import render_comparison
-from kft_cli.stats.clusters import sign_flip_test, smallest_p
-from kft_cli.stats.seeds import seeds_needed
 
 
 def seeded_runs(folder: Path, count: int, **changes: Any) -> list[Path]:
@@ -22,31 +19,20 @@ def seeded_runs(folder: Path, count: int, **changes: Any) -> list[Path]:
     ]
 
 
-@pytest.mark.parametrize(("seeds", "floor"), [(1, 1.0), (2, 0.5), (3, 0.25), (5, 0.0625), (6, 0.03125)])
-def test_the_smallest_p_of_a_sign_flip_test(seeds: int, floor: float) -> None:
-    assert smallest_p(seeds) == floor
-    if seeds > 1:  # scipy wants two observations
-        assert sign_flip_test([0.1 + 0.01 * number for number in range(seeds)]).p == pytest.approx(floor)
-
-
-def test_six_seeds_are_needed() -> None:
-    assert seeds_needed() == 6
-
-
-def test_sign_flip_p_counts_patterns() -> None:
-    assert sign_flip_test([0.0] * 6).p == 1.0
-    assert sign_flip_test([0.4, 0.3, 0.2, 0.2, 0.3, -0.1]).p == 4 / 64  # only all signs alike is more extreme
-    assert sign_flip_test([0.3] * 20).p < 0.001
-
-
 def test_five_seeds_have_no_p_and_the_reason(tmp_path: Path) -> None:
     comparison = compare_runs(seeded_runs(tmp_path, 5))
     assert [(row["p"], row["holm_p"], row["smallest_p"]) for row in comparison["seeds"]] == [(None, None, 0.0625)] * 2
     page = render_comparison(comparison).partition("## Several seeds")[2].partition("\n## ")[0]
-    assert "Over 5 seeds no p can be below 2/2^5 = 0.0625" in page
-    assert "cannot reach p < 0.05 and no p is shown; 6 seeds can." in page
+    assert (
+        "Five seeds cannot reach p < .05 in a two-sided sign-flip test, whose smallest p is 2/32 = .0625; six can."
+        in page
+    )
+    assert "Where p is out of reach, none is shown." in page
     assert "Holm's correction" not in page
-    assert all(line.rstrip().endswith("| – |") for line in page.splitlines() if line.startswith("| seed1"))
+    rows = [line for line in page.splitlines() if line.startswith("| seed1")]
+    assert len(rows) == 4
+    assert all(line.split(" | ")[-2] == "–" for line in rows)
+    assert [row["outcome"] for row in comparison["seeds"]] == ["not tested", "not tested"]
 
 
 def test_six_seeds_have_a_p_that_can_be(tmp_path: Path) -> None:
@@ -56,7 +42,7 @@ def test_six_seeds_have_a_p_that_can_be(tmp_path: Path) -> None:
     assert four["holm_p"] == 0.0625  # two tests are in the table
     assert zero["p"] == 1.0
     page = render_comparison(comparison).partition("## Several seeds")[2].partition("\n## ")[0]
-    assert "Over 6 seeds no p can be below 2/2^6 = 0.0312, before correction." in page
+    assert "Six seeds can reach p = 2/64 = .0312 in a two-sided sign-flip test" in page
     assert "Holm's correction covers the 2 tests of this table and no others." in page
 
 
@@ -88,5 +74,5 @@ def test_seeds_are_scored_by_the_rule_of_the_comparison(tmp_path: Path) -> None:
 
 def test_seeds_that_all_give_the_same_have_no_interval_of_width_zero(tmp_path: Path) -> None:
     runs = [run_with(tmp_path / f"seed{seed}", [True] * 10, seed=seed) for seed in (1, 2)]
-    page = render_comparison(compare_runs(runs)).partition("## Several seeds")[2]
-    assert "| +50.0 ± 0.0 | +50.0 to +50.0 | – | – |" in page
+    row = compare_runs(runs)["seeds"][0]["clustered"]["these types"]
+    assert row["low"] < row["difference"] == 0.5 < row["high"]

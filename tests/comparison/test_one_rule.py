@@ -42,22 +42,22 @@ def kft(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
 
 def test_the_same_answers_are_no_different_under_the_first_runs_rule(exact: Path, contained: Path) -> None:
     for first, other, scorer, right in (
-        (exact, contained, "exact_match", 0),
-        (contained, exact, "answer_contained", 10),
+        (exact, contained, "exact_match", 0.0),
+        (contained, exact, "answer_contained", 1.0),
     ):
         comparison = compare_runs([first, other])
         row = four_shot(comparison)
         assert (row["paired"], row["scorer"], row["gained"], row["lost"]) == (True, scorer, 0, 0)
-        assert row["mcnemar_p"] == row["holm_p"] == 1.0
-        assert [row["last"]["count"] for row in comparison["test"] if row["shots"] == 4] == [right, right]
+        assert (row["outcome"], row["clustered"]["these types"]["p"]) == ("not clear", 1.0)
+        assert [row["last"]["share"] for row in comparison["test"] if row["shots"] == 4] == [right, right]
         assert {row["scorer"] for row in comparison["test"]} == {scorer}
 
 
 def test_scorer_option_scores_all_runs(exact: Path, contained: Path) -> None:
     comparison = compare_runs([exact, contained], "answer_contained")
-    assert [row["last"]["count"] for row in comparison["test"] if row["shots"] == 4] == [10, 10]
+    assert [row["last"]["share"] for row in comparison["test"] if row["shots"] == 4] == [1.0, 1.0]
     assert four_shot(comparison)["scorer"] == comparison["scorer"] == "answer_contained"
-    assert four_shot(comparison)["mcnemar_p"] == 1.0
+    assert four_shot(comparison)["difference"] == 0.0
     text = render_comparison(comparison)
     assert "*Scored again* by answer_contained, in brackets the run's own rule: exact (exact_match)." in text
     assert "still decided the categories" in text
@@ -77,7 +77,7 @@ def test_a_report_of_another_scorer_is_not_tested(exact: Path, contained: Path) 
         "not tested: scored by answer_contained, the first run by exact_match; "
         "give the run folder, or --scorer answer_contained"
     )
-    assert not {"mcnemar_p", "holm_p", "difference"} & set(row)
+    assert not {"clustered", "outcome", "difference"} & set(row)
     text = render_comparison(comparison)
     assert row["reason"] in text
     assert "0.00" not in text.partition("Compared with the first run")[2]
@@ -89,12 +89,12 @@ def test_a_report_is_compared_under_its_own_rule_where_the_first_run_has_its_ans
     exact: Path, contained: Path
 ) -> None:
     row = four_shot(compare_runs([exact, report_of(contained)], "answer_contained"))
-    assert (row["paired"], row["mcnemar_p"]) == (True, 1.0)
+    assert (row["paired"], row["difference"]) == (True, 0.0)
 
 
 def test_a_folder_is_scored_by_the_rule_of_a_report_named_first(exact: Path, contained: Path) -> None:
     row = four_shot(compare_runs([report_of(exact), contained]))
-    assert (row["paired"], row["scorer"], row["mcnemar_p"]) == (True, "exact_match", 1.0)
+    assert (row["paired"], row["scorer"], row["difference"]) == (True, "exact_match", 0.0)
 
 
 def test_two_reports_of_different_scorers_need_their_folders(exact: Path, contained: Path) -> None:
@@ -135,11 +135,12 @@ def test_another_draw_of_exemplars_forbids_only_tests_with_exemplars(tmp_path: P
         "from": "one",
         "to": "two",
         "shots": 4,
+        "other_type": False,
         "paired": False,
-        "reason": "not tested: seed 2, the first run 1",
+        "reason": "not tested: seed 10002, the first run 10001",
     }
     assert rows[1]["paired"]
-    assert rows[1]["differs"] == [{"key": "seed", "first": 1, "other": 2}]
+    assert rows[1]["differs"] == [{"key": "seed", "first": 10_001, "other": 10_002}]
 
 
 def test_model_and_question_set_are_named_beside_the_test(tmp_path: Path) -> None:
@@ -180,7 +181,7 @@ def test_categories_under_another_protocol_are_flagged_with_the_values(tmp_path:
 def test_the_caption_says_which_tests_holm_covers(exact: Path, contained: Path, tmp_path: Path) -> None:
     other = run_with(tmp_path / "other", RIGHT, protocol={"scorer": "exact_match", "max_tokens": 8})
     text = render_comparison(compare_runs([exact, contained, other]))
-    assert "Holm's correction covers the 2 tests of this table and no others." in text
+    assert "Holm's correction covers the 2 tests of this table and no others, for each reading apart." in text
     assert "Such rows have no p and are not in the family." in text
 
 

@@ -14,8 +14,8 @@ from kft_tasks.categories.category_file import CategorizedQuestion, Header
 from kft_tasks.errors import DataError
 from kft_tasks.protocol.identity import ModelIdentity, QuestionsIdentity
 from kft_tasks.protocol.protocol import Protocol
-from kft_train.data.mixture import build_mixture, check_model, read_mixture, write_mixture
-from kft_train.recipes.recipe import MixturePart
+from kft_train.data.mixture import Mixture, build_mixture, check_model, read_mixture, write_mixture
+from kft_train.recipes.recipe import MixturePart, load_recipe
 from train_helpers import make_question
 
 HIGH, MAYBE, WEAK, UNKNOWN = KnowledgeCategory
@@ -23,6 +23,7 @@ NAMES = {"H": HIGH, "M": MAYBE, "W": WEAK, "U": UNKNOWN}
 
 STILL = {"name": "still_maybe_known", "before": ["MaybeKnown"], "now": ["MaybeKnown"]}
 UPGRADED = {"name": "upgraded", "before": ["WeaklyKnown", "Unknown"], "now": ["MaybeKnown"]}
+FELL = {"name": "fell", "before": ["HighlyKnown"], "now": ["MaybeKnown"]}
 REPLAY = {"name": "replay", "now": ["HighlyKnown"], "ratio": 0.2}
 
 # Question i was PAIRS[i][0] before and is PAIRS[i][1] now.
@@ -52,6 +53,7 @@ BEFORE = {item.question.id: NAMES[code[0]] for item, code in zip(NOW, PAIRS, str
         ([STILL, UPGRADED], [10, 5]),
         ([STILL, UPGRADED, REPLAY], [10, 5, 3]),
         ([REPLAY, STILL, UPGRADED], [3, 10, 5]),
+        ([STILL, UPGRADED, FELL, REPLAY], [10, 5, 2, 3]),
         ([{"name": "all_data"}], [37]),
         ([{"name": "random", "limit": 7}], [7]),
         ([{"name": "random", "same_size_as": {"now": ["MaybeKnown"]}}], [17]),
@@ -67,15 +69,55 @@ def test_every_composition_of_the_paper_and_every_baseline_can_be_expressed(
     assert len(mixture.items) == sum(taken)
 
 
+def stage_two(recipe: str) -> Mixture:
+    """The second stage's mixture of a packaged recipe."""
+    return build_mixture(load_recipe(recipe).stages[1].mixture, NOW, BEFORE, seed=1)
+
+
+@pytest.mark.parametrize("recipe", ["demo", "worldfacts-full", "paper-qwen2-7b"])
+def test_stage_two_trains_on_all_that_is_maybe_known_now_also_on_what_fell(recipe: str) -> None:
+    mixture = stage_two(recipe)
+    maybe = {item.question.id for item in NOW if item.category is MAYBE}
+    replayed = {item.question.id for item in mixture.items if item.part == "replay"}
+    assert {item.question.id for item in mixture.items} - replayed == maybe
+    assert [(part.name, part.taken) for part in mixture.parts] == [
+        ("still_maybe_known", 10),
+        ("upgraded", 5),
+        ("fell", 2),
+        ("replay", 3),  # 0.2 of the 17 others
+    ]
+    assert {item.now for item in mixture.items if item.part == "replay"} == {HIGH}  # also what was MaybeKnown before
+    assert len(mixture.pools.get("replay", ())) == (12 if recipe == "paper-qwen2-7b" else 0)
+
+
+def test_without_fell_leaves_out_what_fell_and_nothing_else() -> None:
+    fell = {item.question.id for item in stage_two("demo").items if item.part == "fell"}
+    assert len(fell) == 2
+    mixture = stage_two("demo-without-fell")
+    assert [(part.name, part.taken) for part in mixture.parts] == [
+        ("still_maybe_known", 10),
+        ("upgraded", 5),
+        ("replay", 3),
+    ]
+    assert not fell & {item.question.id for item in mixture.items}
+
+
+def test_the_random_baseline_trains_on_as_many_questions_as_the_method_in_every_stage() -> None:
+    for stage, before in ((0, None), (1, BEFORE)):
+        sizes = [
+            len(build_mixture(load_recipe(name).stages[stage].mixture, NOW, before, seed=1).items)
+            for name in ("demo", "demo-random")
+        ]
+        assert sizes[0] == sizes[1] > 0
+
+
 def test_reasons_are_given_in_words() -> None:
-    mixture = build_mixture(
-        parts(STILL, UPGRADED, {"name": "fallen", "before": ["HighlyKnown"], "now": ["MaybeKnown"]}), NOW, BEFORE, 1
-    )
+    mixture = build_mixture(parts(STILL, UPGRADED, FELL), NOW, BEFORE, 1)
     assert {(item.part, item.reason) for item in mixture.items} == {
         ("still_maybe_known", "MaybeKnown before and now"),
         ("upgraded", "upgraded from WeaklyKnown to MaybeKnown"),
         ("upgraded", "upgraded from Unknown to MaybeKnown"),
-        ("fallen", "fell from HighlyKnown to MaybeKnown"),
+        ("fell", "fell from HighlyKnown to MaybeKnown"),
     }
     first = build_mixture(parts({"name": "maybe_known", "now": ["MaybeKnown"]}), NOW, None, 1)
     assert {item.reason for item in first.items} == {"MaybeKnown now"}

@@ -101,12 +101,14 @@ def test_examples_of_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
         "stage1": categorized(KnowledgeCategory.HIGHLY_KNOWN),
     }
     monkeypatch.setattr(examples, "CategoryFile", files.get)
-    detections = {
-        point: SimpleNamespace(categories={item.question.id: item.category for item in items})
+    header = SimpleNamespace(protocol=SimpleNamespace(samples=1))
+    told = {
+        point: SimpleNamespace(
+            path=point, header=header, categories={item.question.id: item.category for item in items}
+        )
         for point, items in files.items()
     }
-    layout = SimpleNamespace(detection=lambda point: point)
-    data = SimpleNamespace(points=["base", "stage1"], detections=detections, stages=[], layout=layout)
+    data = SimpleNamespace(points=["base", "stage1"], told=told, stages=[])
     shown = examples.draw_examples(data)["upgraded"]["shown"]  # type: ignore[arg-type]
     assert [int(example["id"][3:-1]) for example in shown] == [8, 0, 4, 3, 2, 11, 10, 1]
 

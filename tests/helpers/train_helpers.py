@@ -22,7 +22,9 @@ WORDS = ["ash", "birch", "cedar", "elm", "fir", "hazel", "larch", "maple", "oak"
 
 
 def make_question(number: int, split: str = "train") -> Question:
-    return Question(f"{split}-{number}", f"Tree {number}?", (WORDS[number % len(WORDS)],), "tree", split)
+    """A question about a tree; validation asks in other words, since it must not repeat what is trained."""
+    text = f"Name tree {number}?" if split == "validation" else f"Tree {number}?"
+    return Question(f"{split}-{number}", text, (WORDS[number % len(WORDS)],), "tree", split)
 
 
 def make_mixture(count: int = 20) -> Mixture:

@@ -9,17 +9,24 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from kft_cli.report.run_layout import RunLayout
 from kft_tasks.categories.category_file import CategoryFile
+from kft_tasks.evaluation.evaluate import read_answers
 from kft_tasks.files import json_line
+from kft_train.data.mixture import read_mixture
 from tiny import make_tiny_model
 
-CATEGORY_STEPS = ("detect-base", "retest-base", "test-categories", "detect-stage1", "detect-stage2")
+POINTS = ("base", "stage1", "stage2", "stage1-continued")
+TRAINED = POINTS[1:]
+MEASURED = tuple(f"measure-{point}" for point in POINTS)
+CATEGORY_STEPS = ("detect-base", "detect-stage1", "test-categories", *MEASURED)
 
 
 def run_kft(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -55,12 +62,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "model": {"id": str(folder / "model"), "dtype": "float32"},
         "questions": {"set": "questions", "path": str(folder / "questions.jsonl")},
         "protocol": {"exemplar_sets": 2, "shots": 2, "samples": 2, "max_tokens": 3},
+        "protocols": {"redetection": {"samples": 0}},
         "adapter": {"r": 2, "lora_alpha": 4},
         "stages": [
             {"name": "stage1", "mixture": [{"name": "any"}], **stage},
             {"name": "stage2", "mixture": [{"name": "some", "limit": 8}], "start": "continue", **stage},
         ],
-        "evaluation": {"shots": [2, 0]},
+        "evaluation": {"shots": [2, 0], "control": True},
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     return folder
@@ -77,9 +85,9 @@ def undisturbed(project: Path) -> Path:
 def essence(run: Path) -> dict[str, Any]:
     """Everything that must not depend on how often a run was killed: bytes of categories, adapters, answers."""
     files = [run / step / "categories.jsonl" for step in CATEGORY_STEPS]
-    files += [run / stage / "adapter" / "adapter_model.safetensors" for stage in ("stage1", "stage2")]
-    files += [run / stage / "mixture.jsonl" for stage in ("stage1", "stage2")]
-    files += [run / f"evaluate-{point}" / "answers.jsonl" for point in ("base", "stage1", "stage2")]
+    files += [run / stage / "adapter" / "adapter_model.safetensors" for stage in TRAINED]
+    files += [run / stage / "mixture.jsonl" for stage in TRAINED]
+    files += [run / f"evaluate-{point}" / "answers.jsonl" for point in POINTS]
     return {str(file.relative_to(run)): file.read_bytes() for file in files}
 
 
@@ -102,6 +110,61 @@ def test_run_makes_every_step_and_the_report(undisturbed: Path) -> None:
     assert len(list((undisturbed / "report" / "figures").glob("*.png"))) >= 3
 
 
+def test_the_run_has_no_other_steps_than_the_plan(undisturbed: Path) -> None:
+    steps = {path.parent.name for path in undisturbed.glob("*/step.json")}
+    assert steps == {*CATEGORY_STEPS, *TRAINED, *(f"evaluate-{point}" for point in POINTS)}
+
+
+def test_the_control_takes_as_many_steps_as_the_stage_on_the_questions_of_the_stage_before(undisturbed: Path) -> None:
+    first, second, control = (
+        json.loads((undisturbed / stage / "training.json").read_text(encoding="utf-8")) for stage in TRAINED
+    )
+    assert control["cost"]["steps"] == second["cost"]["steps"] == 4
+    assert [row["step"] for row in second["epochs"]] == [0, 2, 4]
+    assert [row["step"] for row in control["epochs"]] == [0, 3, 4]  # 12 questions: its second epoch is cut short
+    assert [row["epoch"] for row in control["epochs"]] == [0, 1, 2]
+    assert control["stage"]["mixture"] == first["stage"]["mixture"]
+    assert control["stage"]["learning_rate"] == second["stage"]["learning_rate"]
+    assert ids(undisturbed / "stage1-continued" / "mixture.jsonl") == ids(undisturbed / "stage1" / "mixture.jsonl")
+    assert ids(undisturbed / "stage2" / "mixture.jsonl") != ids(undisturbed / "stage1" / "mixture.jsonl")
+    adapters = [(undisturbed / stage / "adapter" / "adapter_model.safetensors").read_bytes() for stage in TRAINED]
+    assert len(set(adapters)) == 3
+
+
+def test_the_measurement_is_an_independent_draw_with_every_greedy_answer(undisturbed: Path) -> None:
+    detected = CategoryFile(undisturbed / "detect-base" / "categories.jsonl")
+    for step in MEASURED:
+        measured = CategoryFile(undisturbed / step / "categories.jsonl")
+        assert (detected.header.protocol.seed, measured.header.protocol.seed) == (0, 10_000)
+        assert measured.header.questions == detected.header.questions
+        assert measured.header.protocol.samples == 0
+        for item in measured:
+            assert all(answer is not None for answer in item.greedy_answers)
+            assert item.sampled.asked == 0
+    base = CategoryFile(undisturbed / "measure-base" / "categories.jsonl")
+    assert [item.greedy_answers for item in base] != [item.greedy_answers for item in detected]
+
+
+def test_detection_after_a_stage_asks_greedy_answers_only(undisturbed: Path) -> None:
+    for step, samples in (("detect-base", 2), ("test-categories", 2), ("detect-stage1", 0)):
+        file = CategoryFile(undisturbed / step / "categories.jsonl")
+        assert file.header.protocol.samples == samples
+        assert any(item.sampled.asked for item in file) is bool(samples)
+
+
+def test_the_test_is_asked_under_every_exemplar_set_and_with_exemplars_of_another_type(undisturbed: Path) -> None:
+    for point in POINTS:
+        answered = read_answers(undisturbed / f"evaluate-{point}" / "answers.jsonl")
+        asked = {(item.shots, item.other_type, item.exemplar_set) for item in answered}
+        assert asked == {(2, False, 0), (2, False, 1), (0, False, 0), (2, True, 0)}
+        assert len(answered) == 4 * 6
+
+
+def ids(mixture: Path) -> set[str]:
+    """The questions of a mixture file."""
+    return {item.question.id for item in read_mixture(mixture).items}
+
+
 def test_a_finished_run_is_left_as_it_is(undisturbed: Path, project: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("step.json")}
     result = run_kft("run", "recipe.yaml", "-o", "run", cwd=project)
@@ -111,19 +174,32 @@ def test_a_finished_run_is_left_as_it_is(undisturbed: Path, project: Path) -> No
 
 
 def test_a_killed_run_ends_as_an_undisturbed_one(undisturbed: Path, project: Path) -> None:
+    """Killed while it measures, at random, and while it trains the control."""
+    layout = RunLayout(project / "killed")
     dice = random.Random(int(os.environ.get("KFT_KILL_SEED", "1")))
-    command = [sys.executable, "-m", "kft_cli.main", "run", "recipe.yaml", "-o", "killed"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for _ in range(int(os.environ.get("KFT_KILLS", "3"))):
-        with (project / "log").open("a") as log:
-            process = subprocess.Popen(command, cwd=project, env=environment, stdout=log, stderr=log)
-            time.sleep(dice.uniform(6, 16))
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+    kill_run(project, lambda: layout.partial("measure-base").is_dir())
+    for _ in range(int(os.environ.get("KFT_KILLS", "2"))):
+        end = time.monotonic() + dice.uniform(6, 16)
+        kill_run(project, lambda end=end: time.monotonic() > end)  # type: ignore[misc]
+    control = layout.partial("stage1-continued")
+    kill_run(project, lambda: any(control.glob("work/checkpoint-*")))
+    assert not layout.training("stage1-continued").exists()
     result = run_kft("run", "recipe.yaml", "-o", "killed", cwd=project)
     assert result.returncode == 0, result.stderr
     assert essence(project / "killed") == essence(undisturbed)
     assert report_without_cost(project / "killed") == report_without_cost(undisturbed)
+
+
+def kill_run(project: Path, due: Callable[[], bool]) -> None:
+    """Start or resume the run and kill it as soon as it is due, if it has not ended before."""
+    command = [sys.executable, "-m", "kft_cli.main", "run", "recipe.yaml", "-o", "killed"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with (project / "log").open("a") as log:
+        process = subprocess.Popen(command, cwd=project, env=environment, stdout=log, stderr=log)
+        while not due() and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
 
 
 def test_single_commands_do_what_the_run_did(undisturbed: Path, project: Path) -> None:
@@ -142,10 +218,14 @@ def test_single_commands_do_what_the_run_did(undisturbed: Path, project: Path) -
     weights = "adapter/adapter_model.safetensors"
     assert (project / "own-stage1" / weights).read_bytes() == (undisturbed / "stage1" / weights).read_bytes()
 
-    shots = ["--with-shots", "2", "--with-shots", "0"]
+    shots = ["--with-shots", "2", "--with-shots", "0", "--seed", "10000"]  # the run's test draws anew
     evaluated = run_kft(
         "eval", *common, *shots, "--adapter", "own-stage1/adapter", "-o", "own-answers.jsonl", cwd=project
     )
     assert evaluated.returncode == 0, evaluated.stderr
-    expected = (undisturbed / "evaluate-stage1" / "answers.jsonl").read_bytes()
-    assert (project / "own-answers.jsonl").read_bytes() == expected
+    own_answers, answers = (
+        [item for item in read_answers(path) if not item.other_type]
+        for path in (project / "own-answers.jsonl", undisturbed / "evaluate-stage1" / "answers.jsonl")
+    )
+    assert own_answers == answers
+    assert len(answers) == 3 * 6

@@ -6,6 +6,7 @@ from itertools import chain
 import pytest
 
 from kft_tasks.errors import DataError
+from kft_tasks.protocol import exemplars as exemplars_module
 from kft_tasks.protocol.exemplars import ExemplarPool, ExemplarSet
 from kft_tasks.protocol.protocol import Protocol
 from task_helpers import make_exemplars, make_question
@@ -104,3 +105,50 @@ def test_the_digest_covers_every_exemplar() -> None:
 def test_ids_are_those_of_all_types() -> None:
     pool = make_exemplars(["t", "u"], 4)
     assert ExemplarPool(pool, Protocol()).ids() == {question.id for question in pool}
+
+
+def test_fixed_sets_are_those_of_the_type_for_every_question() -> None:
+    pool = ExemplarPool(make_exemplars(["t", "u"]), Protocol())
+    assert pool.sets_for(make_question("x")) == pool.sets_for(make_question("y")) == pool.sets("t")
+    assert pool.sets_for(make_question("x"), "u") == pool.sets("u")
+
+
+def test_sets_per_question_differ_between_questions_and_depend_on_seed_and_ids_only() -> None:
+    def drawn(name: str, seed: int = 0, *, others: tuple[str, ...] = (), shuffle: int = 0) -> list[list[str]]:
+        exemplars = make_exemplars(["t", "u"], 13)
+        random.Random(shuffle).shuffle(exemplars)
+        pool = ExemplarPool(exemplars, Protocol(exemplars="per_question", seed=seed))
+        for other in others:
+            pool.sets_for(make_question(other))
+        return _ids(pool.sets_for(make_question(name)))
+
+    assert len({str(drawn(name)) for name in "abcdefgh"}) == 8
+    assert drawn("a") == drawn("a", others=("b", "c"), shuffle=3)
+    assert drawn("a") != drawn("a", seed=1)
+    sets = drawn("a")
+    assert [len(set(chosen)) for chosen in sets] == [4] * 10
+    assert len(set(chain(*sets[:3]))) == 12  # disjoint while the pool lasts
+    assert all(id_.startswith("e-t-") for id_ in chain(*sets))
+
+
+def test_sets_per_question_can_be_of_another_type() -> None:
+    pool = ExemplarPool(make_exemplars(["t", "u"]), Protocol(exemplars="per_question"))
+    own, other = pool.sets_for(make_question("x")), pool.sets_for(make_question("x"), "u")
+    assert {question.type for question in chain(*own)} == {"t"}
+    assert {question.type for question in chain(*other)} == {"u"}
+    assert pool.sets_for(make_question("x")) == own
+
+
+def test_a_question_is_drawn_for_once_and_few_draws_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exemplars_module, "_KEPT", 3)
+    pool = ExemplarPool(make_exemplars(), Protocol(exemplars="per_question"))
+    draws: list[str] = []
+    draw = pool._draw
+    monkeypatch.setattr(pool, "_draw", lambda type_, salt: draws.append(salt) or draw(type_, salt))  # type: ignore[func-returns-value]
+    first = pool.sets_for(make_question("a"))
+    assert pool.sets_for(make_question("a")) is first
+    assert len(draws) == 1
+    for name in "bcde":
+        pool.sets_for(make_question(name))
+    assert len(pool._own_sets) <= 3
+    assert pool.sets_for(make_question("a")) == first

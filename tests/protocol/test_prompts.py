@@ -174,3 +174,17 @@ def test_with_a_chat_template_the_model_renders_the_messages(maker: Callable[...
         ["system", "user", "assistant", "user", "assistant", "user"],
         ["user"],
     ]
+
+
+def test_with_exemplars_per_question_prompts_of_different_questions_share_none(
+    maker: Callable[..., PromptMaker],
+) -> None:
+    def exemplars_of(prompts: PromptMaker, name: str) -> set[str]:
+        return set(prompts.prompt(make_question(name), 0).split("\n\n")[:-1])
+
+    fixed, own = maker(), maker(exemplars="per_question")
+    assert exemplars_of(fixed, "x") == exemplars_of(fixed, "y")
+    assert len({frozenset(exemplars_of(own, name)) for name in "vwxyz"}) > 1
+    question = make_question("x")
+    assert own.prompt(question, 1).startswith(own.prompt(question, 1, shots=1).split("\n\n")[0])
+    assert own.prompt(question, 0) != own.prompt(question, 1)

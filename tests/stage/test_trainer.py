@@ -139,7 +139,7 @@ def test_validation_asks_with_its_exemplars_and_scores_by_the_protocol(
 
         def greedy(self, which: Any) -> list[str]:
             assert not trainer.model.training
-            return ["Ash." if "Tree 0?\nAnswer:" in asked[index][-20:] else "oak" for index in which]
+            return ["Ash." if "tree 0?\nAnswer:" in asked[index][-20:] else "oak" for index in which]
 
     with _quiet_libraries():
         trainer = ours(tiny_model, arguments(tmp_path))
@@ -148,8 +148,8 @@ def test_validation_asks_with_its_exemplars_and_scores_by_the_protocol(
         trainer.model.train()
         assert trainer.validation.count_right(trainer.accelerator) == 1
         assert trainer.model.training
-    assert "Question: Tree 0?\nAnswer:" in asked
-    assert "Question: Tree 1?\nAnswer: birch\n\nQuestion: Tree 1?\nAnswer:" in asked
+    assert "Question: Name tree 0?\nAnswer:" in asked
+    assert "Question: Tree 1?\nAnswer: birch\n\nQuestion: Name tree 1?\nAnswer:" in asked
 
 
 def test_validation_answers_are_those_of_plain_generation_before_and_after_the_weights_change(

@@ -5,19 +5,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from scipy.stats import permutation_test
 
 from kft_cli.stats.clusters import (
     ClusteredDifference,
-    QuestionGroups,
-    Reading,
     clustered_difference,
     clustered_mean,
     rule_of_three,
-    sign_flip_test,
     t_quantile,
 )
+from kft_cli.stats.groups import QuestionGroups, Reading
 from kft_cli.stats.intervals import mcnemar_exact_p
+from kft_cli.stats.sign_flips import sign_flip_test
 from kft_tasks.errors import UsageError
 
 THESE, LIKE_THESE = Reading.THESE_TYPES, Reading.TYPES_LIKE_THESE
@@ -132,35 +130,6 @@ def test_sign_flips_of_single_answers_are_mcnemars_exact_test() -> None:
         after = np.repeat([0.0, 1.0, 0.0], [lost, gained, 40])
         found = clustered_difference(before, after, independent(40 + lost + gained), THESE)
         assert found.p == pytest.approx(mcnemar_exact_p(lost, gained))
-
-
-def test_random_sign_flips_agree_with_scipys_enumeration() -> None:
-    values = np.random.default_rng(5).normal(0.4, 1, 15)
-    exact = permutation_test((values,), np.sum, permutation_type="samples", vectorized=True, n_resamples=np.inf).pvalue
-    random = sign_flip_test(values)
-    assert not random.exact
-    assert random.p == pytest.approx(exact, abs=0.012)
-    assert sign_flip_test(values, flips=2**15).p == pytest.approx(exact)
-    assert sign_flip_test(values, flips=2**15).exact
-
-
-def test_random_sign_flips_repeat_by_seed_and_never_give_zero() -> None:
-    assert sign_flip_test([1.0] * 60).p == 1 / 10_000
-    values = np.random.default_rng(5).normal(0, 1, 40)
-    assert sign_flip_test(values, seed=3) == sign_flip_test(values, seed=3)
-    assert sign_flip_test(values, seed=3) != sign_flip_test(values, seed=4)
-
-
-def test_the_smallest_p_is_reached_when_all_agree() -> None:
-    for count in (1, 2, 6, 8, 13):
-        found = sign_flip_test([0.5] * count)
-        assert found.p == pytest.approx(found.smallest_p)
-        assert found.smallest_p == min(1, 2 / 2**count)
-
-
-def test_unchanged_clusters_say_nothing_about_p() -> None:
-    assert sign_flip_test([1, 2, 3, 4, 0, 0, 0]) == sign_flip_test([1, 2, 3, 4])
-    assert sign_flip_test([0, 0]).p == 1
 
 
 def test_no_change_at_all_is_not_printed_as_certainty() -> None:

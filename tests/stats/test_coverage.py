@@ -14,14 +14,13 @@ import pytest
 
 from kft_cli.stats.clusters import (
     ClusteredDifference,
-    QuestionGroups,
-    Reading,
     clustered_difference,
     clustered_mean,
-    sign_flip_test,
 )
+from kft_cli.stats.groups import QuestionGroups, Reading
 from kft_cli.stats.power import power_of
 from kft_cli.stats.seeds import seeds_change
+from kft_cli.stats.sign_flips import sign_flip_test
 
 pytestmark = pytest.mark.slow
 

@@ -5,15 +5,19 @@ import math
 import numpy as np
 import pytest
 
-from kft_cli.stats.clusters import QuestionGroups, Reading, clustered_difference, sign_flip_test
+from kft_cli.stats.clusters import clustered_difference
+from kft_cli.stats.groups import QuestionGroups, Reading
 from kft_cli.stats.power import (
     detectable,
+    detectable_over_seeds,
     mcnemar_power,
     minimum_detectable_effect,
     power_of,
     standard_error_of,
     variance_of_answers,
 )
+from kft_cli.stats.seeds import seeds_change
+from kft_cli.stats.sign_flips import sign_flip_test
 from kft_tasks.errors import UsageError
 
 GROUPS = QuestionGroups([f"type {i % 10}" for i in range(200)], [str(i) for i in range(200)])
@@ -133,3 +137,28 @@ def test_detectable_effect_is_seen_in_80_percent_of_simulated_repetitions(cluste
     assert (abs(ts) > t.ppf(0.975, clusters - 1)).mean() == pytest.approx(0.8, abs=0.01)
     flipped = np.mean([sign_flip_test(row, flips=999).p < 0.05 for row in means[:500]])
     assert flipped == pytest.approx(0.8, abs=0.05)
+
+
+def test_detectable_effect_over_seeds_is_that_of_their_interval() -> None:
+    rng = np.random.default_rng(2)
+    found = seeds_change(rng.choice([-1.0, 0.0, 1.0], (5, 200), p=[0.1, 0.7, 0.2]), GROUPS, Reading.TYPES_LIKE_THESE)
+    told = detectable_over_seeds(found)
+    assert told.effect is not None
+    assert found.standard_error is not None
+    assert found.degrees_of_freedom is not None
+    assert power_of(told.effect, found.standard_error, found.degrees_of_freedom) == pytest.approx(0.8)
+    half = ((found.high or 0) - (found.low or 0)) / 2
+    assert half / found.standard_error < told.effect / found.standard_error < 3 * half / found.standard_error
+    assert (told.n, told.design_effect, told.reason) == (200, None, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (np.ones((1, 200)), "There is one seed only, which cannot show how seeds differ."),
+        (np.zeros((3, 200)), "No answer changed under any seed: rule of three over 10 clusters, seeds set aside."),
+    ],
+)
+def test_seeds_without_a_standard_error_have_no_detectable_effect(changes: np.ndarray, reason: str) -> None:
+    told = detectable_over_seeds(seeds_change(changes, GROUPS, Reading.TYPES_LIKE_THESE))
+    assert (told.effect, told.reason) == (None, reason)

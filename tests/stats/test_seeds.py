@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from kft_cli.stats.clusters import QuestionGroups, Reading
+from kft_cli.stats.groups import QuestionGroups, Reading
 from kft_cli.stats.seeds import reach_of_seeds, seeds_change, seeds_needed
 from kft_tasks.errors import UsageError
 

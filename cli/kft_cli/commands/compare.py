@@ -31,6 +31,9 @@ def command(context: click.Context, runs: tuple[Path, ...], scorer: str | None, 
     Runs that were asked in different ways are shown but not tested against each other. If no test is possible at all,
     the exit code is 1.
 
+    Runs of one recipe that differ only in their seed are taken together. Two such groups with the same seeds are
+    compared with each other; six seeds are the fewest that can reach p < .05.
+
     \b
     Example: kft compare runs/demo runs/demo-random paper
     """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -11,7 +13,10 @@ import click
 from kft_cli.commands.options import json_option, overrides_option
 from kft_cli.commands.report import show_report
 from kft_cli.display.console import narrate, print_json
+from kft_cli.display.tables import Section, make_table, terminal_text
+from kft_cli.display.tables import number as count
 from kft_cli.pipeline.pipeline import Pipeline
+from kft_train.recipes.plan import PlannedStep
 from kft_train.recipes.plan import dry_run as plan_of
 from kft_train.recipes.recipe import Recipe, load_recipe
 
@@ -47,11 +52,36 @@ def show_plan(recipe: Recipe, *, as_json: bool) -> None:
         )
         return
     click.echo(recipe.to_yaml())
-    for number, step in enumerate(plan.steps, start=1):
-        details = {key: value for key, value in step.detail.items() if key != "sft" and value is not None}
-        click.echo(
-            f"{number:2}. {step.kind} {step.name}: " + ", ".join(f"{key} {value}" for key, value in details.items())
-        )
+    rows = [_row(number, step) for number, step in enumerate(plan.steps, start=1)]
+    table = make_table("# > | Step | Questions > | Answers per question > | Answers > | How", rows, _CAPTION)
+    click.echo(terminal_text([Section("", (table,))]))
+
+
+_CAPTION = (
+    "Numbers of answers are the largest possible: a detection asks only what can change a category. "
+    "A dash stands where a number depends on the questions or on the training."
+)
+
+
+def _row(number: int, step: PlannedStep) -> list[str]:
+    """A line of the plan."""
+    detail = step.detail
+    training = step.kind in ("train", "control")
+    questions = detail["validation_questions" if training else "questions"]
+    counts = (questions, detail["max_generations_per_question"], detail["max_generations"])
+    return [str(number), f"{step.kind} {step.name}", *(count(value) for value in counts), "; ".join(_how(step))]
+
+
+def _how(step: PlannedStep) -> Iterator[str]:
+    """What a step trains on or asks, and where its protocol is not that of the first detection."""
+    detail = step.detail
+    if step.kind in ("train", "control"):
+        yield " + ".join(detail["parts"])
+        yield f"{detail['max_epochs']} epochs at most" if step.kind == "train" else f"steps: {detail['steps']}"
+    if step.kind == "evaluate":
+        yield "exemplars: " + ", ".join(map(str, detail["shots"]))
+    for purpose, values in detail["differs"].items():
+        yield f"{purpose}: " + ", ".join(f"{key} {json.dumps(value)}" for key, value in values.items())
 
 
 def execute(recipe: Recipe, output: Path, *, as_json: bool) -> None:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kft_cli.comparison.comparability import (
-    EXEMPLARS,
-    Differences,
-    accuracy_differences,
-    category_differences,
-    listed,
-)
-from kft_cli.comparison.loading import LoadedRun, load_runs
-from kft_cli.comparison.seeds import measure_seeds
+from kft_cli.comparison.changes import INDEPENDENT, deciding
+from kft_cli.comparison.comparability import category_differences, listed
+from kft_cli.comparison.loading import LoadedRun, asking_of, load_runs
+from kft_cli.comparison.paired import measure_paired
+from kft_cli.comparison.seeds import measure_arms, measure_seeds
+from kft_cli.comparison.settings import differing, flat_settings, protocol_of_categories
 from kft_cli.report.paper import load_paper, paper_runs
 from kft_cli.report.run_layout import BASE
-from kft_cli.stats.intervals import holm, paired_difference
 from kft_tasks.errors import UsageError
 
 FORMAT = "kft-comparison/1"
 PAPER = "paper"
+ALL_QUESTIONS = "all"
+"""The group of all training questions among the measured changes of a report."""
+_SHOWN = ("n", "share", "low", "high")
 
 
 def compare_runs(runs: Sequence[Path], scorer: str | None = None) -> dict[str, Any]:
@@ -48,15 +46,16 @@ def compare_runs(runs: Sequence[Path], scorer: str | None = None) -> dict[str, A
         raise UsageError("There is nothing to compare `paper` with. Name at least one run.")
     loaded = load_runs(paths, scorer)
     names = [run.name for run in loaded]
-    settings = [_flat(run.report["run"]["settings"]) | _identity(run.report) for run in loaded]
+    settings = flat_settings([run.report for run in loaded])
     return {
         "format": FORMAT,
         "scorer": scorer or loaded[0].scorer,
         "runs": [_entry(loaded[0], run) for run in loaded],
-        "settings": _differing(names, settings),
+        "settings": differing(names, settings),
         "test": _test_rows(loaded),
-        "paired": _paired(loaded, scorer),
+        "paired": measure_paired(loaded, scorer),
         "seeds": measure_seeds(loaded, settings),
+        "arms": measure_arms(loaded, settings),
         "paper": {"citation": load_paper()["citation"], "runs": paper_runs()} if with_paper else None,
     }
 
@@ -90,116 +89,45 @@ def _entry(first: LoadedRun, run: LoadedRun) -> dict[str, Any]:
         "questions": report["run"]["questions"],
         "categories": report["categories"],
         "categories_comparable": {"comparable": not forbidding, "reason": listed(forbidding) or None},
+        "greedy_only": any(protocol_of_categories(report)[key] == 0 for key in ("samples", "later samples")),
         "movement": transition["movement"],
         "control": report["control"]["movement"] if report["control"] else None,
+        "measured": _measured(report),
         "cost": report["cost"]["total"],
         "hardware": report["repeat"]["hardware"],
         "comparable": {**report["comparable"], "name": run.name},
     }
 
 
-def _identity(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run was made on besides its recipe."""
-    digests = report["repeat"]["digests"]
-    return {
-        "number of stages": len(report["stages"]),
-        "weights of the base model": digests["model weights"],
-        "precision of the base model": report["run"]["dtype"],
-        "training questions": digests["training questions"],
-        "test questions": digests["test questions"],
-        EXEMPLARS: digests["exemplars"],
-        "kft version": report["repeat"]["kft_version"],
-    }
-
-
-def _flat(value: Any, path: str = "") -> dict[str, Any]:
-    """Nested settings as ``{"stages.0.learning_rate": 0.0003}``; a mixture stays one value, a list of its parts."""
-    if isinstance(value, Mapping) and value:
-        items = ((f"{path}.{key}" if path else str(key), item) for key, item in value.items())
-        return dict(itertools.chain.from_iterable(_flat(item, key).items() for key, item in items))
-    if isinstance(value, list) and path == "stages":
-        return dict(itertools.chain.from_iterable(_flat(item, f"{path}.{i}").items() for i, item in enumerate(value)))
-    if isinstance(value, list) and path.endswith(".mixture"):
-        return {path: [{key: item for key, item in part.items() if item is not None} for part in value]}
-    return {path: value}
-
-
-def _differing(names: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Settings that differ, with their values by run. A run that lacks a stage has no values for it."""
-    keys = dict.fromkeys(itertools.chain.from_iterable(settings))
-    rows = []
-    for key in keys:
-        values = {name: one[key] for name, one in zip(names, settings, strict=True) if key in one}
-        first = next(iter(values.values()))
-        if any(value != first for value in values.values()):
-            rows.append({"key": key, "values": values})
-    return rows
+def _measured(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The change of P_correct of all training questions from base to last point; None where it was not measured."""
+    ends = report["run"]["points"][0], report["run"]["points"][-1]
+    rows = [
+        row
+        for span in (report.get("measured") or {}).get("changes", [])
+        if (span["before"], span["after"]) == ends
+        for row in span["rows"]
+        if row["group"] == ALL_QUESTIONS
+    ]
+    return {key: rows[0][key] for key in ("n", "before", "after", "clustered")} if rows else None
 
 
 def _test_rows(runs: Sequence[LoadedRun]) -> list[dict[str, Any]]:
-    """Accuracy at base and at the last point of each run, and the change, by number of shots."""
+    """Accuracy at base and at the last point of each run, and the change, by way of asking."""
     rows = []
     for run in runs:
-        found = {
-            (row["point"], row["shots"]): {key: row[key] for key in ("count", "n", "share", "low", "high")}
-            for row in run.test["accuracy"]
-        }
-        changes = {(row["shots"], row["before"], row["after"]): row for row in run.test["differences"]}
-        for shots in run.test["shots"]:
-            row = {"run": run.name, "shots": shots, "scorer": run.scorer, "own_scorer": run.own_scorer}
-            row |= {"base": found[BASE, shots], "last": found[run.last, shots], "point": run.last}
-            rows.append({**row, "change": changes[shots, BASE, run.last]})
+        found = {(row["point"], asking_of(row)): row for row in run.test["accuracy"]}
+        changes = {(asking_of(row), row["before"], row["after"]): row for row in run.test["differences"]}
+        for asking in (asking for asking in run.askings if (BASE, asking) in found):
+            base, last = ({key: found[point, asking][key] for key in _SHOWN} for point in (BASE, run.last))
+            change = changes.get((asking, BASE, run.last))
+            row = {"run": run.name, "shots": asking.shots, "other_type": asking.other_type}
+            row |= {"sets": run.sets[asking], "scorer": run.scorer, "own_scorer": run.own_scorer}
+            rows.append({**row, "base": base, "last": last, "point": run.last, "change": change and _change(change)})
     return rows
 
 
-def _paired(runs: Sequence[LoadedRun], asked: str | None) -> list[dict[str, Any]]:
-    """Every run against the first, at their last points, where nothing forbids it."""
-    first, *others = runs
-    rows = [
-        _pair(first, other, shots, asked)
-        for other in others
-        for shots in dict.fromkeys((*first.test["shots"], *other.test["shots"]))
-    ]
-    tested = [row for row in rows if row["paired"]]
-    for row, p in zip(tested, holm([row["mcnemar_p"] for row in tested]), strict=True):
-        row["holm_p"] = p
-    return rows
-
-
-def _pair(first: LoadedRun, other: LoadedRun, shots: int, asked: str | None) -> dict[str, Any]:
-    found = accuracy_differences(first.report, other.report, shots=shots, scorers=(first.scorer, other.scorer))
-    reason = _no_pair(first, other, shots) or _no_test(first, other, found, asked)
-    row = {"from": first.name, "to": other.name, "shots": shots, "paired": reason is None}
-    if reason is not None:
-        return {**row, "reason": reason}
-    named = [one.to_json() for one in found.named]
-    values = paired_difference(first.right(shots), other.right(shots)).to_json()
-    return {**row, "scorer": first.scorer, "differs": named, **values}
-
-
-def _no_pair(first: LoadedRun, other: LoadedRun, shots: int) -> str | None:
-    """Why there are no two answers to the same question."""
-    if first.test["digest"] != other.test["digest"]:
-        return "not paired: different test questions"
-    missing = [run.name for run in (first, other) if shots not in run.test["shots"]]
-    return f"not paired: {missing[0]} was not tested with so many exemplars" if missing else None
-
-
-def _no_test(first: LoadedRun, other: LoadedRun, found: Differences, asked: str | None) -> str | None:
-    """Why a paired test would be meaningless."""
-    asking = listed([one for one in found.forbidding if one.key != "scorer"])
-    reasons = [reason for reason in (_other_scorer(first, other, asked), asking) if reason]
-    return f"not tested: {'; '.join(reasons)}" if reasons else None
-
-
-def _other_scorer(first: LoadedRun, other: LoadedRun, asked: str | None) -> str | None:
-    """Why the answers of the two are not scored by the one rule, and what to do; None where they are."""
-    rule = asked or first.scorer
-    stuck = [run for run in (first, other) if run.scorer != rule]
-    if not stuck:
-        return None
-    if asked is not None:
-        names = " and ".join(f"{run.name} is scored by {run.scorer}" for run in stuck)
-        return f"{names}, not by {rule}; give the run folder"
-    remedy = f"give the run folder, or --scorer {other.scorer}" if first.folder else "give the run folder"
-    return f"scored by {other.scorer}, the first run by {first.scorer}; {remedy}"
+def _change(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The change of a report, by the reading that decides; reports without readings took questions as independent."""
+    found = deciding(row.get("clustered") or {}) or {**row, "reading": INDEPENDENT}
+    return {key: found[key] for key in ("difference", "low", "high", "reading")}

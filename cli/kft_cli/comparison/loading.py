@@ -8,14 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kft_cli.comparison.settings import protocol_of_test
 from kft_cli.report.measures.accuracy import measure_test
 from kft_cli.report.measures.rounding import rounded
 from kft_cli.report.report import build_report, read_report
 from kft_cli.report.run_data import is_run, read_run
 from kft_cli.report.run_layout import BASE, RunLayout
+from kft_cli.stats.groups import QuestionGroups, Reading
 from kft_tasks.errors import DataError, UsageError
-from kft_tasks.evaluation.evaluate import TestQuestion
+from kft_tasks.evaluation.evaluate import Asking, TestQuestion, by_question, read_answers
 from kft_tasks.scoring.scorers import get_scorer
+
+Values = Mapping[tuple[str, Asking], Sequence[float]]
+"""Share of right answers of each test question, sorted by question id; by point and way of asking."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,9 @@ class LoadedRun:
         name: name of its recipe, or its path where several runs have that name.
         report: content of ``report.json``.
         test: the report's section on test accuracy, with the answers scored by ``scorer``.
+        values: the same answers by question.
+        sets: number of exemplar sets under which each question was asked, by way of asking.
+        groups: types and subjects of the test questions; None where a report does not say.
         scorer: rule for a right answer in ``test``.
         folder: the run folder, which holds the answers given; None for a report alone.
     """
@@ -33,6 +41,9 @@ class LoadedRun:
     name: str
     report: Mapping[str, Any]
     test: Mapping[str, Any]
+    values: Values
+    sets: Mapping[Asking, int]
+    groups: QuestionGroups | None
     scorer: str
     folder: Path | None
 
@@ -46,17 +57,44 @@ class LoadedRun:
         """The last point."""
         return str(self.report["run"]["points"][-1])
 
-    def right(self, shots: int) -> list[bool]:
-        """Whether each test question is answered right at the last point, sorted by question id."""
-        rows = self.test["accuracy"]
-        row = next(row for row in rows if (row["point"], row["shots"]) == (self.last, shots))
-        return [digit == "1" for digit in row["right"]]
+    @property
+    def askings(self) -> list[Asking]:
+        """The ways in which the test questions were asked, in the recipe's order; other types last."""
+        shots = list(self.test["shots"])
+        found = [asking for point, asking in self.values if point == BASE]
+        return sorted(found, key=lambda asking: (asking.other_type, shots.index(asking.shots)))
 
-    def change(self, shots: int) -> float:
-        """Test accuracy at the last point minus that of the base model."""
-        rows = self.test["differences"]
-        row = next(row for row in rows if (row["shots"], row["before"], row["after"]) == (shots, BASE, self.last))
-        return float(row["difference"])
+    def right(self, asking: Asking) -> Sequence[float]:
+        """Share of right answers of each test question at the last point, sorted by question id."""
+        return self.values[self.last, asking]
+
+    def before(self, asking: Asking) -> Sequence[float]:
+        """The same for the base model."""
+        return self.values[BASE, asking]
+
+
+def question_values(row: Mapping[str, Any]) -> list[float]:
+    """Share of right answers of each test question, from a row of ``test.accuracy``, sorted by question id.
+
+    Args:
+        row: ``right`` is a string of 0 and 1, or a list of numbers of right answers where ``sets`` is more than one.
+    """
+    sets = int(row.get("sets", 1))
+    return [int(count) / sets for count in row["right"]]
+
+
+def asking_of(row: Mapping[str, Any]) -> Asking:
+    """How a row's questions were asked; rows of older versions know no exemplars of another type."""
+    return Asking(int(row["shots"]), bool(row.get("other_type", False)))
+
+
+def shared_groups(runs: Sequence[LoadedRun]) -> QuestionGroups | None:
+    """Types and subjects of the test questions of runs that were asked the same ones; None where no run says.
+
+    A run of an older version may not know all subjects: the fewest different ones are the best known.
+    """
+    known = [run.groups for run in runs if run.groups is not None]
+    return min(known, key=lambda groups: groups.clusters(Reading.THESE_TYPES).count, default=None)
 
 
 def load_runs(paths: Sequence[Path], scorer: str | None = None) -> list[LoadedRun]:
@@ -81,7 +119,32 @@ def _load(path: Path) -> LoadedRun:
     """The run of a path. A run folder is measured again, since a report in it may be out of date."""
     folder = path if is_run(path) else None
     report = build_report(path) if folder else _read(path)
-    return LoadedRun(str(report["run"]["name"]), report, report["test"], _test_scorer(report), folder)
+    test, name, scorer = report["test"], str(report["run"]["name"]), _test_scorer(report)
+    if folder is None:
+        values = {(row["point"], asking_of(row)): question_values(row) for row in test["accuracy"]}
+        sets = {asking_of(row): int(row.get("sets", 1)) for row in test["accuracy"]}
+        return LoadedRun(name, report, test, values, sets, _groups_of(test), scorer, None)
+    answers = {point: by_question(read_answers(RunLayout(folder).answers(point))) for point in report["run"]["points"]}
+    first = next(iter(answers[BASE].values()))
+    groups = QuestionGroups([item.type for item in first], [item.subject or item.id for item in first])
+    sets = {asking: len(items[0].right) for asking, items in answers[BASE].items()}
+    return LoadedRun(name, report, test, _values_of(answers), sets, groups, scorer, folder)
+
+
+def _groups_of(test: Mapping[str, Any]) -> QuestionGroups | None:
+    """The types and subjects in a report: numbers in the order of question ids."""
+    groups = test.get("groups")
+    if not groups:
+        return None
+    return QuestionGroups([str(code) for code in groups["types"]], [str(code) for code in groups["subjects"]])
+
+
+def _values_of(answers: Mapping[str, Mapping[Asking, Sequence[TestQuestion]]]) -> Values:
+    return {
+        (point, asking): [item.value for item in items]
+        for point, ways in answers.items()
+        for asking, items in ways.items()
+    }
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -97,7 +160,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _test_scorer(report: Mapping[str, Any]) -> str:
     """The recipe's: the protocol of a detection names another one where its answers were scored again."""
-    return str(report["run"]["settings"]["protocol"]["scorer"])
+    return str(protocol_of_test(report)["scorer"])
 
 
 def _scored_by(run: LoadedRun, rule: str) -> LoadedRun:
@@ -115,7 +178,7 @@ def _scored_by(run: LoadedRun, rule: str) -> LoadedRun:
         for point, sets in data.answers.items()
     }
     test = rounded(measure_test(dataclasses.replace(data, answers=answers)))
-    return dataclasses.replace(run, test=test, scorer=rule)
+    return dataclasses.replace(run, test=test, values=_values_of(answers), scorer=rule)
 
 
 def _names(paths: Sequence[Path], runs: Sequence[LoadedRun]) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from kft_cli.comparison.comparability import Difference, listed
+from kft_cli.comparison.changes import deciding
+from kft_cli.comparison.render_accuracy import accuracy_blocks, seed_blocks
 from kft_cli.display.tables import (
     NONE,
     Align,
@@ -18,17 +19,15 @@ from kft_cli.display.tables import (
     make_table,
     markdown_document,
     number,
-    p_value,
+    percent,
     plain,
-    points,
     share,
     terminal_text,
     visible,
 )
 from kft_cli.report.sections.paper import papers_counts_beside
 from kft_cli.report.sections.words import category_heads
-from kft_cli.stats.intervals import ALPHA
-from kft_cli.stats.seeds import seeds_needed
+from kft_tasks.categories.category import KnowledgeCategory
 
 
 def render_comparison(
@@ -47,10 +46,10 @@ def comparison_sections(comparison: Mapping[str, Any]) -> list[Section]:
         Section(
             "What moved from the base model to the last stage", (_moved(comparison), *_other_categories(comparison))
         ),
-        Section("Test accuracy", tuple(_test_blocks(comparison))),
+        Section("Test accuracy", tuple(accuracy_blocks(comparison))),
     ]
-    if comparison["seeds"]:
-        sections.append(Section("Several seeds", tuple(_seed_blocks(comparison))))
+    if comparison["seeds"] or comparison["arms"]:
+        sections.append(Section("Several seeds", tuple(seed_blocks(comparison))))
     sections.append(Section("Cost", (_cost(comparison),)))
     if comparison["paper"]:
         sections.append(Section("The paper's counts, for orientation", tuple(_paper(comparison))))
@@ -89,16 +88,28 @@ def _part(part: Mapping[str, Any]) -> str:
 
 def _categories(comparison: Mapping[str, Any]) -> Table:
     rows = [
-        [_flagged(run), point, *(f"{number(one['count'])}: {share(one)}" for one in run["categories"][point].values())]
+        [_flagged(run), point, *_category_cells(run, run["categories"][point])]
         for run in comparison["runs"]
         for point in run["points"]
     ]
     heads = f"run | point | {category_heads()}"
-    sizes = {number(run["questions"]["train"]) for run in comparison["runs"]}
+    sizes = {number(one["n"]) for run in comparison["runs"] for one in run["categories"][run["points"][0]].values()}
     caption = (
         f"Each cell: number of questions, then their share with its 95 % interval. n = {' and '.join(sorted(sizes))}."
     )
+    if any(run["greedy_only"] for run in comparison["runs"]):
+        caption += (
+            " Where only greedy answers were asked, WeaklyKnown and Unknown cannot be told apart: the last column then "
+            "holds the questions that were never right."
+        )
     return make_table(heads, rows, caption)
+
+
+def _category_cells(run: Mapping[str, Any], shares: Mapping[str, Any]) -> list[str]:
+    cells = {name: f"{number(one['count'])}: {share(one)}" for name, one in shares.items()}
+    if run["greedy_only"]:
+        cells[KnowledgeCategory.WEAKLY_KNOWN.value] = NONE
+    return list(cells.values())
 
 
 def _flagged(run: Mapping[str, Any]) -> str:
@@ -131,159 +142,31 @@ def _moved(comparison: Mapping[str, Any]) -> Table:
             for name in ("upgraded", "forgotten")
             for cell in (count_and_share(moved[name]), count_and_share(retest[name]) if retest else NONE)
         ]
-        rows.append([_flagged(run), *cells])
+        rows.append([_flagged(run), *cells, *_measured_cells(run["measured"])])
     caption = (
         "*Upgraded*: the category rose; out of the questions that could rise. *Forgotten*: no longer HighlyKnown; out "
-        "of the questions that were. *Retest*: the same for the untrained model detected twice, with other exemplars "
-        "and samples: how often a category changes by measurement alone. It is not a control for training, because "
-        "the points of a run share exemplars and samples. In brackets: 95 % intervals. Dash: no retest was run."
+        "of the questions that were. *Retest*: the same for the untrained model asked twice, with other exemplars: how "
+        "often a category changes by measurement alone. It is not a control for training, because the points of a run "
+        "share exemplars and samples. In brackets: 95 % intervals. Dash: no retest was run."
     )
     heads = "run | upgraded > | retest > | forgotten > | retest >"
-    return make_table(heads, rows, caption)
-
-
-def _test_blocks(comparison: Mapping[str, Any]) -> list[Block]:
-    rows = [
-        [
-            row["run"],
-            str(row["shots"]),
-            row["scorer"],
-            number(row["last"]["n"]),
-            share(row["base"]),
-            share(row["last"]),
-            difference(row["change"]),
-        ]
-        for row in comparison["test"]
-    ]
-    caption = (
-        "Accuracy with its 95 % interval. The change is on the same questions, in percentage points with its interval."
+    if not any(run["measured"] for run in comparison["runs"]):
+        return make_table(heads, [row[:5] for row in rows], caption)
+    caption += (
+        " *P_correct*: share of right greedy answers of all training questions, on exemplars by which no question was "
+        "chosen; its change, in percentage points with its 95 % interval, tells what training changed. Dash: the run "
+        "did not measure it."
     )
-    heads = "run | exemplars | scored by | n > | base > | last stage > | change >"
-    return [make_table(heads, rows, caption), *_scored_again(comparison), *_paired_blocks(comparison)]
+    return make_table(f"{heads} | n > | P_correct > | change >", rows, caption)
 
 
-def _scored_again(comparison: Mapping[str, Any]) -> list[Block]:
-    """Runs whose answers are not scored by their own rule, and those that keep it because nothing else is possible."""
-    rule = comparison["scorer"]
-    own = {row["run"]: row["own_scorer"] for row in comparison["test"] if row["scorer"] != row["own_scorer"]}
-    kept = {row["run"]: row["scorer"] for row in comparison["test"] if row["scorer"] != rule}
-    blocks: list[Block] = []
-    if own:
-        runs = ", ".join(f"{plain(name)} ({plain(scorer)})" for name, scorer in own.items())
-        blocks.append(
-            f"*Scored again* by {plain(rule)}, in brackets the run's own rule: {runs}. The run's own rule still "
-            "decided the categories, the mixtures and the epochs."
-        )
-    if kept:
-        runs = ", ".join(f"{plain(name)} ({plain(scorer)})" for name, scorer in kept.items())
-        blocks.append(
-            f"*Not scored* by {plain(rule)}, because a report holds no answers to score again: {runs}. Do not compare "
-            "their accuracy with that of the other runs."
-        )
-    return blocks
-
-
-def _paired_blocks(comparison: Mapping[str, Any]) -> list[Block]:
-    pairs = comparison["paired"]
-    if not pairs:
-        return []
-    tested = [row for row in pairs if row["paired"]]
-    caption = (
-        "Every run against the first, after their last stages, question by question: percentage points with Newcombe's "
-        f"95 % interval, and p of McNemar's exact test. {_family(len(tested))} Interval and test treat questions as "
-        "independent, and are too optimistic where questions of one type rise and fall together. This compares these "
-        "runs only. Whether the recipes differ, only several seeds can show."
-    )
-    if len(tested) < len(pairs):
-        caption += (
-            " *Not tested*: a difference could come from how the questions were asked or scored, whatever the training "
-            "did. Such rows have no p and are not in the family."
-        )
-    heads = "from → to | exemplars | n > | gained > | lost > | difference > | p, Holm >"
-    table = make_table(heads, [_paired_row(row) for row in pairs], caption)
-    return ["**Compared with the first run**", table, *_named_differences(tested)]
-
-
-def _family(tests: int) -> str:
-    """Which tests the Holm correction covers."""
-    if tests == 0:
-        return "No test was possible, so there is nothing to correct."
-    if tests == 1:
-        return "Holm's correction covers the tests of this table; there is only one, so its p is not changed."
-    return f"Holm's correction covers the {tests} tests of this table and no others."
-
-
-def _paired_row(row: Mapping[str, Any]) -> list[str]:
-    start = [f"{row['from']} → {row['to']}", str(row["shots"])]
-    if not row["paired"]:
-        return [*start, NONE, NONE, NONE, row["reason"], NONE]
-    counts = [number(row[key]) for key in ("n", "gained", "lost")]
-    return [*start, *counts, difference(row), p_value(row["holm_p"])]
-
-
-def _named_differences(tested: Sequence[Mapping[str, Any]]) -> list[Block]:
-    """What else differs between runs that were tested against each other."""
-    lines = {
-        row["to"]: f"- {plain(row['to'])}: {plain(listed([Difference(**one) for one in row['differs']]))}"
-        for row in tested
-        if row["differs"]
-    }
-    if not lines:
-        return []
-    intro = "Tested although these differ too. The test shows that the runs differ, not which of this is the reason:"
-    return ["\n".join([intro, "", *lines.values()])]
-
-
-def _seed_blocks(comparison: Mapping[str, Any]) -> list[Block]:
-    seeds = comparison["seeds"]
-    rows = [
-        [
-            ", ".join(row["runs"]),
-            str(row["shots"]),
-            number(row["accuracy"]["n"]),
-            _mean(row["accuracy"], f"{100 * row['accuracy']['mean']:.1f}"),
-            _mean(row["change"], points(row["change"]["mean"])),
-            f"{points(row['change']['least'])} to {points(row['change']['most'])}",
-            _interval(row["change"]),
-            p_value(row["holm_p"]),
-        ]
-        for row in seeds
-    ]
-    caption = (
-        "Runs that differ only in their seed. Mean ± sample standard deviation over seeds; the change from the base "
-        "model is in percentage points. The interval is Student's t for the mean, 95 %; there is none where all seeds "
-        f"gave the same. p: two-sided sign-flip test of the changes. {_reach(seeds)}"
-    )
-    if tests := sum(row["holm_p"] is not None for row in seeds):
-        caption += f" {_family(tests)}"
-    heads = (
-        "runs | exemplars | seeds > | last stage, % > | change > | smallest to largest > | interval of the mean > | "
-        "p, Holm >"
-    )
-    return [make_table(heads, rows, caption)]
-
-
-def _reach(seeds: Sequence[Mapping[str, Any]]) -> str:
-    """What the numbers of seeds in the table can and cannot show."""
-    sentences = []
-    for count, floor in dict.fromkeys((row["accuracy"]["n"], row["smallest_p"]) for row in seeds):
-        smallest = f"2/2^{count} = {floor:.3g}"
-        if floor >= ALPHA:
-            sentences.append(
-                f"Over {count} seeds no p can be below {smallest}, so they cannot reach p < {ALPHA} and no p is shown; "
-                f"{seeds_needed()} seeds can."
-            )
-        else:
-            sentences.append(f"Over {count} seeds no p can be below {smallest}, before correction.")
-    return " ".join(sentences)
-
-
-def _interval(values: Mapping[str, Any]) -> str:
-    return f"{points(values['low'])} to {points(values['high'])}" if values["deviation"] else NONE
-
-
-def _mean(values: Mapping[str, Any], mean: str) -> str:
-    return f"{mean} ± {100 * values['deviation']:.1f}"
+def _measured_cells(measured: Mapping[str, Any] | None) -> list[str]:
+    """Number of questions, P_correct before and after, and its change by the reading that decides."""
+    if measured is None:
+        return [NONE] * 3
+    found = deciding(measured["clustered"])
+    shares = f"{percent(measured['before'])} → {percent(measured['after'])}"
+    return [number(measured["n"]), shares, difference(found)]
 
 
 def _cost(comparison: Mapping[str, Any]) -> Table:

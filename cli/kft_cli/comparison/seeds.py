@@ -1,49 +1,116 @@
-"""Runs that differ only in their seed: mean, spread, and what so few seeds can show."""
+"""Runs that differ only in their seed: how they changed, and how one group of seeds differs from another."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
-from kft_cli.comparison.loading import LoadedRun
-from kft_cli.stats.clusters import sign_flip_test, smallest_p
-from kft_cli.stats.intervals import ALPHA, holm
+from kft_cli.comparison.changes import correct, measure_seeds_change, outcome
+from kft_cli.comparison.loading import LoadedRun, shared_groups
+from kft_cli.comparison.paired import no_test, same_questions
+from kft_cli.comparison.settings import SEEDS
+from kft_cli.stats.seeds import reach_of_seeds
 from kft_cli.stats.spread import spread
+from kft_tasks.evaluation.evaluate import Asking
 
-_SEEDS = ("seed", "protocol.seed")
+Arm = Mapping[int, LoadedRun]
+"""Runs that differ only in their seed, by seed."""
 
 
 def measure_seeds(runs: Sequence[LoadedRun], settings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Groups of runs that differ only in their seed: mean and spread of test accuracy and of its change.
+    """Groups of runs that differ only in their seed: test accuracy after the last stage, and the change to it.
 
-    ``p`` and ``holm_p`` are None where that many seeds cannot come out below 0.05.
+    ``clustered`` has the interval over seeds and clusters by reading. ``p`` and ``holm_p`` are of the sign-flip test
+    over seeds, and None where that many seeds cannot come out below 0.05; ``reach`` says so.
     """
     rows: list[dict[str, Any]] = []
-    for members in _same_but_seed(runs, settings):
-        for shots in members[0].test["shots"]:
-            last = [sum(right) / len(right) for right in (run.right(shots) for run in members)]
-            changes = [run.change(shots) for run in members]
-            row = {"runs": [run.name for run in members], "shots": shots, "scorer": members[0].scorer}
-            row |= {"accuracy": spread(last).to_json(), "change": spread(changes).to_json()}
-            floor = smallest_p(len(members))
-            row |= {"smallest_p": floor, "p": sign_flip_test(changes).p if floor < ALPHA else None, "holm_p": None}
-            rows.append(row)
-    tested = [row for row in rows if row["p"] is not None]
-    for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
-        row["holm_p"] = p
-    return rows
+    for arm in _several(same_but_seed(runs, settings)):
+        members = list(arm.values())
+        for asking in members[0].askings:
+            changes = [_changes(run.before(asking), run.right(asking)) for run in members]
+            row = {"runs": [run.name for run in members], "shots": asking.shots, "other_type": asking.other_type}
+            accuracy = spread([fmean(run.right(asking)) for run in members]).to_json()
+            row |= {"sets": members[0].sets[asking], "scorer": members[0].scorer, "accuracy": accuracy}
+            rows.append({**row, **_measured(changes, runs, members[0])})
+    return _tested(rows)
 
 
-def _same_but_seed(runs: Sequence[LoadedRun], settings: Sequence[Mapping[str, Any]]) -> list[list[LoadedRun]]:
-    groups: list[list[int]] = []
-    keys = [
-        (run.scorer, {key: value for key, value in one.items() if key not in _SEEDS})
-        for run, one in zip(runs, settings, strict=True)
-    ]
-    for index, key in enumerate(keys):
-        group = next((group for group in groups if keys[group[0]] == key), None)
-        if group is None:
-            groups.append([index])
-        elif all(settings[index]["seed"] != settings[other]["seed"] for other in group):
-            group.append(index)  # the same seed again is the same run again
-    return [[runs[index] for index in group] for group in groups if len(group) > 1]
+def measure_arms(runs: Sequence[LoadedRun], settings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The first group of seeds against every other one, after the last stage, paired by seed and question.
+
+    Two runs of the same seed were asked with the same exemplars. Runs of different seeds were not, so their difference
+    would mix the two recipes with two draws: what has no partner is left out, and a row says why nothing can be paired.
+    """
+    arms = _several(same_but_seed(runs, settings))
+    if len(arms) < 2:
+        return []
+    rows = []
+    first, *others = arms
+    for other in others:
+        askings = dict.fromkeys(asking for arm in (first, other) for asking in next(iter(arm.values())).askings)
+        rows += [_arm_row(first, other, asking, runs) for asking in askings]
+    return [*_tested([row for row in rows if row["paired"]]), *(row for row in rows if not row["paired"])]
+
+
+def same_but_seed(runs: Sequence[LoadedRun], settings: Sequence[Mapping[str, Any]]) -> list[Arm]:
+    """The runs in groups that differ only in their seed. The same seed again is the same run again, and left out."""
+    arms: list[tuple[Any, dict[int, LoadedRun]]] = []
+    for run, one in zip(runs, settings, strict=True):
+        key = (run.scorer, run.askings, {name: value for name, value in one.items() if name not in SEEDS})
+        arm = next((arm for known, arm in arms if known == key), None)
+        if arm is None:
+            arms.append((key, arm := {}))
+        arm.setdefault(int(one["seed"]), run)
+    return [arm for _, arm in arms]
+
+
+def _several(arms: Sequence[Arm]) -> list[Arm]:
+    return [arm for arm in arms if len(arm) > 1]
+
+
+def _arm_row(first: Arm, other: Arm, asking: Asking, runs: Sequence[LoadedRun]) -> dict[str, Any]:
+    seeds = [seed for seed in first if seed in other]
+    row: dict[str, Any] = {
+        "from": [run.name for run in first.values()],
+        "to": [run.name for run in other.values()],
+        "shots": asking.shots,
+        "other_type": asking.other_type,
+        "seeds": seeds,
+        "left_out": [run.name for arm in (first, other) for seed, run in arm.items() if seed not in seeds],
+    }
+    reason = _no_arms(first, other, seeds, asking)
+    if reason is not None:
+        return {**row, "paired": False, "reason": reason}
+    differences = [_changes(first[seed].right(asking), other[seed].right(asking)) for seed in seeds]
+    member = first[seeds[0]]
+    row |= {"paired": True, "sets": member.sets[asking], "scorer": member.scorer}
+    return {**row, **_measured(differences, runs, member)}
+
+
+def _no_arms(first: Arm, other: Arm, seeds: Sequence[int], asking: Asking) -> str | None:
+    """Why two groups of seeds are not compared; None where they can be."""
+    if len(seeds) < 2:
+        one, two = (", ".join(str(seed) for seed in sorted(arm)) for arm in (first, other))
+        have = "have no seed in common" if not seeds else "have only one seed in common"
+        return (
+            f"not paired: seeds {one} and {two} {have}, and runs of different seeds were asked with different "
+            "exemplars; make runs of the same seeds"
+        )
+    reasons = (no_test(first[seed], other[seed], asking) for seed in seeds)
+    return next((reason for reason in reasons if reason), None)
+
+
+def _changes(before: Sequence[float], after: Sequence[float]) -> list[float]:
+    return [two - one for one, two in zip(before, after, strict=True)]
+
+
+def _measured(changes: Sequence[Sequence[float]], runs: Sequence[LoadedRun], member: LoadedRun) -> dict[str, Any]:
+    groups = shared_groups(same_questions(member, runs))
+    return {**measure_seeds_change(changes, groups), "reach": reach_of_seeds(len(changes))}
+
+
+def _tested(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of one table, corrected, with what they come to."""
+    correct(rows)
+    return [{**row, "outcome": outcome(row["clustered"], row["holm_p"])} for row in rows]

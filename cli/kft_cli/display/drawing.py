@@ -62,12 +62,17 @@ def stack_categories(axes: Any, position: int, shares: Mapping[str, Any]) -> Non
         left += width
 
 
-def category_legend(figure: Any) -> None:
-    """The four colours, above the figure."""
+def category_legend(figure: Any, labels: Mapping[str, str] | None = None) -> None:
+    """The colours, above the figure.
+
+    Args:
+        labels: what each category that is shown is called; all four by their own names where it is not given.
+    """
     from matplotlib.patches import Patch
 
-    handles = [Patch(facecolor=colour) for colour in CATEGORY_COLOURS.values()]
-    figure.legend(handles, list(CATEGORY_COLOURS), ncols=4, loc="outside upper center", frameon=False)
+    labels = labels or {category: category for category in CATEGORY_COLOURS}
+    handles = [Patch(facecolor=CATEGORY_COLOURS[category]) for category in labels]
+    figure.legend(handles, list(labels.values()), ncols=4, loc="outside upper center", frameon=False)
 
 
 def horizontal_grid(axes: Any) -> None:

@@ -1,13 +1,19 @@
-"""A model ready to be asked under a protocol."""
+"""A model ready to be asked under a protocol, and whether it can be asked as a recipe says."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 from kft_tasks.answering.answerer import Answerer
+from kft_tasks.errors import DataError
 from kft_tasks.models.choice import ModelChoice
 from kft_tasks.models.loading import LoadedModel, load_model
 from kft_tasks.protocol.exemplars import ExemplarPool
 from kft_tasks.protocol.prompt_maker import PromptMaker
+from kft_tasks.protocol.prompts import chat_messages
 from kft_tasks.protocol.protocol import Protocol
+from kft_train.recipes.recipe import PURPOSES, Purpose, Recipe
 
 
 def open_model(choice: ModelChoice, protocol: Protocol, pool: ExemplarPool) -> tuple[Answerer, PromptMaker]:
@@ -24,3 +30,42 @@ def ready(model: LoadedModel, protocol: Protocol, pool: ExemplarPool) -> tuple[A
     """Prepare a loaded model; with ``protocol.chat`` its prompts go through the model's chat template."""
     render = model.lm.apply_chat_template if protocol.chat else None
     return model.answerer(protocol), PromptMaker(protocol, pool, render)
+
+
+def check_chat_templates(recipe: Recipe, model: Path, purposes: Iterable[Purpose] = PURPOSES) -> None:
+    """Check that a model's chat template can make the prompts of a recipe, before anything long is run.
+
+    Args:
+        model: folder of the model. Its tokenizer is loaded only if one of the purposes needs a chat template.
+
+    Raises:
+        DataError: the model has no chat template, or it refuses the system prompt; the recipe's key is named.
+    """
+    tokenizer = None
+    for purpose in purposes:
+        protocol = recipe.protocol_for(purpose)
+        if not protocol.chat:
+            continue
+        if tokenizer is None:
+            from transformers import AutoTokenizer
+
+            tokenizer = AutoTokenizer.from_pretrained(model)
+        if not tokenizer.chat_template:
+            key = _key(recipe, purpose, "chat")
+            raise DataError(
+                f"{model}: the model has no chat template, and {key} is true. Set it to false, or use a chat model."
+            )
+        try:
+            messages = chat_messages("Who?", (), protocol.system)
+            tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except Exception as error:  # whatever a template raises
+            remedy = f"Remove {_key(recipe, purpose, 'system')}." if protocol.system else "Use another model."
+            raise DataError(
+                f"{model}: the model's chat template does not take the messages of {purpose} ({error}). {remedy}"
+            ) from error
+
+
+def _key(recipe: Recipe, purpose: Purpose, name: str) -> str:
+    """Where the recipe sets a value of a purpose's protocol."""
+    own = purpose != "detection" and name in getattr(recipe.protocols, purpose)
+    return f"protocols.{purpose}.{name}" if own else f"protocol.{name}"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kft_cli.display.console import progress_bar
-from kft_cli.pipeline.asking import ready
+from kft_cli.pipeline.asking import check_chat_templates, ready
 from kft_cli.pipeline.machine import hardware, now, versions
 from kft_cli.pipeline.run_folder import RunFolder, StepCost
 from kft_cli.pipeline.stages import stage_request
@@ -38,7 +38,7 @@ from kft_tasks.question_sets.registry import open_set
 from kft_tasks.questions import digest_questions
 from kft_tasks.version import __version__
 from kft_train.data.mixture import write_mixture
-from kft_train.recipes.plan import Step, control_of, steps_of
+from kft_train.recipes.plan import Step, control_of, control_stage, purpose_of, steps_of
 from kft_train.recipes.recipe import Purpose, Recipe
 from kft_train.stage.request import StageRequest
 from kft_train.stage.train import train_stage
@@ -77,6 +77,7 @@ class Pipeline:
         self._loaded: tuple[Path | None, LoadedModel] | None = None
         self.steps = steps_of(recipe)
         self._number = 0
+        check_chat_templates(recipe, self.model_folder)
 
     def execute(self) -> Path:
         """Do the steps that are not done yet and write the report; return its Markdown file."""
@@ -117,7 +118,7 @@ class Pipeline:
 
     def _detect(self, step: Step, point: Point) -> None:
         """Detect what the model knows at a point: the train split, to choose or to measure, or the test split."""
-        purpose = _purpose(step)
+        purpose = purpose_of(step)
         protocol, pool = self.recipe.protocol_for(purpose), self._pool(purpose)
         measure = step.kind == "measure"
         target = self._target("test" if step.kind == "test-categories" else "train", measure=measure)
@@ -186,8 +187,7 @@ class Pipeline:
         else:
             index = [control_of(self.recipe, stage) for stage in self.recipe.stages].index(step.point)
             chosen, own = index - 1, self.recipe.stages[index]
-            changes = {"name": step.point, "mixture": self.recipe.stages[chosen].mixture}
-            stage = own.model_copy(update=changes)
+            stage = control_stage(self.recipe, own)
             max_steps = steps_taken(read_json(self.run.layout.training(own.name)))
         points = (BASE, *names)
         now = self.run.layout.detection(points[chosen])
@@ -279,12 +279,6 @@ _TITLES = {
     "measure": "measure the training questions at",
     "test-categories": "detect the test questions at",
 }
-
-
-def _purpose(step: Step) -> Purpose:
-    if step.kind == "measure":
-        return "measurement"
-    return "detection" if step.point == BASE else "redetection"
 
 
 def steps_taken(training: Mapping[str, Any]) -> int:

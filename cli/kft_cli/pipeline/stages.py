@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from kft_cli.pipeline.asking import check_chat_templates
 from kft_tasks.categories.category_file import CategoryFile
 from kft_tasks.detection.target import select
 from kft_tasks.models.choice import default_device
@@ -22,7 +23,7 @@ from kft_train.stage.request import StageRequest
 def validation_prompts(
     recipe: Recipe, exemplars: ExemplarPool, questions: Sequence[Question]
 ) -> tuple[ValidationPrompt, ...]:
-    """Validation questions, with as many exemplars as the test's longest prompts."""
+    """Validation questions, with as many exemplars as the test's longest prompts: the first of the detection's draw."""
     shots = recipe.evaluation.validation_shots
     return tuple(
         ValidationPrompt(question, exemplars.sets_for(question)[0][:shots] if shots else ()) for question in questions
@@ -51,10 +52,12 @@ def stage_request(
         max_steps: optimiser steps after which training ends; None trains the stage's epochs.
 
     Raises:
-        DataError: a category file is broken or was made for another model, or the mixture is empty.
+        DataError: a category file is broken or was made for another model, the mixture is empty, or the model's chat
+            template cannot make the training text or the validation prompts.
     """
     asking, questions = recipe.protocol_for("validation"), recipe.questions
     folder = model_folder(recipe.model.id, recipe.model.revision)
+    check_chat_templates(recipe, folder, ("training", "validation"))
     dtype = resolve_dtype(recipe.model.dtype, default_device())
     current = CategoryFile(now)
     check_model(current.header, identify(recipe.model.id, folder, dtype, previous), any_model)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from kft_cli.display.drawing import (
-    CATEGORY_COLOURS,
     category_legend,
     horizontal_grid,
     new_figure,
     save_figure,
     stack_categories,
 )
+from kft_cli.report.sections.mastery import category_bars, levels
 
 _SERIES = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-."), ("#CC79A7", "D", ":"))
 
@@ -36,10 +36,8 @@ def draw_figures(report: Mapping[str, Any], folder: Path) -> list[Path]:
 
 
 def draw_categories(report: Mapping[str, Any]) -> Any:
-    """Stacked bars: categories of the training questions at each point, and of the retest."""
-    bars = [(point, shares) for point, shares in report["categories"].items()]
-    if report["control"]:
-        bars.insert(1, ("base again\n(retest)", report["control"]["shares"]))
+    """Stacked bars: categories of the training questions at each point, and of the base model asked twice."""
+    bars = [(name.replace(" (", "\n("), shares) for name, shares in category_bars(report)]
     figure = new_figure(8, 1.3 + 0.62 * len(bars))
     axes = figure.subplots()
     for position, (_, shares) in enumerate(bars):
@@ -49,7 +47,7 @@ def draw_categories(report: Mapping[str, Any]) -> Any:
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel(f"share of the {n:,} training questions, % (counts in the bars)")
-    category_legend(figure)
+    category_legend(figure, levels(report))
     return figure
 
 
@@ -57,7 +55,8 @@ def draw_transitions(report: Mapping[str, Any]) -> Any:
     """Heat maps: category before x category after, shaded by the share of the row, with counts."""
     maps = [(f"{step['before']} → {step['after']}", step["matrix"]) for step in report["transitions"]]
     if report["control"]:
-        maps.append(("retest: base → base again", report["control"]["matrix"]))
+        title = "base → base, other exemplars" if report.get("measured") else "retest: base → base again"
+        maps.append((title, report["control"]["matrix"]))
     columns = min(2, len(maps))
     rows = -(-len(maps) // columns)
     figure = new_figure(4.5 * columns + 0.6, 3.7 * rows)
@@ -66,13 +65,13 @@ def draw_transitions(report: Mapping[str, Any]) -> Any:
         axes.set_visible(False)
     image = None
     for axes, (title, matrix) in zip(grid.flat, maps, strict=False):
-        image = _heat_map(axes, title, matrix)
+        image = _heat_map(axes, title, matrix, levels(report))
     figure.colorbar(image, ax=grid, label="% of the row", shrink=0.6)
     return figure
 
 
-def _heat_map(axes: Any, title: str, matrix: Mapping[str, Mapping[str, int]]) -> Any:
-    names = list(CATEGORY_COLOURS)
+def _heat_map(axes: Any, title: str, matrix: Mapping[str, Mapping[str, int]], labels: Mapping[str, str]) -> Any:
+    names = list(labels)
     totals = {row: sum(matrix[row].values()) for row in names}
     shares = [[100 * matrix[row][column] / totals[row] if totals[row] else 0.0 for column in names] for row in names]
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
@@ -80,8 +79,9 @@ def _heat_map(axes: Any, title: str, matrix: Mapping[str, Mapping[str, int]]) ->
         for x, column in enumerate(names):
             colour = "white" if shares[y][x] > 55 else "black"
             axes.text(x, y, f"{matrix[row][column]:,}", ha="center", va="center", color=colour)
-    axes.set_xticks(range(4), names, rotation=20, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(4), [f"{row}\n(n = {totals[row]:,})" for row in names])
+    places = range(len(names))
+    axes.set_xticks(places, list(labels.values()), rotation=20, ha="right", rotation_mode="anchor")
+    axes.set_yticks(places, [f"{labels[row]}\n(n = {totals[row]:,})" for row in names])
     axes.set_xlabel("after")
     axes.set_ylabel("before")
     axes.set_title(title)

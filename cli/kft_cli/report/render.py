@@ -8,6 +8,7 @@ from kft_cli.display.tables import Block, Section, markdown_document, plain
 from kft_cli.report.sections.accuracy import accuracy_table, change_table, test_accuracy
 from kft_cli.report.sections.examples import examples_of_movement
 from kft_cli.report.sections.mastery import categories, category_table, movement_table, transitions
+from kft_cli.report.sections.measured import change_rows, what_changed
 from kft_cli.report.sections.overview import what_was_run
 from kft_cli.report.sections.paper import papers_counts
 from kft_cli.report.sections.repetition import cost, how_to_repeat
@@ -18,6 +19,7 @@ from kft_cli.report.verdict import verdict
 SECTIONS: tuple[tuple[str, Callable[[Report], list[Block]]], ...] = (
     ("What was run", what_was_run),
     ("What the model knows: categories of the training questions", categories),
+    ("What changed, measured on other exemplars", what_changed),
     ("What moved: category before and after", transitions),
     ("Test accuracy", test_accuracy),
     ("What each stage trained on", stages),
@@ -27,12 +29,12 @@ SECTIONS: tuple[tuple[str, Callable[[Report], list[Block]]], ...] = (
     ("How to repeat this run", how_to_repeat),
     ("The paper's counts, for orientation", papers_counts),
 )
-"""Headings and their functions, in the order of the page."""
+"""Headings and their functions, in the order of the page. A section without content is left out."""
 
 
 def render_report(report: Report) -> str:
     """The whole report as Markdown."""
-    sections = [Section(title, tuple(make(report))) for title, make in SECTIONS]
+    sections = [Section(title, tuple(blocks)) for title, make in SECTIONS if (blocks := make(report))]
     return markdown_document(f"Report of run {plain(report['run']['name'])}", sections, verdict(report))
 
 
@@ -41,6 +43,13 @@ def summary_sections(report: Report) -> list[Section]:
     return [
         Section(f"Run {report['run']['name']}", (verdict(report),)),
         Section("Categories of the training questions", (category_table(report),)),
-        Section("What moved", (movement_table(report),)),
+        _moved(report),
         Section("Test accuracy", (accuracy_table(report), change_table(report["test"]))),
     ]
+
+
+def _moved(report: Report) -> Section:
+    if report.get("measured"):
+        shown = change_rows(report, ("all", "HighlyKnown", "all below HighlyKnown"))
+        return Section("What changed, measured on other exemplars", (shown,))
+    return Section("What moved", (movement_table(report),))

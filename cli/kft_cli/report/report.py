@@ -13,11 +13,13 @@ from kft_cli.report import figures
 from kft_cli.report.measures.accuracy import measure_test
 from kft_cli.report.measures.examples import draw_examples
 from kft_cli.report.measures.mastery import (
-    measure_categories,
+    greedy_only,
     measure_comparable,
     measure_control,
+    measure_points,
     measure_transitions,
 )
+from kft_cli.report.measures.measured import measure_measured
 from kft_cli.report.measures.overview import describe_run, measure_verdict
 from kft_cli.report.measures.repetition import describe_repetition, measure_cost
 from kft_cli.report.measures.rounding import rounded
@@ -45,9 +47,11 @@ def build_report(run: Path) -> dict[str, Any]:
         "format": FORMAT,
         "run": describe_run(data),
         "verdict": measure_verdict(data, test),
-        "categories": {point: measure_categories(detection) for point, detection in data.told.items()},
+        "greedy_only": greedy_only(data),
+        "categories": measure_points(data),
         "transitions": transitions,
         "control": measure_control(data),
+        "measured": measure_measured(data),
         "test": test,
         "stages": [describe_stage(data, stage) for stage in data.stages],
         "trained": measure_trained(data),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kft_cli.display.tables import number, p_value, percent, points
+from kft_cli.report.sections.measured import verdict_sentences
 from kft_cli.report.sections.readings import deciding, is_clear_change, unclear_words
 from kft_cli.report.sections.words import Report, asking_words, exemplars, no_other_type
 
@@ -166,6 +167,8 @@ def _validation_sentence(report: Report) -> str:
 
 
 def _movement_sentences(report: Report) -> str:
+    if report.get("measured"):
+        return verdict_sentences(report)
     moved = report["transitions"][-1]["movement"]
     up, forgotten = moved["upgraded"], moved["forgotten"]
     return (
@@ -185,6 +188,12 @@ def _retest_sentences(report: Report) -> str:
             "alone (see below)."
         )
     moved = control["movement"]
+    if report.get("measured"):
+        changed = moved["n"] - moved["unchanged"]["count"]
+        return (
+            f"Asked with these other exemplars, {number(changed)} of {number(moved['n'])} categories of the untrained "
+            "model came out different: that much is measurement alone."
+        )
     return (
         "Categories also change by measurement alone: when the untrained model was asked again with other exemplars "
         f"and samples, {percent(moved['upgraded']['share'])} were upgraded and {percent(moved['forgotten']['share'])} "

@@ -35,11 +35,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from enum import Enum
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from kft_cli.stats.groups import Clusters
+from kft_cli.stats.groups import QuestionGroups as QuestionGroups  # offered here too: what every function here takes
+from kft_cli.stats.groups import Reading as Reading
 from kft_cli.stats.intervals import LEVEL
+from kft_cli.stats.sign_flips import SEED, SIGN_FLIPS, sign_flip_test
 from kft_tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,24 +49,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-    Codes = NDArray[np.intp]
-
-SEED = 20_240_505
-"""Of every random draw here, unless a caller passes another."""
-
-SIGN_FLIPS = 9_999  # with the observed signs 10,000; up to 13 clusters that change, all 2**13 patterns are enumerated
-
-
-class Reading(str, Enum):
-    """What a result speaks of; the value is the phrase that a report prints.
-
-    Attributes:
-        THESE_TYPES: the types are fixed and keep their shares; other subjects of the same types could have been asked.
-        TYPES_LIKE_THESE: other types could have been asked; a type comes or goes with all of its questions.
-    """
-
-    THESE_TYPES = "these types"
-    TYPES_LIKE_THESE = "types like these"
 
 
 @dataclass(frozen=True)
@@ -133,160 +117,6 @@ class ClusteredDifference:
     def to_json(self) -> dict[str, Any]:
         """The record as JSON values."""
         return {**asdict(self), "reading": self.reading.value}
-
-
-@dataclass(frozen=True)
-class SignFlip:
-    """A two-sided sign-flip test: its p, the smallest p in reach, and whether all patterns of signs were enumerated."""
-
-    p: float
-    smallest_p: float
-    exact: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """The record as JSON values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Clusters:
-    """Clusters of one reading: which cluster each question is in, and which stratum each cluster is in.
-
-    Attributes:
-        of_question: cluster per question, shape (questions,).
-        stratum: stratum per cluster, shape (clusters,); each stratum has two or more, unless there is but one.
-        sizes: questions per cluster, shape (clusters,).
-    """
-
-    of_question: Codes
-    stratum: Codes
-    sizes: Floats
-
-    @property
-    def count(self) -> int:
-        """Number of clusters."""
-        return len(self.sizes)
-
-    @cached_property
-    def strata(self) -> int:
-        """Number of strata."""
-        return int(self.stratum.max()) + 1 if self.count else 0
-
-    @property
-    def comparable(self) -> bool:
-        """Whether some stratum has two clusters, so that they can be seen to differ."""
-        return self.count > self.strata
-
-    @cached_property
-    def degrees_of_freedom(self) -> float:
-        """Effective clusters less one, summed over strata: clusters less strata where all are of one size; at least 1.
-
-        Source: Carter, Schnepel and Steigerwald 2017 (Rev. Economics and Statistics 99) on the effective number.
-        """
-        members = self._members
-        effective = (self.sizes @ members) ** 2 / (self.sizes**2 @ members)
-        return max(1.0, float((effective - 1).sum()))
-
-    @property
-    def effective(self) -> float:
-        """How many clusters of equal size say as much (Kish 1965, *Survey Sampling*): at most ``count``."""
-        return float(self.sizes.sum() ** 2 / (self.sizes**2).sum())
-
-    def sums(self, values: Floats) -> Floats:
-        """Sum of the values of each cluster, shape (clusters,)."""
-        import numpy as np
-
-        return np.bincount(self.of_question, weights=values, minlength=self.count).astype(float)
-
-    def variance(self, sums: Floats) -> Floats:
-        """Jackknife variance of the mean over questions, from cluster sums of shape (..., clusters).
-
-        Each cluster is left out in turn; a stratum keeps its share of the questions. Zero degrees of freedom give NaN.
-        """
-        import numpy as np
-
-        members = self._members
-        per_stratum = members.sum(axis=0)
-        questions = self.sizes @ members
-        means = (sums @ members) / questions
-        rest = questions[self.stratum] - self.sizes
-        with np.errstate(divide="ignore", invalid="ignore"):
-            shifts = (sums - self.sizes * means[..., self.stratum]) / rest
-        scale = (questions / questions.sum()) ** 2 * (per_stratum - 1) / per_stratum
-        variance: Floats = (shifts**2) @ scale[self.stratum]
-        return variance
-
-    @cached_property
-    def _members(self) -> Floats:
-        import numpy as np
-
-        members: Floats = (self.stratum[:, None] == np.arange(self.strata)).astype(float)
-        return members
-
-
-@dataclass(frozen=True)
-class QuestionGroups:
-    """Type and subject of each question, in the order of the values; a subject is one within its type."""
-
-    types: Sequence[str]
-    subjects: Sequence[str]
-
-    def __post_init__(self) -> None:
-        if len(self.types) != len(self.subjects):
-            raise UsageError(
-                f"{len(self.types)} types and {len(self.subjects)} subjects do not describe the same questions. "
-                "Pass one of each per question."
-            )
-
-    def __len__(self) -> int:
-        return len(self.types)
-
-    def clusters(self, reading: Reading) -> Clusters:
-        """Clusters and strata of a reading."""
-        return self._these_types if reading is Reading.THESE_TYPES else self._types_like_these
-
-    def subset(self, indices: Sequence[int]) -> QuestionGroups:
-        """Groups of some of the questions."""
-        return QuestionGroups([self.types[i] for i in indices], [self.subjects[i] for i in indices])
-
-    @cached_property
-    def _types_like_these(self) -> Clusters:
-        import numpy as np
-
-        types = _codes(list(self.types))
-        sizes = np.bincount(types).astype(float)
-        return Clusters(types, np.zeros(len(sizes), dtype=np.intp), sizes)
-
-    @cached_property
-    def _these_types(self) -> Clusters:
-        import numpy as np
-
-        subjects = _codes(list(zip(self.types, self.subjects, strict=True)))
-        sizes = np.bincount(subjects).astype(float)
-        stratum = np.zeros(len(sizes), dtype=np.intp)
-        stratum[subjects] = _codes(list(self.types))
-        return Clusters(subjects, _collapsed(stratum), sizes)
-
-
-def _codes(labels: list[Any]) -> Codes:
-    """A number per distinct label, by first appearance."""
-    import numpy as np
-
-    numbers: dict[Any, int] = {}
-    return np.array([numbers.setdefault(label, len(numbers)) for label in labels], dtype=np.intp)
-
-
-def _collapsed(stratum: Codes) -> Codes:
-    """Strata with the one-cluster ones put together, for one cluster has no spread (Cochran 1977, section 5A.12)."""
-    import numpy as np
-
-    if len(stratum) == 0:
-        return stratum
-    counts = np.bincount(stratum)
-    together = counts == 1
-    if together.sum() == 1 and len(counts) > 1:  # nothing to join but another stratum: the smallest
-        together[np.argmin(np.where(together, counts.max() + 1, counts))] = True
-    return _codes([-1 if together[code] else int(code) for code in stratum])
 
 
 def clustered_mean(values: Sequence[float] | Floats, groups: QuestionGroups, reading: Reading) -> ClusteredMean:
@@ -390,58 +220,6 @@ def clustered_difference(
     half = t_quantile(clusters.degrees_of_freedom) * error
     low, high = max(-1.0, difference - half), min(1.0, difference + half)
     return ClusteredDifference(*head, low, high, error, effect, test.p, test.smallest_p, None)
-
-
-def sign_flip_test(sums: Sequence[float] | Floats, *, flips: int = SIGN_FLIPS, seed: int = SEED) -> SignFlip:
-    """Two-sided p of "before and after are interchangeable": the signs of whole clusters (or seeds) are coins.
-
-    Source: Fisher 1935, *The Design of Experiments*, section 21. Exact by ``scipy.stats.permutation_test`` where all
-    patterns fit into ``flips``; otherwise that many random patterns and the observed one (Phipson and Smyth 2010,
-    Statistical Applications in Genetics 9: (1 + extreme) / (1 + flips), never 0). Drawn here, since scipy takes 0.4
-    seconds for 300 clusters and 3.3 for 2,000. Clusters whose sum is 0 say nothing, as in McNemar's test.
-    Measured level at 5 % with shares of ten exemplar sets, 4,000 data sets each: 4.5 with 8 types, 4.5 with 21, 5.0
-    with 300. With right and wrong answers ties make it careful: 3.2, 4.1 and 4.4.
-
-    Args:
-        sums: total change per cluster, shape (clusters,), or mean change per seed, shape (seeds,).
-        flips: number of random patterns.
-        seed: of the random patterns.
-    """
-    import numpy as np
-
-    values = np.asarray(sums, dtype=float)
-    values = values[abs(values) > 1e-12]
-    count = len(values)
-    if count == 0:
-        return SignFlip(1.0, 1.0, True)
-    if 2**count <= flips:
-        return SignFlip(_exact_sign_flip_p(values), smallest_p(count), True)
-    rng = np.random.default_rng(seed)
-    observed = abs(values.sum()) * (1 - 1e-9)  # sums that differ by rounding alone are equal
-    sizes = np.sort(abs(values))  # so that p does not depend on the order of the clusters
-    extreme = 0
-    rows = max(1, 20_000_000 // count)
-    for start in range(0, flips, rows):
-        signs = rng.integers(0, 2, (min(rows, flips - start), count), dtype=np.int8)
-        extreme += int((abs(2 * (signs @ sizes) - sizes.sum()) >= observed).sum())
-    return SignFlip((1 + extreme) / (1 + flips), max(smallest_p(count), 1 / (1 + flips)), False)
-
-
-def _exact_sign_flip_p(values: Floats) -> float:
-    import numpy as np
-    from scipy.stats import permutation_test
-
-    if len(values) == 1:
-        return 1.0  # scipy asks for two observations; one sign is a coin that says nothing
-    found = permutation_test(
-        (values,), np.sum, permutation_type="samples", vectorized=True, n_resamples=np.inf, alternative="two-sided"
-    )
-    return min(1.0, float(found.pvalue))
-
-
-def smallest_p(count: int) -> float:
-    """The smallest two-sided p of a sign-flip test with this many clusters or seeds: ``2 / 2**count``."""
-    return min(1.0, 2.0 ** (1 - count))
 
 
 def rule_of_three(clusters: Clusters) -> float:

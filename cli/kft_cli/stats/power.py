@@ -12,6 +12,7 @@ from typing import Any
 
 from kft_cli.stats.clusters import ClusteredDifference, t_quantile
 from kft_cli.stats.intervals import LEVEL
+from kft_cli.stats.seeds import SeedsChange
 from kft_tasks.errors import UsageError
 
 POWER = 0.8
@@ -61,10 +62,25 @@ def detectable(difference: ClusteredDifference, power: float = POWER) -> Detecta
     if error is None:
         reason = difference.reason or "There is no standard error."
         return Detectable(None, power, n, difference.design_effect, reason)
+    return _detectable(error, freedom, power, n, difference.design_effect)
+
+
+def detectable_over_seeds(change: SeedsChange, power: float = POWER) -> Detectable:
+    """The minimum detectable effect of a mean change over seeds, from its own standard error.
+
+    It is what the interval over seeds and clusters would have shown. The sign-flip test over seeds may show less: fewer
+    than six seeds show nothing, however large the change.
+    """
+    if change.standard_error is None or change.degrees_of_freedom is None:
+        return Detectable(None, power, change.n, None, change.reason or "There is no standard error.")
+    return _detectable(change.standard_error, change.degrees_of_freedom, power, change.n, None)
+
+
+def _detectable(error: float, freedom: float, power: float, n: int, design_effect: float | None) -> Detectable:
     effect = minimum_detectable_effect(error, freedom, power)
     if effect > 1:
-        return Detectable(None, power, n, difference.design_effect, "No change of a share is large enough.")
-    return Detectable(effect, power, n, difference.design_effect, None)
+        return Detectable(None, power, n, design_effect, "No change of a share is large enough.")
+    return Detectable(effect, power, n, design_effect, None)
 
 
 def standard_error_of(n: int, variance: float, design_effect: float = 1.0) -> float:

@@ -7,16 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from kft_cli.stats.clusters import (
-    SEED,
-    Clusters,
-    QuestionGroups,
-    Reading,
-    rule_of_three,
-    sign_flip_test,
-    smallest_p,
-    t_quantile,
-)
+from kft_cli.stats.clusters import rule_of_three, t_quantile
+from kft_cli.stats.groups import Clusters, QuestionGroups, Reading
+from kft_cli.stats.sign_flips import SEED, sign_flip_test, smallest_p
 from kft_tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +32,7 @@ class SeedsChange:
         mean: their mean; None without seeds or questions.
         low, high: 95 % interval over other seeds and other clusters; None where ``reason`` says why there is none.
         standard_error: of the mean; None where there is no interval or nothing changed.
+        degrees_of_freedom: of Student's t; None where there is no standard error.
         p: sign-flip test over seeds; None with fewer than two seeds.
         smallest_p: the smallest p that as many seeds can reach.
         reason: why there is no interval, or why it is not the usual one.
@@ -53,6 +47,7 @@ class SeedsChange:
     low: float | None
     high: float | None
     standard_error: float | None
+    degrees_of_freedom: float | None
     p: float | None
     smallest_p: float
     reason: str | None
@@ -105,7 +100,7 @@ def seeds_change(
     clusters, seeds, n = groups.clusters(reading), len(values), len(groups)
     if seeds == 0 or n == 0:
         return SeedsChange(
-            reading, seeds, n, clusters.count, (), *(None,) * 5, smallest_p(seeds), "Nothing was measured."
+            reading, seeds, n, clusters.count, (), *(None,) * 6, smallest_p(seeds), "Nothing was measured."
         )
     per_seed = values.mean(axis=1)
     mean = float(per_seed.mean())
@@ -113,17 +108,17 @@ def seeds_change(
     head = (reading, seeds, n, clusters.count, tuple(float(one) for one in per_seed), mean)
     missing = _no_interval(seeds, clusters, reading)
     if missing:
-        return SeedsChange(*head, None, None, None, test, smallest_p(seeds), missing)
+        return SeedsChange(*head, None, None, None, None, test, smallest_p(seeds), missing)
     if abs(values).max() <= 1e-12:
         bound = rule_of_three(clusters)
         reason = f"No answer changed under any seed: rule of three over {clusters.count:,} clusters, seeds set aside."
-        return SeedsChange(*head, -bound, bound, None, test, smallest_p(seeds), reason)
+        return SeedsChange(*head, -bound, bound, None, None, test, smallest_p(seeds), reason)
     sums = _cluster_sums(values, clusters)
     variance, freedom = _crossed_variance(per_seed, sums, clusters)
     error = math.sqrt(variance + 1 / (seeds * n) ** 2)  # half an answer gained and half lost, as for one run
     half = t_quantile(freedom) * error
     low, high = max(-1.0, mean - half), min(1.0, mean + half)
-    return SeedsChange(*head, low, high, error, test, smallest_p(seeds), None)
+    return SeedsChange(*head, low, high, error, freedom, test, smallest_p(seeds), None)
 
 
 def seeds_needed(level: float = 0.05) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from kft_cli.report.measures.mastery import told_categories
 from kft_cli.report.run_data import RunData
 from kft_cli.stats.movement import is_forgotten, is_upgraded
 from kft_tasks.categories.category_file import CategorizedQuestion, CategoryFile
@@ -19,7 +20,7 @@ _SHOWN_CHARACTERS = 300  # of a text in report.json
 def draw_examples(data: RunData) -> dict[str, Any]:
     """Questions upgraded or forgotten from first to last point, drawn by a hash of their id: nobody picks them."""
     before, after = data.points[0], data.points[-1]
-    one, two = data.told[before].categories, data.told[after].categories
+    one, two = (told_categories(data, data.told[point]) for point in (before, after))
     trained = {stage.name: {item.question.id for item in stage.mixture.items} for stage in data.stages}
     result: dict[str, Any] = {"before": before, "after": after}
     for name, moved in (("upgraded", is_upgraded), ("forgotten", is_forgotten)):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from kft_cli.report.measures.mastery import Moved
+from kft_cli.report.measures.mastery import Moved, told_categories
+from kft_cli.report.measures.measured import BELOW
 from kft_cli.report.run_data import RunData, Stage
 from kft_cli.stats.intervals import wilson_share
 from kft_cli.stats.movement import is_forgotten, is_upgraded
 from kft_tasks.categories.category import KnowledgeCategory
-
-BELOW = "all below HighlyKnown"
 
 
 def describe_stage(data: RunData, stage: Stage) -> dict[str, Any]:
@@ -53,13 +52,17 @@ def describe_stage(data: RunData, stage: Stage) -> dict[str, Any]:
 def measure_trained(data: RunData) -> list[dict[str, Any]]:
     """Upgraded and forgotten questions among those trained on and those not, by category before, stage by stage.
 
-    There is no span over several stages: a later stage trains on questions because they rose in an earlier one.
+    There is no span over several stages: a later stage trains on questions because they rose in an earlier one. Nothing
+    is told where every point was measured: :func:`kft_cli.report.measures.measured.measure_measured` tells it better,
+    because there the detection that groups a question is not the one that its change starts from.
     """
+    if data.measured:
+        return []
     return [{"before": stage.before, "after": stage.after, "rows": _trained_rows(data, stage)} for stage in data.stages]
 
 
 def _trained_rows(data: RunData, stage: Stage) -> list[dict[str, Any]]:
-    one, two = data.told[stage.before].categories, data.told[stage.after].categories
+    one, two = (told_categories(data, data.told[point]) for point in (stage.before, stage.after))
     trained = {item.question.id for item in stage.mixture.items}
     groups = {category.value: [category] for category in KnowledgeCategory}
     groups[BELOW] = [category for category in KnowledgeCategory if category is not KnowledgeCategory.HIGHLY_KNOWN]

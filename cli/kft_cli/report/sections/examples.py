@@ -6,32 +6,45 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kft_cli.display.tables import Block, make_table, number, plain, visible
+from kft_cli.report.sections.mastery import levels
 from kft_cli.report.sections.words import Report
 
 
 def examples_of_movement(report: Report) -> list[Block]:
-    """Questions that were upgraded or forgotten, with the answers given before and after."""
+    """Questions whose category rose or that are no longer HighlyKnown, with the answers given before and after."""
     examples = report["examples"]
     before, after = examples["before"], examples["after"]
-    blocks: list[Block] = [
+    measured = bool(report.get("measured"))
+    intro = (
         "These questions are drawn by a hash of their id; nobody picked them. *Given*: the greedy answers at "
-        f"{plain(before)} and at {plain(after)}, and how often each was given. Where the category was decided early, "
-        "fewer answers were generated."
-    ]
-    for kind in ("upgraded", "forgotten"):
+        f"{plain(before)} and at {plain(after)}, and how often each was given."
+    )
+    if measured:
+        intro += (
+            " Answers and categories are those of the measurement. *Category higher*: the category is higher than "
+            "before. *No longer HighlyKnown*: it was HighlyKnown. Some of these moved by chance; how many more than "
+            "that is told above."
+        )
+    else:
+        intro += " Where the category was decided early, fewer answers were generated."
+    blocks: list[Block] = [intro]
+    titles = ("Category higher", "No longer HighlyKnown") if measured else ("Upgraded", "Forgotten")
+    for kind, title in zip(("upgraded", "forgotten"), titles, strict=True):
         shown = examples[kind]["shown"]
-        blocks.append(f"**{kind.capitalize()}**: {len(shown)} of {number(examples[kind]['n'])}")
+        blocks.append(f"**{title}**: {len(shown)} of {number(examples[kind]['n'])}")
         if shown:
             heads = f"question | accepted | category | given at {before} | given at {after} | trained in"
-            blocks.append(make_table(heads, [_row(example) for example in shown]))
+            blocks.append(make_table(heads, [_row(example, levels(report)) for example in shown]))
     return blocks
 
 
-def _row(example: Mapping[str, Any]) -> list[str]:
+def _row(example: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
+    lowest = names["Unknown"]  # also of a WeaklyKnown question, where the two are one level
+    one, two = (names.get(example[point]["category"], lowest) for point in ("before", "after"))
     return [
         visible(example["question"], 120),
         visible("; ".join(example["answers"][:3]), 60),
-        f"{example['before']['category']} → {example['after']['category']}",
+        f"{one} → {two}",
         _given(example["before"]["given"]),
         _given(example["after"]["given"]),
         ", ".join(example["trained_in"]) or "no stage",

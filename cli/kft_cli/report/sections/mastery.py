@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from kft_cli.display.tables import (
     Block,
@@ -15,7 +16,7 @@ from kft_cli.display.tables import (
     plain,
     share,
 )
-from kft_cli.report.sections.words import CATEGORIES, INTERVALS, Report, category_cells, category_heads
+from kft_cli.report.sections.words import CATEGORIES, INTERVALS, Report
 
 _MOVEMENTS = {
     "upgraded": "upgraded",
@@ -25,59 +26,131 @@ _MOVEMENTS = {
 }
 
 
+def levels(report: Report) -> dict[str, str]:
+    """Categories that the report tells apart, with their names as shown.
+
+    Where some point was asked greedily only, WeaklyKnown and Unknown are one level there: never right.
+    """
+    if report.get("greedy_only"):
+        return {"HighlyKnown": "HighlyKnown", "MaybeKnown": "MaybeKnown", "Unknown": "never right"}
+    return {name: name for name in CATEGORIES}
+
+
 def categories(report: Report) -> list[Block]:
-    """What the four categories mean, their shares at each point, and the figure."""
+    """What the categories mean, their shares at each point, and the figure."""
     intro = (
         "Each question is asked with several prompts. The greedy answer is the model's first choice. **HighlyKnown**: "
         "every greedy answer is right. **MaybeKnown**: some greedy answers are right. **WeaklyKnown**: no greedy "
         "answer is right, but a sampled answer is. **Unknown**: no answer is right."
     )
+    if report.get("greedy_only"):
+        if report["run"]["protocol"]["samples"]:
+            weakly, unknown = (report["comparable"]["shares"][name]["count"] for name in ("WeaklyKnown", "Unknown"))
+            intro += (
+                " Only the detection of the base model drew samples: it found "
+                f"{number(weakly)} WeaklyKnown and {number(unknown)} Unknown."
+            )
+        intro += " Greedy answers alone cannot tell WeaklyKnown from Unknown: **never right** is both."
     table = category_table(report)
-    n = number(_train_size(report))
-    figure = Figure("figures/categories.png", f"Categories of the {n} training questions at each point.")
+    figure = Figure("figures/categories.png", f"Categories of the {_questions(report)} at each point.")
     return [intro, table, figure]
 
 
-def category_table(report: Report) -> Table:
-    """Categories at each point, and of the retest."""
-    bars = [(point, shares) for point, shares in report["categories"].items()]
-    if report["control"]:
+def category_bars(report: Report) -> list[tuple[str, Mapping[str, Any]]]:
+    """Name and shares of each row of the table and of each bar of the figure: the points, and the base asked twice."""
+    bars = list(report["categories"].items())
+    if report["control"] and report.get("measured"):
+        bars.insert(0, ("base (detection)", report["control"]["detected"]))
+    elif report["control"]:
         bars.insert(1, ("base again (retest)", report["control"]["shares"]))
+    return bars
+
+
+def category_table(report: Report) -> Table:
+    """Categories at each point, and of the base model asked twice."""
+    names = levels(report)
     rows = [
-        [point, *(f"{number(shares[name]['count'])}: {share(shares[name])}" for name in CATEGORIES)]
-        for point, shares in bars
+        [point, *(f"{number(shares[name]['count'])}: {share(shares[name])}" for name in names)]
+        for point, shares in category_bars(report)
     ]
-    caption = (
-        f"Each cell: number of questions, then their share of all {number(_train_size(report))}. {INTERVALS} They are "
-        "Wilson score intervals and show how far off a share could be because the number of questions is limited."
-    )
-    return make_table(f"point | {category_heads()}", rows, caption)
+    caption = f"Each cell: number of questions, then their share of the {_questions(report)}. {_interval_words(report)}"
+    if report.get("measured"):
+        caption += (
+            " All points are told by the measurement, whose exemplars chose no question. *base (detection)*: the same "
+            "model with the exemplars that the training questions were chosen by."
+        )
+    return make_table("point | " + " | ".join(f"{name} >" for name in names.values()), rows, caption)
 
 
-def _train_size(report: Report) -> int:
+def _interval_words(report: Report) -> str:
+    """What the intervals of the shares are; reports made before kft knew of clusters have Wilson's."""
     first = next(iter(report["categories"].values()))
-    return sum(entry["count"] for entry in first.values())
+    readings = sorted({str(entry["reading"]) for entry in first.values() if entry.get("reading")})
+    if not readings:
+        return (
+            f"{INTERVALS} They are Wilson score intervals and show how far off a share could be because the number of "
+            "questions is limited."
+        )
+    return (
+        f"{INTERVALS} They are for {' and '.join(readings)}: questions that come together, by type or subject, do not "
+        "count as independent."
+    )
+
+
+def _questions(report: Report) -> str:
+    """How many questions the shares are of: all training questions, or a random part."""
+    first = next(iter(report["categories"].values()))
+    n = sum(entry["count"] for entry in first.values())
+    measured = report.get("measured")
+    part = "" if not measured or measured["n"] == measured["of"] else f" (a random part of {number(measured['of'])})"
+    return f"{number(n)} training questions{part}"
 
 
 def transitions(report: Report) -> list[Block]:
     """Category before x category after for all pairs of points, what moved, and what moves by measurement alone."""
+    measured = bool(report.get("measured"))
     blocks: list[Block] = []
+    if measured:
+        blocks.append(
+            "Both categories are told by the measurement. These are counts only: within a row the questions also move "
+            "towards the middle because their category before is partly luck. What changed is in the section before."
+        )
     for step in report["transitions"]:
         blocks.append(f"**{plain(step['before'])} → {plain(step['after'])}** (n = {number(step['movement']['n'])})")
-        blocks.append(_matrix(step["matrix"]))
+        blocks.append(_matrix(report, step["matrix"]))
     if report["control"]:
-        blocks.append(f"**Retest: base → base asked again** (n = {number(report['control']['movement']['n'])})")
-        blocks.append(_matrix(report["control"]["matrix"]))
-    blocks += [movement_table(report), *(_retest(report) if report["control"] else _no_retest(report))]
+        title = "Base → base, asked with other exemplars" if measured else "Retest: base → base asked again"
+        blocks.append(f"**{title}** (n = {number(report['control']['movement']['n'])})")
+        blocks.append(_matrix(report, report["control"]["matrix"]))
+    if measured:
+        blocks += _asked_twice(report) if report["control"] else []
+    else:
+        blocks += [movement_table(report), *(_retest(report) if report["control"] else _no_retest(report))]
     caption = (
         "Category before (rows) and after (columns). The numbers are questions; the shading is the share of the row."
     )
     return [*blocks, Figure("figures/transitions.png", caption)]
 
 
-def _matrix(matrix: Mapping[str, Mapping[str, int]]) -> Table:
-    rows = [[row, *category_cells(matrix[row]), number(sum(matrix[row].values()))] for row in CATEGORIES]
-    return make_table(f"before ↓ after → | {category_heads()} | all >", rows)
+def _matrix(report: Report, matrix: Mapping[str, Mapping[str, int]]) -> Table:
+    names = levels(report)
+    rows = [
+        [shown, *(number(matrix[row][column]) for column in names), number(sum(matrix[row].values()))]
+        for row, shown in names.items()
+    ]
+    return make_table("before ↓ after → | " + " | ".join(f"{name} >" for name in names.values()) + " | all >", rows)
+
+
+def _asked_twice(report: Report) -> list[Block]:
+    """How often a category changes by measurement alone, in a run that was measured at every point."""
+    control = report["control"]
+    changed = control["movement"]["n"] - control["movement"]["unchanged"]["count"]
+    words = (
+        f"The detection and the measurement (seed {control['seed']}) asked the same untrained model with different "
+        f"exemplars: {number(changed)} of {number(control['movement']['n'])} questions changed their category by "
+        "measurement alone."
+    )
+    return [words + _unclean(control)]
 
 
 def movement_table(report: Report) -> Table:
@@ -112,9 +185,15 @@ def _retest(report: Report) -> list[Block]:
         "less than the retest even if training changed nothing. A fair comparison needs independent draws, fresh "
         "exemplars and samples, at every point."
     )
+    return [words + _unclean(control)]
+
+
+def _unclean(control: Mapping[str, Any]) -> str:
+    """Why asking twice does not show the noise of the measurement; "" where it does."""
+    words = ""
     if control["same_seed"]:
         words += " **Both detections have the same seed, so this shows no noise: it is no retest.**"
     if control["other_settings"]:
         settings = plain(", ".join(control["other_settings"]))
         words += f" **The detections also differ in {settings}, so this is not a clean retest.**"
-    return [words]
+    return words

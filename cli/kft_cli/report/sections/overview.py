@@ -35,6 +35,7 @@ def what_was_run(report: Report) -> list[Block]:
         ("question set", f"{run['question_set']} (version {run['question_set_version']})"),
         ("questions", ", ".join(f"{split} {number(count)}" for split, count in run["questions"].items())),
         ("detection", _detection(run)),
+        *([("measurement", _measurement(report["measured"]))] if report.get("measured") else []),
         ("scoring rule", f"{run['protocol']['scorer']}: {_scorer_words(run['protocol']['scorer'])}"),
         *((stage["name"], _training(stage["settings"])) for stage in report["stages"]),
         ("seed", str(run["seed"])),
@@ -56,6 +57,15 @@ def _detection(run: Mapping[str, Any]) -> str:
         "; every answer was generated"
         if run["exhaustive"]
         else "; answers that cannot change a category were not generated"
+    )
+
+
+def _measurement(measured: Mapping[str, Any]) -> str:
+    asked = "greedily only" if measured["greedy_only"] else "greedily and with samples"
+    which = "all" if measured["n"] == measured["of"] else f"a random {number(measured['n'])} of the"
+    return (
+        f"at every point, {which} training questions {asked} with {measured['exemplar_sets']} prompts of other "
+        f"exemplars (seed {measured['seed']}); every greedy answer was generated"
     )
 
 

@@ -11,9 +11,13 @@ from kft_cli.report.sections.words import CATEGORIES, INTERVALS, Report, categor
 
 def papers_counts(report: Report) -> list[Block]:
     """The section of a report."""
+    measured = (
+        " This run's first detection is that which chose the questions; its movements and HighlyKnown counts are told "
+        "by the measurement."
+    )
     return [
         f"{_caveat(report['paper']['citation'])} The paper's test accuracies are not shown, because no reliable source "
-        "for them was found.",
+        f"for them was found.{measured if report.get('measured') else ''}",
         *comparable_tables([report["comparable"], *report["paper"]["runs"]]),
     ]
 

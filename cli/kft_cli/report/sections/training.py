@@ -83,7 +83,12 @@ def _chosen_words(stage: Mapping[str, Any]) -> str:
 
 
 def trained_and_untrained(report: Report) -> list[Block]:
-    """How many trained and untrained questions moved, by category before, stage by stage."""
+    """How many trained and untrained questions moved, by category before, stage by stage.
+
+    Nothing where every point was measured: the section on what changed tells it on draws of its own.
+    """
+    if report.get("measured"):
+        return []
     intro = (
         "The paper argues that training on MaybeKnown questions also lifts other questions. These tables compare the "
         "questions in a stage's mixture with all others: how many were upgraded or, if HighlyKnown, forgotten? They "
