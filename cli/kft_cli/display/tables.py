@@ -198,9 +198,11 @@ def change(value: float | None) -> str:
 
 
 def share(values: Mapping[str, Any]) -> str:
-    """A share with its interval: 12.3 % (9.8–15.2)."""
+    """A share with its interval, if it has one: 12.3 % (9.8–15.2)."""
     if values["share"] is None:
         return NONE
+    if values["low"] is None:
+        return percent(values["share"])
     return f"{percent(values['share'])} ({100 * values['low']:.1f}–{100 * values['high']:.1f})"
 
 
@@ -221,9 +223,11 @@ def points(value: float | None) -> str:
 
 
 def difference(values: Mapping[str, Any] | None) -> str:
-    """A difference with its interval, in percentage points: +1.2 (−0.4 to +2.9)."""
+    """A difference with its interval, if it has one, in percentage points: +1.2 (−0.4 to +2.9)."""
     if values is None or values["difference"] is None:
         return NONE
+    if values["low"] is None:
+        return points(values["difference"])
     return f"{points(values['difference'])} ({points(values['low'])} to {points(values['high'])})"
 
 

@@ -19,14 +19,16 @@ _HIGHEST = KnowledgeCategory.HIGHLY_KNOWN.value
 def render_headline(name: str, report: Mapping[str, Any]) -> str:
     """HighlyKnown training questions and test accuracy at each point, with n and 95 % intervals."""
     run, test = report["run"], report["test"]
-    accuracy = {(row["point"], row["shots"]): row for row in test["accuracy"]}
+    accuracy = {(row["point"], row["shots"]): row for row in test["accuracy"] if not row.get("other_type")}
     shots = max(test["shots"])
+    sets = accuracy[run["points"][0], shots].get("sets", 1)
     rows = [
         [point, count_and_share(report["categories"][point][_HIGHEST]), share(accuracy[point, shots])]
         for point in run["points"]
     ]
     heads = f"point | HighlyKnown training questions, % > | test accuracy with {shots} exemplars, % >"
-    counts = f"{run['questions']['train']:,} training and {test['n']:,} test questions"
+    mean = f", mean over {sets} exemplar sets" if sets > 1 else ""
+    counts = f"{run['questions']['train']:,} training and {test['n']:,} test questions{mean}"
     caption = (
         f"{run['model']} on {run['question_set']}, {counts}, one seed; in brackets 95 % intervals. "
         f"[The whole report](results/{name}/report.md) says what is clear and what is not."

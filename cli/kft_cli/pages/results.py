@@ -11,7 +11,7 @@ from kft_cli.pages import certainty_page
 from kft_cli.pages.readme import update_headlines
 from kft_cli.report.render import render_report
 from kft_cli.report.report import read_report
-from kft_cli.report.sections.words import category_heads
+from kft_cli.report.sections.words import asking_cell, category_heads
 from kft_cli.studies import benchmark
 from kft_tasks.errors import DataError
 from kft_tasks.files import atomic_write, read_json
@@ -123,12 +123,17 @@ def _categories(reports: Reports) -> Table:
 
 def _accuracy(reports: Reports) -> Table:
     rows = [
-        [name, one["point"], str(one["shots"]), number(one["n"]), share(one), number(one.get("empty"))]
+        [name, one["point"], asking_cell(one), number(one["n"]), share(one), _empty(one)]
         for name, report in reports.items()
         for one in report["test"]["accuracy"]
     ]
     caption = (
-        "Right answers, with the 95 % interval (Wilson) in brackets. *Exemplars*: worked examples in the prompt. "
-        "*Empty*: answers with nothing in them; a dash where they were not counted."
+        "Right answers as a share of n questions, with the 95 % interval in brackets; the run's report says what it is "
+        "for. *Exemplars*: worked examples in the prompt; with several sets of them, the mean over all sets. *Empty*: "
+        "share of answers with nothing in them; a dash where they were not counted."
     )
     return make_table("run | point | exemplars > | n > | accuracy > | empty >", rows, caption)
+
+
+def _empty(row: Mapping[str, Any]) -> str:
+    return percent(row["empty"] / (row["n"] * row.get("sets", 1)) if "empty" in row else None)

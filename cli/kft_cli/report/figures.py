@@ -90,38 +90,58 @@ def _heat_map(axes: Any, title: str, matrix: Mapping[str, Mapping[str, int]], la
 
 
 def draw_test_accuracy(report: Mapping[str, Any]) -> Any:
-    """Test accuracy at each point with its interval, one line for each number of exemplars."""
+    """Test accuracy at each point with its interval, one line for each way of asking; controls stand apart."""
     test, points = report["test"], report["run"]["points"]
-    figure = new_figure(6.4, 4)
+    controls = [point for point in dict.fromkeys(row["point"] for row in test["accuracy"]) if point not in points]
+    ways = list(dict.fromkeys((row["shots"], bool(row.get("other_type"))) for row in test["accuracy"]))
+    figure = new_figure(6.4 + 1.5 * len(controls), 4.2)
     axes = figure.subplots()
-    shots = test["shots"]
-    for index, number in enumerate(shots):
-        rows = [row for row in test["accuracy"] if row["shots"] == number]
-        shift = 0.08 * (index - (len(shots) - 1) / 2)  # so that the intervals do not overlap
-        label = f"{number} exemplars in the prompt" if number else "no exemplars in the prompt"
-        _error_bars(axes, [place + shift for place in range(len(points))], rows, index, label)
-    axes.set_xticks(range(len(points)), points)
-    axes.set_xlim(-0.4, len(points) - 0.6)
+    for index, way in enumerate(ways):
+        rows = {row["point"]: row for row in test["accuracy"] if (row["shots"], bool(row.get("other_type"))) == way}
+        shift = 0.09 * (index - (len(ways) - 1) / 2)  # so that the intervals do not overlap
+        label = _way_label(*way, sets=rows[points[0]].get("sets", 1))
+        _error_bars(axes, [place + shift for place in range(len(points))], [rows[one] for one in points], index, label)
+        for place, control in enumerate(controls, start=len(points)):
+            _error_bars(axes, [place + shift], [rows[control]], index, None)
+    if controls:
+        axes.axvline(len(points) - 0.5, color="#888888", linewidth=1, linestyle=":")
+    places = [*points, *(control.replace("-continued", "\ncontinued\n(control)") for control in controls)]
+    axes.set_xticks(range(len(places)), places)
+    axes.set_xlim(-0.4, len(places) - 0.6)
     axes.set_ylabel("right answers, %")
     axes.set_xlabel(f"point of the run (n = {test['n']:,} test questions at each; bars: 95 % interval)")
     _percent_axis(axes, test["accuracy"])
-    figure.legend(loc="outside upper center", ncols=len(shots), frameon=False)
+    figure.legend(loc="outside upper center", ncols=min(2, len(ways)), frameon=False)
     return figure
 
 
-def _error_bars(axes: Any, places: Sequence[float], rows: Sequence[Mapping[str, Any]], index: int, label: str) -> None:
+def _way_label(shots: int, other_type: bool, *, sets: int) -> str:
+    exemplars = f"{shots or 'no'} exemplar{'' if shots == 1 else 's'}"
+    if other_type:
+        return f"{exemplars} of another type"
+    return f"{exemplars}, mean of {sets} sets" if sets > 1 else f"{exemplars} in the prompt"
+
+
+def _error_bars(
+    axes: Any, places: Sequence[float], rows: Sequence[Mapping[str, Any]], index: int, label: str | None
+) -> None:
+    """Shares with their intervals as a line; a share without an interval gets no bar."""
     colour, marker, line = _SERIES[index % len(_SERIES)]
     shares = [100 * row["share"] for row in rows]
-    below = [share - 100 * row["low"] for share, row in zip(shares, rows, strict=True)]
-    above = [100 * row["high"] - share for share, row in zip(shares, rows, strict=True)]
+    below = [share - 100 * _bound(row, "low") for share, row in zip(shares, rows, strict=True)]
+    above = [100 * _bound(row, "high") - share for share, row in zip(shares, rows, strict=True)]
     errors = [[max(0.0, value) for value in below], [max(0.0, value) for value in above]]
     axes.errorbar(
         places, shares, yerr=errors, color=colour, marker=marker, linestyle=line, capsize=3, markersize=6, label=label
     )
 
 
+def _bound(row: Mapping[str, Any], key: str) -> float:
+    return float(row["share"] if row[key] is None else row[key])
+
+
 def _percent_axis(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    low, high = min(100 * row["low"] for row in rows), max(100 * row["high"] for row in rows)
+    low, high = min(100 * _bound(row, "low") for row in rows), max(100 * _bound(row, "high") for row in rows)
     axes.set_ylim(max(0, low - 6), min(100, high + 6) if high < 94 else 102)
     horizontal_grid(axes)
 

@@ -8,7 +8,7 @@ from typing import Any
 from kft_cli.display.tables import number, p_value, percent, points
 from kft_cli.report.sections.measured import verdict_sentences
 from kft_cli.report.sections.readings import deciding, is_clear_change, unclear_words
-from kft_cli.report.sections.words import Report, exemplars
+from kft_cli.report.sections.words import Report, asking_words, exemplars, no_other_type
 
 _OUTCOMES = {"rose": "rose", "fell": "fell", "no clear change": "did not clearly change"}
 
@@ -53,7 +53,7 @@ def _with_shots(shots: Sequence[int]) -> str:
 
 
 def _last_differences(report: Report) -> list[Mapping[str, Any]]:
-    """Changes from the base model to the last stage, one for each number of exemplars."""
+    """Changes from the base model to the last stage, one for each way of asking."""
     last = report["run"]["points"][-1]
     return [row for row in report["test"]["differences"] if (row["before"], row["after"]) == ("base", last)]
 
@@ -62,19 +62,30 @@ def _test_sentences(report: Report) -> list[str]:
     last = report["run"]["points"][-1]
     sentences = []
     for index, row in enumerate(_last_differences(report)):
-        before, after = row["both"] + row["lost"], row["both"] + row["gained"]
-        gloss = " (worked examples) in the prompt" if index == 0 else ""
+        gloss = " (worked examples) in the prompt" if index == 0 and row["shots"] else ""
+        before, after = _right_words(row)
+        way = asking_words(row)
         sentences.append(
-            f"With {exemplars(row['shots'])}{gloss}, the base model answered {number(before)} of {number(row['n'])} "
-            f"test questions right; after {last} it answered {number(after)}: {points(row['difference'])} "
-            f"percentage points ({_tested(row)}).{_unclear_sentence(row)}"
+            f"{way[0].upper()}{way[1:]}{gloss}, the base model answered {before} right; after {last} it answered "
+            f"{after}: {points(row['difference'])} percentage points ({_tested(row)}).{_unclear_sentence(row)}"
         )
     return sentences
+
+
+def _right_words(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Right answers before and after: counts of questions, or mean shares where a question has several answers."""
+    if "both" in row:  # one answer per question
+        before, after = row["both"] + row["lost"], row["both"] + row["gained"]
+        return f"{number(before)} of {number(row['n'])} test questions", number(after)
+    before, after = percent(row["mean"]["before"]), percent(row["mean"]["after"])
+    return f"{before} of {number(row['n'])} test questions (mean over {row['sets']} exemplar sets)", after
 
 
 def _tested(row: Mapping[str, Any]) -> str:
     """Interval and corrected p by the reading that decides, which is named."""
     found = deciding(row)
+    if found["holm_p"] is None:
+        return "not tested: one subject only cannot show how subjects differ"
     reading, test = ("", "McNemar ") if found is row else (f"for {found['reading']}: ", "")
     interval = f"95 % interval {points(found['low'])} to {points(found['high'])}"
     return f"{reading}{interval}, Holm-corrected {test}p {_p(found['holm_p'])}"
@@ -90,33 +101,58 @@ def _unclear_sentence(row: Mapping[str, Any]) -> str:
 def _form_sentence(report: Report, shots: int) -> str:
     """Why a gain may be the form of the answers and no knowledge; "" where there is no gain or no sign of that.
 
-    Two signs: the base model often answered nothing at all; or, where a report did not count that, it failed without
-    exemplars on questions that it answers with them.
+    Two signs: the base model often answered nothing at all; or it failed without exemplars on questions that it
+    answers with them.
     """
     outcomes = {row["shots"]: row["outcome"] for row in report["verdict"]["test"]}
-    base = {row["shots"]: row for row in report["test"]["accuracy"] if row["point"] == "base"}
+    rows = [row for row in report["test"]["accuracy"] if row["point"] == "base" and not row.get("other_type")]
+    base = {row["shots"]: row for row in rows}
     if outcomes.get(shots) != "rose":
         return ""
     own, most = base[shots], base[max(base)]
     gain = f"The gain with {exemplars(shots)}"
-    if own.get("empty", 0) >= EMPTY_SHARE * own["n"]:
+    answers = own["n"] * own.get("sets", 1)
+    if own.get("empty", 0) >= EMPTY_SHARE * answers:
         return (
             f"{gain} is {_how_much_is_form(report, shots)} the form of the answers: {number(own['empty'])} of "
-            f"{number(own['n'])} answers of the base model were empty."
+            f"{number(answers)} answers of the base model were empty.{_beyond_form(report)}"
         )
-    if shots == 0 and own["high"] < most["low"]:
+    if shots == 0 and _is_below(own, most):
         return (
             f"{gain} may be the form of the answers rather than knowledge: the base model answered "
-            f"{number(own['count'])} of {number(own['n'])} right without exemplars and already "
-            f"{number(most['count'])} with {most['shots']}."
+            f"{percent(own['share'])} of {number(own['n'])} questions right without exemplars and already "
+            f"{percent(most['share'])} with {most['shots']}.{_beyond_form(report)}"
         )
     return ""
 
 
+def _is_below(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether the intervals of two shares do not meet."""
+    return one["high"] is not None and other["low"] is not None and bool(one["high"] < other["low"])
+
+
 def _how_much_is_form(report: Report, shots: int) -> str:
-    """By how many of the questions gained had an empty answer before."""
-    row = next(row for row in _last_differences(report) if row["shots"] == shots)
-    return "mostly" if 2 * row["gained_from_empty"] > row["gained"] else "in part"
+    """By how many of the answers gained had been empty."""
+    row = next(row for row in _last_differences(report) if row["shots"] == shots and not row.get("other_type"))
+    gained = row.get("answers_gained", row["gained"])  # equal where each question has one answer, as in older reports
+    return "mostly" if 2 * row["gained_from_empty"] > gained else "in part"
+
+
+def _beyond_form(report: Report) -> str:
+    """What the answers say where exemplars of another type show the form, and so take it out of the comparison."""
+    row = next((row for row in _last_differences(report) if row.get("other_type")), None)
+    if row is None:
+        return f" Whether the model learned more than the form cannot be told: {no_other_type(report)}."
+    found = deciding(row)
+    before, after = percent(row["mean"]["before"]), percent(row["mean"]["after"])
+    interval = f"95 % interval {points(found['low'])} to {points(found['high'])}"
+    span = f"({before} → {after}, {points(row['difference'])} points, {interval})"
+    shown = f" With the form shown by {row['shots']} exemplars of another type"
+    if not is_clear_change(row):
+        return f"{shown}, no change is clear {span}, so the whole gain may be form."
+    if row["difference"] < 0:
+        return f"{shown}, accuracy fell {span}, so the gain is one of form."
+    return f"{shown}, accuracy rose too {span}, so part of the gain may be knowledge."
 
 
 def _p(value: float) -> str:

@@ -40,7 +40,8 @@ def measure_verdict(data: RunData, test: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         test: the section that :func:`kft_cli.report.measures.accuracy.measure_test` made.
     """
-    last = [row for row in test["differences"] if (row["before"], row["after"]) == (BASE, data.points[-1])]
+    span = (BASE, data.points[-1])
+    last = [row for row in test["differences"] if (row["before"], row["after"]) == span and not row["other_type"]]
     return {"test": [{"shots": row["shots"], "outcome": _outcome(row)} for row in last]}
 
 

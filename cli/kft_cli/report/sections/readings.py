@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kft_cli.display.tables import Table, difference, make_table, number, p_value
-from kft_cli.report.sections.words import shots_cell
+from kft_cli.report.sections.words import asking_cell
 from kft_cli.stats.clusters import Reading
 from kft_cli.stats.intervals import ALPHA, is_clear
 from kft_cli.stats.power import Detectable
@@ -14,16 +14,20 @@ from kft_cli.stats.power import Detectable
 INTRO = (
     "Questions of one type share their exemplars, so they are not independent, and each change has two readings. "
     "*These types*: would other questions of the same types show it? *Types like these*: would other types show it "
-    "too? There, a type comes or goes with all of its questions. The verdict calls a change clear if it is clear for "
-    "types like these: its corrected p is below 0.05 and its interval does not contain 0. A run with one type only is "
-    "judged by that type."
+    "too? There, a type comes or goes with all of its questions and its exemplars. The verdict calls a change clear if "
+    "it is clear for types like these: its corrected p is below 0.05 and its interval does not contain 0. A run with "
+    "one type only is judged by that type."
 )
+
+GAINED = "*Gained*: questions with more right answers after than before. *Lost*: with fewer."
+SEEN = "*Seen*: the 95 % interval would not have contained 0, before any correction."
 
 
 def deciding(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """What says whether a change is clear: types like these, where the run has more than one; else these types.
 
-    Reports made before there were readings give the change itself, whose test takes questions as independent.
+    A change without such a test is given back itself: reports made before there were readings tested it with questions
+    taken as independent, later ones (``holm_p`` is None) not at all.
     """
     for reading in (Reading.TYPES_LIKE_THESE, Reading.THESE_TYPES):
         found: Mapping[str, Any] = row.get("clustered", {}).get(reading.value, {})
@@ -35,7 +39,7 @@ def deciding(row: Mapping[str, Any]) -> Mapping[str, Any]:
 def is_clear_change(row: Mapping[str, Any]) -> bool:
     """Whether a change is called clear, by the reading that decides."""
     found = deciding(row)
-    return is_clear(found["holm_p"], found["low"], found["high"])
+    return found["holm_p"] is not None and is_clear(found["holm_p"], found["low"], found["high"])
 
 
 def unclear_words(found: Mapping[str, Any]) -> str:
@@ -61,7 +65,7 @@ def reading_table(test: Mapping[str, Any]) -> Table:
     """Every change under both readings, with its design effect and whether it is clear."""
     rows = [
         [
-            shots_cell(row["shots"]),
+            asking_cell(row),
             f"{row['before']} → {row['after']}",
             number(row["gained"]),
             number(row["lost"]),
@@ -70,25 +74,44 @@ def reading_table(test: Mapping[str, Any]) -> Table:
             p_value(found["p"]),
             p_value(found["holm_p"]),
             number(None) if found["design_effect"] is None else f"{found['design_effect']:.1f}",
-            _clear_cell(found),
+            clear_cell(found),
         ]
         for row in test["differences"]
         for found in row["clustered"].values()
     ]
     caption = (
-        "The same questions before and after. *Gained*: wrong before, right after. *Lost*: right before, wrong after. "
+        f"The same questions before and after. {GAINED} "
         "*Change*: in percentage points, with its 95 % interval (jackknife over clusters, Student's t). *p*: how often "
         "chance alone would give a change this large (signs of whole clusters flipped). *p, Holm*: corrected for all "
         "rows of the same reading in this table. *Design effect*: the variance, in multiples of that of as many "
-        "independent questions. *Seen*: the 95 % interval would not have contained 0, before any correction."
+        f"independent questions. {SEEN}"
     )
     heads = "exemplars | from → to | gained > | lost > | reading | change, points > | p > | p, Holm > | design effect >"
     return make_table(f"{heads} | clear for this reading?", rows, caption)
 
 
-def _clear_cell(found: Mapping[str, Any]) -> str:
+def clear_cell(found: Mapping[str, Any]) -> str:
+    """Whether a change is clear for a reading, and what would have been seen where it is not."""
     if found["holm_p"] is None:
         return f"not tested. {found['reason']}"
     if is_clear(found["holm_p"], found["low"], found["high"]):
         return "clear"
     return f"not clear: {unclear_words(found)}"
+
+
+def short_clear_cell(row: Mapping[str, Any]) -> str:
+    """As :func:`clear_cell` in few words, by the reading that decides: what would have been seen stands in brackets."""
+    found = deciding(row)
+    if found is row:
+        return f"not tested. {next(iter(row['clustered'].values()))['reason']}"
+    if is_clear_change(row):
+        return "clear"
+    effect = found["detectable"]["effect"]
+    few = f"; too few {cluster_word(found)} changed" if found["changed"] and found["smallest_p"] >= ALPHA else ""
+    return f"not clear ({'unknown' if effect is None else f'{100 * effect:.1f}'}{few})"
+
+
+SHORT_SEEN = (
+    "*Not clear*: in brackets the change, in points, that would have been seen 80 % of the time (its 95 % interval "
+    "would not have contained 0, before any correction)."
+)

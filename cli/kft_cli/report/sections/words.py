@@ -25,6 +25,31 @@ def shots_cell(shots: int) -> str:
     return str(shots) if shots else "none (0-shot)"
 
 
+def asking_cell(row: Mapping[str, Any]) -> str:
+    """How a row's questions were asked, in a table: "4", "4 (10 sets)", "4 of another type", "none (0-shot)"."""
+    if row.get("other_type"):
+        return f"{row['shots']} of another type"
+    sets = row.get("sets", 1)  # missing in reports whose test had one exemplar set
+    return shots_cell(row["shots"]) + (f" ({sets} sets)" if sets > 1 else "")
+
+
+def asking_words(row: Mapping[str, Any]) -> str:
+    """How a row's questions were asked, in a sentence: "with 4 exemplars of another type"."""
+    return f"with {exemplars(row['shots'])}" + (" of another type" if row.get("other_type") else "")
+
+
+def no_other_type(report: Report) -> str | None:
+    """Why the test was not asked with exemplars of another type; None where it was."""
+    test = report["test"]
+    if any(row.get("other_type") for row in test["accuracy"]):
+        return None
+    if not report["run"]["settings"]["evaluation"].get("other_type"):
+        return "this run did not ask with exemplars of another type"
+    if not max(test["shots"]):
+        return "this run asked without exemplars only"
+    return "the test questions are of one type, so there are no exemplars of another"
+
+
 def category_cells(counts: Mapping[str, int]) -> list[str]:
     """One cell for each category."""
     return [number(counts[name]) for name in CATEGORIES]
