@@ -12,6 +12,9 @@ from kft_tasks.files import sha256_of_json
 from kft_tasks.protocol.prompts import get_template
 from kft_tasks.scoring.scorers import get_scorer
 
+EARLIER: Mapping[str, Any] = {"skip_blank_lines": False}
+"""Fields that files of kft 0.1.0 do not have, with what that version did."""
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -29,6 +32,9 @@ class Protocol:
         template: prompt text, see :mod:`kft_tasks.protocol.prompts`.
         chat: apply the model's own chat template.
         system: system prompt, or "".
+        skip_blank_lines: blank lines (white space that contains a stop string) before the answer are skipped, so that
+            an answer on the next line counts. Without it such an answer is empty, and wrong: most answers of a base
+            model that sees no exemplars. Files that do not say what it is were made without it.
     """
 
     exemplar_sets: int = 10
@@ -42,6 +48,7 @@ class Protocol:
     template: str = "qa"
     chat: bool = False
     system: str = ""
+    skip_blank_lines: bool = True
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -74,6 +81,15 @@ class Protocol:
                 raise UsageError(f"{where}: unknown key {key!r}. {suggest(key, known)}")
         return cls(**values)
 
+    @classmethod
+    def from_stored(cls, values: Mapping[str, Any], where: str = "protocol") -> Protocol:
+        """Build from a file that kft wrote, of this version or an earlier one: the inverse of :meth:`stored`.
+
+        Raises:
+            UsageError: an unknown key or a value out of range.
+        """
+        return cls.from_mapping({**EARLIER, **values}, where)
+
     def with_system(self, system: str | None) -> Protocol:
         """The same protocol with another system prompt; None keeps this one."""
         return self if system is None else dataclasses.replace(self, system=system)
@@ -87,9 +103,16 @@ class Protocol:
         """Field names and values, in the order of definition."""
         return dataclasses.asdict(self)
 
+    def stored(self) -> dict[str, Any]:
+        """The values as files and digests have them: as :meth:`to_json`, without what an earlier version did anyway.
+
+        Files, journals and finished steps of that version thus belong to the same protocol still.
+        """
+        return {key: value for key, value in self.to_json().items() if key not in EARLIER or value != EARLIER[key]}
+
     def digest(self) -> str:
         """SHA-256 over all fields: two protocols with the same digest ask the same."""
-        return sha256_of_json(self.to_json())
+        return sha256_of_json(self.stored())
 
 
 def _check_type(name: str, value: object, default: object) -> None:

@@ -23,7 +23,7 @@ from typing_extensions import Self
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.errors import UsageError, suggest
 from kft_tasks.files import sha256_of_json
-from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.protocol.protocol import EARLIER, Protocol
 from kft_train.errors import RecipeError
 from kft_train.recipes.strict_yaml import apply_override, dump_yaml, parse_yaml, set_value
 
@@ -304,6 +304,18 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     tree = _read_tree(path)
     for override in overrides:
         apply_override(tree, override)
+    return parse_recipe(tree, str(path))
+
+
+def load_resolved_recipe(path: Path) -> Recipe:
+    """Load the recipe that a run folder holds, of this version or an earlier one; see :meth:`Protocol.from_stored`.
+
+    Raises:
+        RecipeError: see :func:`load_recipe`.
+    """
+    tree = _read_tree(path)
+    if isinstance(protocol := tree.get("protocol"), dict):
+        tree["protocol"] = {**EARLIER, **protocol}
     return parse_recipe(tree, str(path))
 
 

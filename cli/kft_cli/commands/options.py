@@ -161,6 +161,7 @@ _PROTOCOL_HELP = {
     "template": "Wording of the prompt: qa or slick.",
     "chat": "Put prompts through the model's chat template.",
     "system": "System prompt.  [default: none]",
+    "skip_blank_lines": "Skip blank lines before an answer, so that an answer on the next line counts.",
 }
 
 
@@ -184,7 +185,9 @@ def _protocol_options(names: Sequence[str]) -> list[OptionDecorator]:
         if field.name not in names:
             continue
         name, default, text = f"--{field.name.replace('_', '-')}", field.default, _PROTOCOL_HELP[field.name]
-        if isinstance(default, bool):
+        if default is True:
+            options.append(click.option(f"{name}/--no-{name[2:]}", default=default, show_default=True, help=text))
+        elif isinstance(default, bool):
             options.append(click.option(name, is_flag=True, help=text))
         else:
             options.append(click.option(name, default=default, show_default=default != "", help=text))

@@ -12,6 +12,7 @@ max_tokens             forbids        forbids     answers are cut off at another
 template               forbids        forbids     the model reads another text
 chat                   forbids        forbids     the model reads another text
 system                 forbids        forbids     the model reads another text
+skip_blank_lines       forbids        forbids     an answer on the next line is an answer, or none
 seed                   exemplars      named       a test prompt has one draw of exemplars, and some help more;
                                                   categories come from several draws, of the same kind
 pool of exemplars      exemplars      forbids     exemplars come from other questions
@@ -41,7 +42,7 @@ from enum import Enum
 from typing import Any
 
 from kft_cli.display.tables import visible
-from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.protocol.protocol import EARLIER, Protocol
 
 Report = Mapping[str, Any]
 """The JSON values of ``report.json``."""
@@ -66,6 +67,7 @@ EFFECTS: Mapping[str, tuple[Effect, Effect]] = {
     "template": (_FORBIDS, _FORBIDS),
     "chat": (_FORBIDS, _FORBIDS),
     "system": (_FORBIDS, _FORBIDS),
+    "skip_blank_lines": (_FORBIDS, _FORBIDS),
     "seed": (_WITH_EXEMPLARS, _NAMED),
     EXEMPLARS: (_WITH_EXEMPLARS, _FORBIDS),
     "exemplar_sets": (_NAMED, _FORBIDS),
@@ -133,10 +135,11 @@ def listed(differences: Sequence[Difference]) -> str:
 
 
 def _values(report: Report, protocol: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that can forbid or be named; what an older report does not have is the default."""
+    """Everything that can forbid or be named; what an older report does not have is what its version did."""
     run, repeat = report["run"], report["repeat"]
     return {
         **Protocol().to_json(),
+        **EARLIER,
         **protocol,
         EXEMPLARS: repeat["digests"]["exemplars"],
         "training questions": repeat["digests"]["training questions"],

@@ -123,7 +123,7 @@ class Pipeline:
         identity = self._identity(point.adapter)
         inputs = {
             "model": dataclasses.asdict(identity),
-            "protocol": protocol.to_json(),
+            "protocol": protocol.stored(),
             "split": target.split,
             "questions": digest_questions(target.stream()()),
             "exemplars": pool.digest,
@@ -151,7 +151,7 @@ class Pipeline:
         shots = self.recipe.evaluation.shots
         inputs = {
             "model": dataclasses.asdict(self._identity(point.adapter)),
-            "protocol": self.protocol.to_json(),
+            "protocol": self.protocol.stored(),
             "questions": digest_questions(self.test),
             "exemplars": self.exemplars.digest,
             "shots": list(shots),
@@ -185,7 +185,7 @@ class Pipeline:
             "now": sha256_of_file(now),
             "before": sha256_of_file(before) if before else None,
             "seed": self.recipe.seed,
-            "protocol": self.protocol.to_json(),
+            "protocol": self.protocol.stored(),
             "shots": self.recipe.evaluation.validation_shots,
             "previous": dataclasses.asdict(self._identity(previous)),
             "validation": digest_questions(self.validation),

@@ -17,7 +17,7 @@ from kft_tasks.evaluation.evaluate import Answered, read_answers
 from kft_tasks.files import read_json, sha256_of_file, sha256_of_json
 from kft_train.data.mixture import Mixture, read_mixture
 from kft_train.recipes.plan import steps_of
-from kft_train.recipes.recipe import Recipe, load_recipe
+from kft_train.recipes.recipe import Recipe, load_resolved_recipe
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def read_run(folder: Path) -> RunData:
     if not isinstance(about, dict):
         raise DataError(f"{layout.about}: not a JSON object. Restore the file, or run again in another folder.")
     reader = _Reader(layout, command_of(about))
-    recipe = load_recipe(str(reader.need(layout.recipe)))
+    recipe = load_resolved_recipe(reader.need(layout.recipe))
     points = (BASE, *(stage.name for stage in recipe.stages))
     detections = {point: reader.detection(layout.detection(point)) for point in points}
     retest, first = reader.optional_detection(layout.retest), reader.optional_detection(layout.test_categories)
