@@ -33,8 +33,8 @@ class Protocol:
         chat: apply the model's own chat template.
         system: system prompt, or "".
         skip_blank_lines: blank lines (white space that contains a stop string) before the answer are skipped, so that
-            an answer on the next line counts. Without it such an answer is empty, and wrong: most answers of a base
-            model that sees no exemplars. Files that do not say what it is were made without it.
+            an answer on the next line counts; without it such an answer is empty, and wrong. They are frequent where
+            a prompt has no exemplars. Files that do not have this field are of a version that did not skip them.
     """
 
     exemplar_sets: int = 10

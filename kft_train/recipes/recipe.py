@@ -273,7 +273,8 @@ class Recipe(_Closed):
 
     def digest(self) -> str:
         """SHA-256 of everything but name and description, which do not affect the run."""
-        return sha256_of_json(self.model_dump(mode="json", exclude={"name", "description"}))
+        values = self.model_dump(mode="json", exclude={"name", "description"})
+        return sha256_of_json({**values, "protocol": self.protocol_object().stored()})
 
 
 @dataclass(frozen=True)

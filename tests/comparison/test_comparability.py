@@ -34,6 +34,7 @@ OTHER: dict[str, Any] = {
     "template": "slick",
     "chat": True,
     "system": "Be brief.",
+    "skip_blank_lines": False,
 }
 SCORERS = ("exact_match", "exact_match")
 
@@ -106,6 +107,21 @@ def test_a_protocol_value_forbids_a_paired_test_exactly_if_the_test_depends_on_i
     found = accuracy_differences(report, changed(report, key, OTHER[key]), shots=shots, scorers=scorers)
     assert [one.key for one in (found.forbidding if depends else found.named)] == [key]
     assert not (found.named if depends else found.forbidding)
+
+
+def test_a_report_that_does_not_say_whether_blank_lines_are_skipped_is_of_a_version_that_did_not(
+    report: dict[str, Any],
+) -> None:
+    stopped, older = (changed(report, "skip_blank_lines", False) for _ in range(2))
+    for protocol in (older["run"]["protocol"], older["run"]["settings"]["protocol"]):
+        del protocol["skip_blank_lines"]
+    for found in (
+        accuracy_differences(older, report, shots=0, scorers=SCORERS),
+        category_differences(older, report),
+    ):
+        assert [str(one) for one in found.forbidding] == ["skip_blank_lines True, the first run False"]
+    same = accuracy_differences(older, stopped, shots=0, scorers=SCORERS), category_differences(older, stopped)
+    assert not any(found.forbidding or found.named for found in same)
 
 
 @pytest.mark.parametrize("key", OTHER)
