@@ -8,7 +8,6 @@ from kft_tasks.errors import UsageError
 
 _MOVED = {
     "KnowledgeTask": "kft_tasks.harness.task",
-    "KeepAll": "kft_tasks.harness.task",
     "METRICS": "kft_tasks.harness.task",
     "KnowledgeInstance": "kft_tasks.harness.instance",
 }

@@ -31,7 +31,7 @@ Dialect = Callable[[Settings], Settings]
 WHOLE_VOCABULARY = 1_000_000  # a top_k this large or larger is no limit and is not sent
 _TRIAL_SEEDS = (1, 2, 3, 4, 1)
 _dialects: weakref.WeakKeyDictionary[Any, Dialect] = weakref.WeakKeyDictionary()
-_sampling: weakref.WeakSet[Any] = weakref.WeakSet()  # models whose server was seen to sample
+_sampling: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()  # seen to sample; do seeds count?
 _REJECTED = (400, 404, 405, 415, 422, 501)  # the request is wrong, not the moment
 
 
@@ -59,7 +59,7 @@ def _generate(lm: Any, requests: Sequence[Any]) -> list[str]:
             batches.append([index])  # lm-eval groups requests by their settings, and works on one group at a time
         else:
             batches[0].append(index)
-    translated = [_instance(request.args[0], dialect(request.args[1])) for request in requests]
+    translated = [_instance(request.args[0], dialect(_without_empty_stop(lm, request.args[1]))) for request in requests]
 
     def answer(batch: Sequence[int]) -> list[str]:
         texts: list[str] = lm.generate_until([translated[index] for index in batch], disable_tqdm=True)
@@ -77,6 +77,11 @@ def _generate(lm: Any, requests: Sequence[Any]) -> list[str]:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [found[index] for index in range(len(requests))]
+
+
+def _without_empty_stop(lm: Any, settings: Settings) -> Settings:
+    """Send null instead of an empty list of stop strings, which OpenAI's own servers reject."""
+    return settings if settings["until"] or lm.eos_string else {**settings, "stop": None}
 
 
 def connect(lm: Any, request: Any) -> Dialect:
@@ -110,14 +115,17 @@ def _find_dialect(lm: Any, request: Any) -> Dialect:
     )
 
 
-def check_sampling(lm: Any, request: Any) -> None:
+def check_sampling(lm: Any, request: Any) -> bool:
     """Check once, with a sampled request, that different seeds give different samples.
+
+    Returns:
+        whether the same seed gives the same sample again.
 
     Raises:
         UnavailableError: the answer is the same for every seed.
     """
     if lm in _sampling:
-        return
+        return _sampling[lm]
     dialect = connect(lm, request)
     with quiet_bars():
         answers = [_trial_answer(lm, dialect, request, seed) for seed in _TRIAL_SEEDS]
@@ -126,9 +134,11 @@ def check_sampling(lm: Any, request: Any) -> None:
             f"{_address(lm)} gave the same answer for four seeds at temperature 2: it does not sample, and all samples "
             "would be the same. Use a server that samples, or set samples to 0."
         )
-    if answers[0] != answers[-1]:
+    repeats = answers[0] == answers[-1]
+    if not repeats:
         logger.warning("%s ignores seeds: repeating the detection will draw different samples.", _address(lm))
-    _sampling.add(lm)
+    _sampling[lm] = repeats
+    return repeats
 
 
 def _trial_answer(lm: Any, dialect: Dialect, request: Any, seed: int) -> str:

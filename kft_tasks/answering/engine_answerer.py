@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kft_tasks.engine.prompt_tokens import prompt_ids
-from kft_tasks.engine.stop_strings import cut_at
 from kft_tasks.engine.token_count import TokenCount
+from kft_tasks.protocol.generation import cut_answer, stop_strings
 from kft_tasks.protocol.prompt_maker import PromptRequest
-from kft_tasks.protocol.prompts import get_template
 from kft_tasks.protocol.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ class EngineAnswerer:
         self._engine = engine
         self._protocol = protocol
         self._encode = encode or engine.encode
-        self._stop = get_template(protocol.template).stop
 
     @property
     def tokens(self) -> TokenCount:
@@ -50,7 +48,8 @@ class EngineAnswerer:
         trie = self._engine.open(
             self._encode([request.prompt for request in requests]),
             max_tokens=protocol.max_tokens,
-            stop=self._stop,
+            stop=stop_strings(protocol),
+            skip_blank_lines=protocol.skip_blank_lines,
             top_k=protocol.top_k if protocol.samples else 1,
             groups=[request.group for request in requests],
         )
@@ -107,7 +106,7 @@ class PlainAnswerer:
             pad_token_id=self._tokenizer.eos_token_id,
         )
         text = str(self._tokenizer.decode(output[0, length:], skip_special_tokens=True))
-        return cut_at(text, get_template(self._protocol.template).stop).strip()
+        return cut_answer(text, self._protocol)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from kft_tasks.answering.completions_server import check_sampling, is_served
 from kft_tasks.answering.request_seeds import generate, sample_seed, takes_seeds
 from kft_tasks.engine.token_count import TokenCount
 from kft_tasks.errors import KftError, UnavailableError, UsageError
-from kft_tasks.protocol.generation import generation_kwargs
+from kft_tasks.protocol.generation import cut_answer, generation_kwargs, stop_strings
 from kft_tasks.protocol.prompt_maker import PromptRequest
 from kft_tasks.protocol.protocol import Protocol
 
@@ -66,7 +66,8 @@ class LmEvalAnswerer:
         try:
             if self.protocol.samples and is_served(self.lm):  # better to know before all greedy answers are paid for
                 check_sampling(self.lm, _instance(requests[0], generation_kwargs(self.protocol, sampled=True)))
-            texts = [text.strip() for text in generate(self.lm, instances)]
+            stops = [stop_strings(self.protocol)] * len(instances) if self.protocol.skip_blank_lines else None
+            texts = [cut_answer(text, self.protocol) for text in generate(self.lm, instances, stops)]
         except KftError:
             raise
         except Exception as error:  # every engine and HTTP client raises its own kinds

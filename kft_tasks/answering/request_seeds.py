@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kft_tasks.answering import completions_server as served
+from kft_tasks.answering.blank_lines import skip_blank_lines
 from kft_tasks.engine.decoding import sample_keys
 
 
@@ -28,8 +29,30 @@ def _is_vllm(lm: Any) -> bool:
     return module is not None and isinstance(lm, module.VLLM)
 
 
-def generate(lm: Any, requests: Sequence[Any]) -> list[str]:
-    """Answer requests (lm-eval Instances), the sampled ones with a seed in their settings."""
+def generate(lm: Any, requests: Sequence[Any], stops: Sequence[Sequence[str]] | None = None) -> list[str]:
+    """Answer requests (lm-eval Instances), the sampled ones with a seed in their settings.
+
+    Args:
+        stops: for requests that skip blank lines before the answer, and so have no stop strings in their settings,
+            those that cut each answer; see :mod:`kft_tasks.answering.blank_lines`.
+    """
+    if stops is None or not any(stops):
+        return _ask(lm, requests)
+    repeatable = [_is_repeatable(lm, request) for request in requests]
+    return skip_blank_lines(lambda some: _ask(lm, some), requests, stops, repeatable)
+
+
+def _is_repeatable(lm: Any, request: Any) -> bool:
+    """Whether the request gets the same tokens when it is sent again."""
+    settings = request.args[1]
+    if not settings["do_sample"]:
+        return True
+    if "seed" not in settings:
+        return False
+    return not served.is_served(lm) or served.check_sampling(lm, request)
+
+
+def _ask(lm: Any, requests: Sequence[Any]) -> list[str]:
     if served.is_served(lm):
         return served.generate(lm, requests)
     with served.quiet_bars():

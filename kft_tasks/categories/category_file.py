@@ -56,7 +56,7 @@ class Header:
             "format": FORMAT,
             "kft_version": self.kft_version,
             "model": dataclasses.asdict(self.model),
-            "protocol": self.protocol.to_json(),
+            "protocol": self.protocol.stored(),
             "protocol_digest": self.protocol.digest(),
             "questions": dataclasses.asdict(self.questions),
             "exhaustive": self.exhaustive,
@@ -160,7 +160,7 @@ class CategoryFile:
             self.header = Header(
                 kft_version=row["kft_version"],
                 model=ModelIdentity(**row["model"]),
-                protocol=Protocol.from_mapping(row["protocol"]),
+                protocol=Protocol.from_stored(row["protocol"]),
                 questions=QuestionsIdentity(**row["questions"]),
                 exhaustive=row["exhaustive"],
                 counts=dict(row["counts"]),

@@ -244,7 +244,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 def _check_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
     different = [
-        f"{key} is {_short(found.get(key))}, now {_short(wanted.get(key))}"
+        f"{key} is {_short(_part(found, wanted, key))}, now {_short(_part(wanted, found, key))}"
         for key in sorted({*found, *wanted})
         if found.get(key) != wanted.get(key)
     ]
@@ -253,6 +253,14 @@ def _check_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> No
             f"{path}: this journal was started for something else: {'; '.join(different)}. "
             "Choose another output, or remove the journal to start over."
         )
+
+
+def _part(one: dict[str, Any], other: dict[str, Any], key: str) -> object:
+    """The value of ``key`` in ``one``; of two mappings, only what ``other`` does not have or has otherwise."""
+    mine, theirs = one.get(key), other.get(key)
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        return {name: value for name, value in mine.items() if name not in theirs or theirs[name] != value}
+    return mine
 
 
 def _short(value: object) -> str:

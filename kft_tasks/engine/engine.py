@@ -59,12 +59,15 @@ class Engine:
         *,
         max_tokens: int,
         stop: Sequence[str],
+        skip_blank_lines: bool = False,
         top_k: int = 1,
         groups: Sequence[Hashable] | None = None,
     ) -> PromptTrie | PartitionedTrie:
         """Prepare prompts to be answered together; they are prefilled at the first request.
 
         Args:
+            skip_blank_lines: a stop string ends an answer only from its first character on that is not white space;
+                ``max_tokens`` counts the white space too.
             groups: one per prompt; prompts of a group share a long beginning (the same exemplars). None: one group.
 
         Raises:
@@ -85,6 +88,7 @@ class Engine:
                 [group_of[index] for index in part],
                 max_tokens=max_tokens,
                 stop=stop,
+                skip_blank_lines=skip_blank_lines,
                 top_k=top_k,
             )
             for part in parts
@@ -130,7 +134,9 @@ class Engine:
         size = self.model.vocabulary_size
         stems = [[(7 * i + 3 + shift) % size for i in range(1, 9)] for shift in (0, 5)]
         prompts = [(*stems[j % 2], *((11 * i + j) % size for i in range(1, 3 + j))) for j in range(4)]
-        trie = PromptTrie(self.prefixes, prompts, [0, 1, 0, 1], max_tokens=1, stop=(), top_k=min(16, size))
+        trie = PromptTrie(
+            self.prefixes, prompts, [0, 1, 0, 1], max_tokens=1, stop=(), skip_blank_lines=False, top_k=min(16, size)
+        )
         plain = [self.model.alone(prompt).cpu() for prompt in prompts]
         worst = max(
             float((torch.from_numpy(values) - row[torch.from_numpy(ids)]).abs().max())

@@ -55,6 +55,7 @@ class PromptTrie:
         prefixes: of the engine, with its model, memory budget and token count.
         prompts: token ids.
         groups: one per prompt, see :meth:`Engine.open`.
+        skip_blank_lines: see :meth:`Engine.open`.
 
     Attributes:
         slots: tokens in its cache: a measure of its memory.
@@ -68,6 +69,7 @@ class PromptTrie:
         *,
         max_tokens: int,
         stop: Sequence[str],
+        skip_blank_lines: bool,
         top_k: int,
     ) -> None:
         self._model = prefixes.model
@@ -78,6 +80,7 @@ class PromptTrie:
         self._group_names = list(groups)
         self._max_tokens = max_tokens
         self._stop = stop
+        self._skip_blank_lines = skip_blank_lines
         self._top_k = top_k
         self.slots = 0
         self._prompt_slots = 0
@@ -323,7 +326,7 @@ class PromptTrie:
             return self._end(node, self._model.text(node.tokens))
         tokens = (*node.tokens, token)
         text = self._model.text(tokens)
-        before = cut_at(text, self._stop)
+        before = cut_at(text, self._stop, skip_blank_lines=self._skip_blank_lines)
         if before != text or len(tokens) >= self._max_tokens:
             return self._end(node, before)
         return _Node(node.group, (), node.position + 1, tokens)

@@ -87,7 +87,7 @@ def _answer(lm: Any, engine: Engine, group: Sequence[KnowledgeInstance]) -> dict
     position = {key: index for index, key in enumerate(requests)}
     greedy = [instance for instance in group if not instance.settings["do_sample"]]
     sampled = [instance for instance in group if instance.settings["do_sample"]]
-    max_tokens, stop = group[0].settings["max_gen_toks"], group[0].settings["until"]
+    max_tokens = group[0].settings["max_gen_toks"]
     prompts = encode(lm, [request.prompt for request in requests.values()])
     if max(map(len, prompts)) + max_tokens > lm.max_length:
         return {}  # lm-eval truncates these
@@ -95,7 +95,8 @@ def _answer(lm: Any, engine: Engine, group: Sequence[KnowledgeInstance]) -> dict
         trie = engine.open(
             prompts,
             max_tokens=max_tokens,
-            stop=stop,
+            stop=group[0].stop,
+            skip_blank_lines=group[0].skip_blank_lines,
             top_k=max((instance.settings["top_k"] for instance in sampled), default=1),
             groups=[request.group for request in requests.values()],
         )

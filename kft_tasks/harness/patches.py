@@ -70,7 +70,8 @@ def _with_seeds(stock: Callable[..., list[str]]) -> Callable[..., list[str]]:
             return stock(self, requests, disable_tqdm=disable_tqdm)
         rest = [request for request in requests if not isinstance(request, KnowledgeInstance)]
         others = iter(stock(self, rest, disable_tqdm=disable_tqdm) if rest else ())
-        answers = iter(generate(self, _seeded(ours)))
+        stops = [request.stop if request.skip_blank_lines else () for request in ours]
+        answers = iter(generate(self, _seeded(ours), stops))
         return [next(answers if isinstance(request, KnowledgeInstance) else others) for request in requests]
 
     return generate_until

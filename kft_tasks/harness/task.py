@@ -24,8 +24,9 @@ from kft_tasks.harness.instance import KnowledgeInstance
 from kft_tasks.harness.patches import seed_requests_in_harness, show_errors_in_one_line, use_engine_for_hf
 from kft_tasks.harness.task_config import check_generation, check_yaml, task_settings
 from kft_tasks.protocol.exemplars import ExemplarPool
-from kft_tasks.protocol.generation import generation_kwargs, length_and_stop
+from kft_tasks.protocol.generation import cut_answer, generation_kwargs, length_and_stop, stop_strings
 from kft_tasks.protocol.prompt_maker import PromptMaker, PromptRequest
+from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.question_sets.registry import open_set
 from kft_tasks.questions import Question, parse_question
 
@@ -39,12 +40,15 @@ METRICS = {
 }
 
 
-class KeepAll(Filter):
-    """Keep every response; lm-eval's default keeps only the first of k."""
+class CutAnswers(Filter):
+    """The answer in every response; lm-eval's default keeps only the first of k responses."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
 
     def apply(self, resps: Any, docs: Any) -> Any:
-        """Return the responses unchanged."""
-        return resps
+        """Cut the responses of every request."""
+        return [[cut_answer(text, self._protocol) for text in given] for given in resps]
 
 
 class KnowledgeTask(ConfigurableTask):
@@ -79,7 +83,7 @@ class KnowledgeTask(ConfigurableTask):
             "generation_kwargs": length_and_stop(protocol),
         }
         super().__init__(config=values)
-        self._filters = [build_filter_ensemble("none", [[KeepAll, None]])]
+        self._filters = [build_filter_ensemble("none", [[CutAnswers, {"protocol": protocol}]])]
         use_engine_for_hf()
 
     def download(self, dataset_kwargs: Any = None, **kwargs: Any) -> None:
@@ -171,19 +175,19 @@ class KnowledgeTask(ConfigurableTask):
                     metadata=(task, number, repeats),
                     request=request,
                     question_type=doc["type"],
+                    stop=tuple(stop_strings(protocol)),
+                    skip_blank_lines=protocol.skip_blank_lines,
                 )
                 instances.append(instance)
         return instances
 
     def process_results(self, doc: dict[str, Any], results: Sequence[Sequence[str]]) -> dict[str, Any]:
-        """Categories as 0/1 metrics, P_correct, and plain greedy accuracy."""
+        """Categories as 0/1 metrics, P_correct, and plain greedy accuracy, from what :class:`CutAnswers` left."""
         protocol = self.settings.protocol
         step = 2 if protocol.samples else 1
-        greedy = [given[0].strip() for given in results[::step]]
+        greedy = [given[0] for given in results[::step]]
         # lm-eval pads ranks by repeating the last request: only the first responses are this question's
-        sampled = (
-            [[text.strip() for text in given[: protocol.samples]] for given in results[1::step]] if step == 2 else []
-        )
+        sampled = [given[: protocol.samples] for given in results[1::step]] if step == 2 else []
         item = self.categorize(parse_question(doc, "document"), greedy, sampled)
         values: dict[str, Any] = {name: float(item.category is category) for category, name in METRICS.items()}
         values["p_correct_greedy"] = item.greedy.share

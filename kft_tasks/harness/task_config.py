@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kft_tasks.errors import UsageError, suggest
-from kft_tasks.protocol.generation import NEUTRAL, length_and_stop
+from kft_tasks.protocol.generation import NEUTRAL, length_and_stop, stop_strings
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.questions import SPLITS
 
@@ -114,8 +114,11 @@ def _compare(key: str, value: object, protocol: Protocol) -> tuple[bool, str]:
         )
         return bool(value) == bool(protocol.samples), more
     if key == "until":
-        stop = length_and_stop(protocol)["until"]
-        return value == stop or [value] == stop, "kft_template=NAME (the template defines the stop strings)"
+        given = [value] if isinstance(value, str) else value
+        return given in (
+            stop_strings(protocol),
+            length_and_stop(protocol)["until"],
+        ), "kft_template=NAME (the template defines the stop strings)"
     return key in NEUTRAL and value == NEUTRAL[key], ""
 
 

@@ -14,6 +14,9 @@ from kft_tasks.scoring.scorers import get_scorer
 
 DRAWS = ("fixed", "per_question")
 
+EARLIER: Mapping[str, Any] = {"skip_blank_lines": False, "exemplars": "fixed"}
+"""Fields that files of kft 0.1.0 do not have, with what that version did."""
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -33,6 +36,9 @@ class Protocol:
         system: system prompt, or "".
         exemplars: ``fixed``: all questions of a type share the exemplar sets (SliCK); ``per_question``: every question
             has sets of its own (Li et al. 2024), so that prompts share nothing and cost more.
+        skip_blank_lines: blank lines (white space that contains a stop string) before the answer are skipped, so that
+            an answer on the next line counts; without it such an answer is empty, and wrong. They are frequent where
+            a prompt has no exemplars. Files that do not have this field are of a version that did not skip them.
     """
 
     exemplar_sets: int = 10
@@ -47,6 +53,7 @@ class Protocol:
     chat: bool = False
     system: str = ""
     exemplars: str = "fixed"
+    skip_blank_lines: bool = True
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -81,6 +88,15 @@ class Protocol:
                 raise UsageError(f"{where}: unknown key {key!r}. {suggest(key, known)}")
         return cls(**values)
 
+    @classmethod
+    def from_stored(cls, values: Mapping[str, Any], where: str = "protocol") -> Protocol:
+        """Build from a file that kft wrote, of this version or an earlier one: the inverse of :meth:`stored`.
+
+        Raises:
+            UsageError: an unknown key or a value out of range.
+        """
+        return cls.from_mapping({**EARLIER, **values}, where)
+
     def with_system(self, system: str | None) -> Protocol:
         """The same protocol with another system prompt; None keeps this one."""
         return self if system is None else dataclasses.replace(self, system=system)
@@ -91,15 +107,19 @@ class Protocol:
         return self.exemplar_sets * self.samples
 
     def to_json(self) -> dict[str, Any]:
-        """Field names and values, in the order of definition. Usual exemplars are left out: older files do not say."""
-        values = dataclasses.asdict(self)
-        if self.exemplars == "fixed":
-            del values["exemplars"]
-        return values
+        """Field names and values, in the order of definition."""
+        return dataclasses.asdict(self)
+
+    def stored(self) -> dict[str, Any]:
+        """The values as files and digests have them: as :meth:`to_json`, without what an earlier version did anyway.
+
+        Files, journals and finished steps of that version thus belong to the same protocol still.
+        """
+        return {key: value for key, value in self.to_json().items() if key not in EARLIER or value != EARLIER[key]}
 
     def digest(self) -> str:
         """SHA-256 over all fields: two protocols with the same digest ask the same."""
-        return sha256_of_json(self.to_json())
+        return sha256_of_json(self.stored())
 
 
 def _check_type(name: str, value: object, default: object) -> None:

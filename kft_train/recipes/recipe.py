@@ -23,7 +23,7 @@ from typing_extensions import Self
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.errors import UsageError, suggest
 from kft_tasks.files import sha256_of_json
-from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.protocol.protocol import EARLIER, Protocol
 from kft_train.errors import RecipeError
 from kft_train.recipes.strict_yaml import apply_override, dump_yaml, parse_yaml, set_value
 
@@ -370,7 +370,8 @@ class Recipe(_Closed):
 
     def digest(self) -> str:
         """SHA-256 of everything but name and description, which do not affect the run."""
-        return sha256_of_json(self.model_dump(mode="json", exclude={"name", "description"}))
+        values = self.model_dump(mode="json", exclude={"name", "description"})
+        return sha256_of_json({**values, "protocol": self.protocol_object().stored()})
 
 
 @dataclass(frozen=True)
@@ -411,10 +412,12 @@ def load_recorded_recipe(path: Path) -> Recipe:
         RecipeError: the file cannot be read, or a value is wrong.
     """
     tree = _read_tree(path)
-    if "protocols" not in tree and isinstance(tree.get("protocol"), dict):
-        seed, evaluation = tree["protocol"].get("seed", tree.get("seed", 0)), tree.get("evaluation", {})
-        tree["protocols"] = {"test": {"seed": seed, "exemplar_sets": 1}}
-        tree["evaluation"] = {**evaluation, "retest": False, "other_type": False, "control": False}
+    if isinstance(protocol := tree.get("protocol"), dict):
+        tree["protocol"] = {**EARLIER, **protocol}
+        if "protocols" not in tree:
+            tree["protocols"] = {"test": {"seed": protocol.get("seed", tree.get("seed", 0)), "exemplar_sets": 1}}
+            evaluation = {**tree.get("evaluation", {}), "retest": False}
+            tree["evaluation"] = {**evaluation, "other_type": False, "control": False}
     return parse_recipe(tree, str(path))
 
 

@@ -69,7 +69,7 @@ class StageRequest:
                 **({"max_steps": self.max_steps} if self.max_steps else {}),
                 "stage": self.stage.model_dump(mode="json"),
                 "adapter": self.adapter.model_dump(mode="json"),
-                "protocol": self.protocol.to_json(),
+                "protocol": self.protocol.stored(),
                 "seed": self.seed,
                 "model": self.weights or [base_path(self.model), self.revision],
                 "mixture": [

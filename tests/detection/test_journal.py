@@ -139,6 +139,7 @@ def test_unfinished_answers_are_dropped_so_that_the_chunk_is_asked_as_a_whole_ag
     [
         ({**HEADER, "model": {"id": "n"}}, 'model is {"id": "m"}, now {"id": "n"}'),
         ({**HEADER, "protocol": {"seed": 1}}, 'protocol is {"seed": 0}, now {"seed": 1}'),
+        ({**HEADER, "protocol": {"seed": 0, "new": 1}}, 'protocol is {}, now {"new": 1}'),
         ({**HEADER, "more": 1}, "more is null, now 1"),
         ({"model": HEADER["model"]}, 'protocol is {"seed": 0}, now null'),
     ],

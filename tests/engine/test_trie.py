@@ -15,6 +15,7 @@ import pytest
 
 from kft_tasks.engine.decoding import context_key
 from kft_tasks.engine.engine import Engine
+from kft_tasks.engine.trie import PartitionedTrie
 from kft_tasks.errors import UnsupportedModelError
 from kft_tasks.models.weights import quiet_transformers
 from tiny import ARCHITECTURES, make_tiny_tokenizer
@@ -359,6 +360,66 @@ def test_stop_strings_end_an_answer_at_the_first_of_them(lettered: tuple[Engine,
         assert _open(engine, [index], stop=stop).greedy([0]) == [expected], stop
         ends = [text.find(one) + len(one) for one in stop if one and one in text]
         assert engine.count.answer_tokens - before == min(ends, default=MAX_TOKENS), stop  # none after the stop
+
+
+def _blank_first(count: int) -> Callable[[Sequence[int]], str]:
+    """Tokens as text, the first ``count`` of every answer as newlines: replaces ``PackedModel.text``."""
+    return lambda tokens: "\n" * min(count, len(tokens)) + _letters(tokens[count:])
+
+
+@pytest.mark.parametrize("blank", [0, 1, 3, MAX_TOKENS])
+def test_stop_strings_in_front_of_an_answer_do_not_end_it_if_blank_lines_are_skipped(
+    lettered: tuple[Engine, int, str], monkeypatch: pytest.MonkeyPatch, blank: int
+) -> None:
+    engine, index, text = lettered
+    monkeypatch.setattr(engine.model, "text", _blank_first(blank))
+    lines = "\n" * blank
+    cases: list[tuple[tuple[str, ...], str, int]] = [
+        (("\n",), lines + text[blank:], MAX_TOKENS),  # max_tokens counts the blank lines
+        (("\n", text[5]), lines + text[blank:5], 6 if blank < 5 else MAX_TOKENS),
+        ((text[blank:][:1], "\n"), lines, min(blank + 1, MAX_TOKENS)),
+    ]
+    for stop, expected, tokens in cases:
+        before = engine.count.answer_tokens
+        assert _open(engine, [index], stop=stop, skip_blank_lines=True).greedy([0]) == [expected], stop
+        assert engine.count.answer_tokens - before == tokens, stop
+    before = engine.count.answer_tokens
+    assert _open(engine, [index]).greedy([0]) == ["" if blank else text]
+    assert engine.count.answer_tokens - before == (1 if blank else MAX_TOKENS)
+
+
+@pytest.mark.parametrize("blank", [1, 3])
+def test_samples_and_answers_in_several_tries_skip_blank_lines_too(
+    engine_of: Any, plain: Any, monkeypatch: pytest.MonkeyPatch, blank: int
+) -> None:
+    engine = engine_of("qwen2")
+    text_of = _blank_first(blank)
+    monkeypatch.setattr(engine.model, "text", text_of)
+    skipping: dict[str, Any] = {"skip_blank_lines": True}
+    whole = _open(engine, stop=(), top_k=40)
+    greedy, sampled = whole.greedy(ALL), whole.sample(ALL, KEYS, **DRAW)
+    assert greedy == [text_of(tokens) for tokens in plain("qwen2")]
+    assert _open(engine, **skipping).greedy(ALL) == greedy
+    assert _open(engine, **skipping).sample(ALL, KEYS, **DRAW) == sampled
+    assert len(set(itertools.chain(*sampled))) > len(PROMPTS)
+    assert set(_open(engine).greedy(ALL)) == {""}
+    assert set(itertools.chain(*_open(engine).sample(ALL, KEYS, **DRAW))) == {""}
+    monkeypatch.setattr(engine.budget, "budget", 400 * engine.budget.slot_bytes)
+    engine.prefixes.clear()
+    parted = _open(engine, **skipping)
+    assert isinstance(parted, PartitionedTrie)
+    assert parted.greedy(ALL) == greedy
+    assert parted.sample(ALL, KEYS, **DRAW) == sampled
+
+
+def test_an_end_of_sequence_token_after_blank_lines_ends_an_empty_answer(
+    lettered: tuple[Engine, int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, index, text = lettered
+    monkeypatch.setattr(engine.model, "text", _blank_first(2))
+    for length, expected in ((0, ""), (1, "\n"), (2, "\n\n"), (4, "\n\n" + text[2:4])):
+        monkeypatch.setattr(engine.model, "eos", frozenset({ord(text[length]) - 0x4E00}))
+        assert _open(engine, [index], skip_blank_lines=True).greedy([0]) == [expected]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7])

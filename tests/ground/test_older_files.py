@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,6 +14,8 @@ from kft_cli.report.render import render_report
 from kft_cli.report.report import build_report, read_report
 from kft_cli.report.run_data import read_run
 from kft_tasks.categories.category_file import CategoryFile, write_category_file
+from kft_tasks.errors import StateError
+from kft_tasks.files import read_json, sha256_of_json
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.question_sets.registry import open_set
 from task_helpers import ListSet, ScriptedAnswerer, make_question, mixed_table, scripted_detection
@@ -20,7 +23,7 @@ from task_helpers import ListSet, ScriptedAnswerer, make_question, mixed_table, 
 ROOT = Path(__file__).parents[2]
 OLDER = Path(__file__).parents[1] / "fixtures" / "version_0_1_0"
 CATEGORY_FILES = sorted(str(file.relative_to(OLDER)) for file in OLDER.rglob("*categories.jsonl") if file.is_file())
-PROTOCOL = Protocol(exemplar_sets=4, shots=2, samples=3, max_tokens=4)
+PROTOCOL = Protocol(exemplar_sets=4, shots=2, samples=3, max_tokens=4, skip_blank_lines=False)
 QUESTIONS = ListSet([make_question(f"q{number}") for number in range(12)])
 INTERRUPTED = "interrupted.categories.jsonl"
 
@@ -37,6 +40,7 @@ def test_there_are_category_files_of_every_kind() -> None:
     assert {header.exhaustive for header in headers} == {False, True}
     assert any(header.rescored for header in headers)
     assert any(header.model.adapter for header in headers)
+    assert not any(header.protocol.skip_blank_lines for header in headers)
 
 
 @pytest.mark.parametrize("name", CATEGORY_FILES)
@@ -72,6 +76,29 @@ def test_a_journal_resumes_and_what_it_holds_is_not_asked_again(
     assert not (tmp_path / journal.name).exists()
 
 
+def test_a_journal_is_not_resumed_with_the_default_protocol_of_this_version(tmp_path: Path) -> None:
+    """Half of the answers would be what a model said on the first line, half what it said on the first that has text."""
+    journal = OLDER / "detection" / f"{INTERRUPTED}.journal"
+    shutil.copytree(journal, tmp_path / journal.name)
+    protocol = dataclasses.replace(PROTOCOL, skip_blank_lines=True)
+    with pytest.raises(StateError, match=r'something else: protocol is {}, now {"skip_blank_lines": true}\.'):
+        scripted_detection(QUESTIONS, protocol, tmp_path / INTERRUPTED, Resuming(mixed_table, protocol))
+    assert (tmp_path / journal.name / "0.jsonl").read_bytes() == (journal / "0.jsonl").read_bytes()
+
+
+def test_a_finished_step_stays_finished_for_a_protocol_that_does_not_skip_blank_lines() -> None:
+    """What the pipeline compares: a run that is resumed with ``protocol.skip_blank_lines=false`` redoes nothing."""
+    header = CategoryFile(OLDER / "tiny-run" / "detect-base" / "categories.jsonl").header
+    inputs = {
+        "model": dataclasses.asdict(header.model),
+        "protocol": header.protocol.stored(),
+        "split": header.questions.split,
+        "questions": header.questions.digest,
+        "exemplars": header.questions.exemplars,
+    }
+    assert read_json(OLDER / "tiny-run" / "detect-base" / "step.json")["inputs"] == sha256_of_json(inputs)
+
+
 def _generations(rows: list[dict[str, Any]], chunks: set[int] | None) -> int:
     """Generations in a journal, of these chunks only (all if None)."""
     answers = [row for row in rows if "kind" in row and (chunks is None or row["chunk"] in chunks)]
@@ -96,6 +123,8 @@ def test_a_run_folder_is_read_and_reported_although_its_model_is_gone() -> None:
     data = read_run(OLDER / "tiny-run")
     assert data.points == ("base", "stage1", "stage2")
     assert data.recipe.model.id == "/tmp/kft-0.1.0/model"
+    assert data.recipe.protocol_object() == data.base.header.protocol
+    assert not data.recipe.protocol_object().skip_blank_lines
     older = read_report(OLDER / "tiny-run" / "report" / "report.json")
     report = build_report(OLDER / "tiny-run")
     assert report["stages"] == older["stages"]

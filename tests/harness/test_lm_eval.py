@@ -60,8 +60,8 @@ def _given(results: Any, task: str = "kft_questions") -> Given:
     """Greedy and sampled answers by question id, from the sample log."""
     return {
         sample["doc"]["id"]: (
-            [texts[0].strip() for texts in sample["resps"][::2]],
-            [[text.strip() for text in texts] for texts in sample["resps"][1::2]],
+            [texts[0] for texts in sample["filtered_resps"][::2]],
+            [list(texts) for texts in sample["filtered_resps"][1::2]],
         )
         for sample in results["samples"][task]
     }
@@ -77,13 +77,14 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class FakeLM(LM):
-    """Answers from the table, by question and exemplar set; remembers every call."""
+    """Answers from the table, by question and exemplar set, between ``before`` and ``after``; remembers every call."""
 
-    def __init__(self, world_size: int = 1, largest: int | None = None) -> None:
+    def __init__(self, world_size: int = 1, largest: int | None = None, before: str = "", after: str = "") -> None:
         super().__init__()
         self._world_size = world_size
         self._device = "cpu"
         self.largest = largest  # number of requests of the largest rank
+        self.before, self.after = before, after
         self.calls: list[list[Any]] = []
         self.asked: Counter[int] = Counter()
 
@@ -101,7 +102,7 @@ class FakeLM(LM):
             number = self.asked[id(request)]
             self.asked[id(request)] += 1
             right = mixed_table(request.request.question_id, request.request.exemplar_set, kind, number)
-            texts.append(f" {RIGHT}" if right else f" no {number}")
+            texts.append(self.before + (f" {RIGHT}" if right else f" no {number}") + self.after)
         return texts
 
     def all_gather(self, tensor: Any) -> Any:
@@ -174,11 +175,31 @@ def test_the_log_has_every_generation_and_the_category_of_every_question(many: P
     names = dict(zip(("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown"), CATEGORIES, strict=True))
     for sample in samples:
         assert [len(texts) for texts in sample["resps"]] == [1, 3, 1, 3]
-        assert sample["filtered_resps"] == sample["resps"]
+        assert sample["filtered_resps"] == [[text.strip() for text in texts] for texts in sample["resps"]]
         metrics = {name: sample[name] for name in CATEGORIES}
         assert metrics == {**dict.fromkeys(CATEGORIES, 0.0), names[sample["doc"]["category"]]: 1.0}
         assert sample["target"] == RIGHT
     json.dumps(samples[0]["doc"])
+
+
+@pytest.mark.parametrize("skip", [True, False], ids=["skipped", "stopped"])
+def test_what_a_model_says_past_its_answer_is_cut_and_the_log_has_both(many: Path, skip: bool) -> None:
+    """A model that lm-eval runs on its own is sent no stop strings if blank lines are skipped."""
+    protocol = dataclasses.replace(PROTOCOL, skip_blank_lines=skip)
+    expected = _evaluate(FakeLM(), _metadata(many, protocol))
+    lm = FakeLM(after="\nQuestion: yes?\n")
+    longer = _evaluate(lm, _metadata(many, protocol))
+    assert longer["results"]["kft_questions"] == expected["results"]["kft_questions"]
+    assert _given(longer) == _given(expected)
+    assert all(text.endswith("yes?\n") for one in longer["samples"]["kft_questions"] for (text,) in one["resps"][::2])
+
+    lower = _evaluate(FakeLM(before="\n\n", after="\nmore"), _metadata(many, protocol))
+    if skip:
+        assert _given(lower) == _given(expected)
+        assert lower["results"]["kft_questions"] == expected["results"]["kft_questions"]
+    else:
+        assert {text for greedy, _ in _given(lower).values() for text in greedy} == {""}
+        assert lower["results"]["kft_questions"]["unknown,none"] == 1.0
 
 
 def test_the_effective_protocol_is_in_the_results(many: Path) -> None:
@@ -200,10 +221,13 @@ def test_without_samples_there_is_no_sampled_column(many: Path) -> None:
 # --- what the model is asked ----------------------------------------------------------------------------------------
 
 
-def test_every_setting_that_a_models_own_config_could_change_is_named_in_the_request(questions: Path) -> None:
+@pytest.mark.parametrize("skip", [True, False])
+def test_every_setting_that_a_models_own_config_could_change_is_named_in_the_request(
+    questions: Path, skip: bool
+) -> None:
     lm = FakeLM()
-    _evaluate(lm, _metadata(questions))
-    neutral = {"until": ["\n"], "max_gen_toks": 5, "repetition_penalty": 1.0, "top_p": 1.0}
+    _evaluate(lm, _metadata(questions, dataclasses.replace(PROTOCOL, skip_blank_lines=skip)))
+    neutral = {"until": [] if skip else ["\n"], "max_gen_toks": 5, "repetition_penalty": 1.0, "top_p": 1.0}
     for request in _requests(lm):
         sampled = request.metadata[2] == PROTOCOL.samples
         chosen = {"do_sample": True, "temperature": 0.5, "top_k": 40} if sampled else {"do_sample": False}
@@ -247,7 +271,12 @@ def test_gen_kwargs_that_are_the_protocols_are_taken_and_change_nothing(question
     given = {"max_gen_toks": 5, "until": ["\n"], "do_sample": True, "temperature": 0.5, "top_k": 40, "top_p": 1.0}
     recorded = _evaluate(lm, _metadata(questions), gen_kwargs=given)["configs"]["kft_questions"]
     assert [r.arguments for r in _requests(lm)] == [r.arguments for r in _requests(plain)]
-    assert recorded["generation_kwargs"] == {"until": ["\n"], "max_gen_toks": 5}
+    assert recorded["generation_kwargs"] == {"until": [], "max_gen_toks": 5}
+    _evaluate(lm, _metadata(questions), gen_kwargs=recorded["generation_kwargs"])
+    with pytest.raises(UsageError, match=r"until=\[\] contradicts"):
+        _evaluate(
+            lm, _metadata(questions, dataclasses.replace(PROTOCOL, skip_blank_lines=False)), gen_kwargs={"until": []}
+        )
     greedy = dataclasses.replace(PROTOCOL, samples=0)
     _evaluate(FakeLM(), _metadata(questions, greedy), gen_kwargs={"do_sample": False})
     with pytest.raises(UsageError, match="kft_samples=16"):

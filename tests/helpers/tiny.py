@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +103,27 @@ def liven(folder: Path) -> None:
             elif "gemma2" in str(folder) and "post_" in name:
                 parameter += 7  # these norms undo the scale of what they are given
     model.save_pretrained(folder)
+
+
+def make_newline_model(source: Path, folder: Path, prompts: Sequence[str]) -> Path:
+    """A copy of a tiny model (with a head of its own) that begins many answers to these prompts with a newline.
+
+    The output rows of the newline and of the token that most answers begin with are exchanged.
+    """
+    from collections import Counter
+
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    rows = model.lm_head.weight
+    assert rows is not model.get_input_embeddings().weight
+    with torch.no_grad():
+        logits = [model(torch.tensor([tokenizer(prompt)["input_ids"]])).logits[0, -1] for prompt in prompts]
+        ((common, _),) = Counter(int(row.argmax()) for row in logits).most_common(1)
+        pair = [common, tokenizer("\n")["input_ids"][0]]
+        rows[pair] = rows[pair[::-1]].clone()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -141,7 +141,7 @@ def test_vllm_gets_every_sample_as_a_request_with_its_own_seed(vllm: Any, tiny_m
     for _, params, _ in vllm.asked:
         for one_ in params:
             assert (one_.max_tokens, one_.top_p, one_.repetition_penalty) == (4, 1.0, 1.0)
-            assert one_.stop == ["\n", "<|end|>"]
+            assert one_.stop == ["\n", "<|end|>"]  # no answer is empty: none is asked for again
             assert (one_.temperature, one_.top_k, one_.seed is None) in [(0.0, 0, True), (0.5, 40, False)]
     drawn = [texts for item in items(all_).values() for texts in item.sampled_answers]
     assert all(texts is not None and len(set(texts)) == 3 for texts in drawn)
@@ -169,7 +169,7 @@ def test_sglang_gets_no_temperature_on_greedy_requests_and_no_seed(
         json.dumps(one, sort_keys=True)
         for one in (
             {**_SGLANG, "temperature": 0.0},
-            {**_SGLANG, "temperature": 0.5, "top_k": 40},
+            {**_SGLANG, "stop": ["<|end|>"], "temperature": 0.5, "top_k": 40},  # it could not be asked again
         )
     }
     assert len(params) == 4 * 2 * (1 + 3)

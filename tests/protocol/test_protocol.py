@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kft_tasks.errors import UsageError
-from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.protocol.protocol import EARLIER, Protocol
 
 
 def test_defaults_are_slicks() -> None:
@@ -39,6 +39,7 @@ def test_defaults_are_slicks() -> None:
         ({"temperature": True}, "temperature is True"),
         ({"chat": 1}, "chat is 1. Use a value like False."),
         ({"chat": "no"}, "chat is 'no'"),
+        ({"skip_blank_lines": "yes"}, "skip_blank_lines is 'yes'. Use a value like True."),
         ({"samples": 4.0}, "samples is 4.0"),
         ({"samples": "4"}, "samples is '4'"),
         ({"samples": None}, "samples is None"),
@@ -93,6 +94,7 @@ OTHER: dict[str, Any] = {
     "template": "slick",
     "chat": True,
     "system": "Be brief.",
+    "skip_blank_lines": False,
 }
 NEWER: dict[str, Any] = {"exemplars": "per_question"}  # left out of digests and files while they have their defaults
 
@@ -100,6 +102,27 @@ NEWER: dict[str, Any] = {"exemplars": "per_question"}  # left out of digests and
 def test_a_digest_stays_what_it_was() -> None:
     """If it changed, existing journals and category files would be refused."""
     assert Protocol(**OTHER).digest() == "613adaaa471512734249d0639240f686d6b7508ea0635fc0f3ef38d12aafd99a"
+
+
+def test_what_version_0_1_0_stored_is_the_same_protocol_and_not_todays_default() -> None:
+    older = {name: value for name, value in Protocol().to_json().items() if name not in EARLIER}
+    read = Protocol.from_stored(older)
+    assert read == Protocol(skip_blank_lines=False)
+    assert read.stored() == older
+    assert read.digest() == "6702faea52660c6be0e2ecd3e36658b58ac8fb23d823b6ee53ef4577d495b69d"
+    assert read.digest() != Protocol().digest()
+
+
+@pytest.mark.parametrize("protocol", [Protocol(), Protocol(**OTHER)], ids=["default", "other"])
+def test_a_stored_protocol_is_read_back(protocol: Protocol) -> None:
+    assert Protocol.from_stored(protocol.stored()) == protocol
+    assert Protocol.from_stored(protocol.to_json()) == protocol
+    assert protocol.to_json().keys() == {field.name for field in dataclasses.fields(Protocol)}
+
+
+def test_a_stored_protocol_with_an_unknown_key_is_refused() -> None:
+    with pytest.raises(UsageError, match="unknown key 'skip_blank_line'. Did you mean 'skip_blank_lines'"):
+        Protocol.from_stored({"skip_blank_line": True})
 
 
 def test_every_field_changes_the_digest() -> None:
@@ -123,6 +146,6 @@ def test_with_system_none_keeps_the_protocols_own() -> None:
 
 
 def test_exemplars_per_question_are_written_and_the_usual_ones_are_not() -> None:
-    assert "exemplars" not in Protocol().to_json()
+    assert "exemplars" not in Protocol().stored()
     own = Protocol(exemplars="per_question")
-    assert Protocol.from_mapping(own.to_json()) == own
+    assert Protocol.from_stored(own.stored()) == own

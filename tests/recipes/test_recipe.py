@@ -10,7 +10,7 @@ import kft_train
 from kft_tasks.files import sha256_of_json
 from kft_train.errors import RecipeError
 from kft_train.recipes.plan import dry_run
-from kft_train.recipes.recipe import Recipe, list_recipes, load_recipe
+from kft_train.recipes.recipe import Recipe, list_recipes, load_recipe, load_recorded_recipe
 from kft_train.recipes.sft_config import FIXED, REFUSED, SHARED, check_sft_fields, for_installed, sft_values
 from train_helpers import make_stage
 
@@ -133,6 +133,21 @@ def test_newer_fields_with_their_defaults_change_neither_digest_nor_file(minimal
     assert "keep_if_worse: false" in strict.to_yaml()
     assert "redraw: true" in load_recipe("paper-qwen2-7b").to_yaml()
     assert strict.digest() != recipe.digest()
+
+
+def test_a_recipe_says_whether_blank_lines_are_skipped_and_a_run_folder_that_does_not_is_older(
+    minimal: str, tmp_path: Path
+) -> None:
+    recipe = load_recipe(minimal)
+    assert recipe.protocol_object().skip_blank_lines
+    path = tmp_path / "recipe.yaml"
+    for written in (recipe, load_recipe(minimal, ["protocol.skip_blank_lines=false"])):
+        path.write_text(written.to_yaml(), encoding="utf-8")
+        assert load_recorded_recipe(path) == load_recipe(str(path)) == written
+    assert written.digest() != recipe.digest()
+    lines = [line for line in recipe.to_yaml().splitlines() if "skip_blank_lines" not in line]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert load_recorded_recipe(path).protocol == written.protocol
 
 
 def test_overrides_reach_keys_and_list_items(minimal: str) -> None:

@@ -162,6 +162,7 @@ _PROTOCOL_HELP = {
     "chat": "Put prompts through the model's chat template.",
     "system": "System prompt.  [default: none]",
     "exemplars": "fixed: all questions of a type share the exemplars; per_question: each has its own.",
+    "skip_blank_lines": "Skip blank lines before an answer, so that an answer on the next line counts.",
 }
 
 
@@ -185,7 +186,9 @@ def _protocol_options(names: Sequence[str]) -> list[OptionDecorator]:
         if field.name not in names:
             continue
         name, default, text = f"--{field.name.replace('_', '-')}", field.default, _PROTOCOL_HELP[field.name]
-        if isinstance(default, bool):
+        if default is True:
+            options.append(click.option(f"{name}/--no-{name[2:]}", default=default, show_default=True, help=text))
+        elif isinstance(default, bool):
             options.append(click.option(name, is_flag=True, help=text))
         else:
             options.append(click.option(name, default=default, show_default=default != "", help=text))

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.protocol.protocol import EARLIER, Protocol
 
 Report = Mapping[str, Any]
 """The JSON values of ``report.json``."""
@@ -16,7 +16,7 @@ EXEMPLARS = "pool of exemplars"
 SEEDS = ("seed", "protocol.seed", "protocols.measurement.seed", "protocols.test.seed")
 """Settings in which two runs of one recipe differ when only their seed differs."""
 
-_EARLIER = {**dataclasses.asdict(Protocol()), "skip_blank_lines": False}
+_EARLIER = {**dataclasses.asdict(Protocol()), **EARLIER}
 """What a protocol is that does not say it: the defaults, but for values whose earlier behaviour was another one."""
 
 

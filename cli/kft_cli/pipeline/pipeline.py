@@ -125,7 +125,7 @@ class Pipeline:
         identity = self._identity(point.adapter)
         inputs = {
             "model": dataclasses.asdict(identity),
-            "protocol": protocol.to_json(),
+            "protocol": protocol.stored(),
             "split": target.split,
             "questions": digest_questions(target.stream()()),
             "exemplars": pool.digest,
@@ -156,7 +156,7 @@ class Pipeline:
         protocol, pool = self.recipe.protocol_for("test"), self._pool("test")
         inputs = {
             "model": dataclasses.asdict(self._identity(point.adapter)),
-            "protocol": protocol.to_json(),
+            "protocol": protocol.stored(),
             "questions": digest_questions(self.test),
             "exemplars": pool.digest,
             "shots": list(shots),
@@ -201,8 +201,8 @@ class Pipeline:
             "now": sha256_of_file(now),
             "before": sha256_of_file(before) if before else None,
             "seed": self.recipe.seed,
-            "protocol": training.to_json(),
-            **({"asking": asking.to_json()} if asking != training else {}),
+            "protocol": training.stored(),
+            **({"asking": asking.stored()} if asking != training else {}),
             "shots": self.recipe.evaluation.validation_shots,
             "previous": dataclasses.asdict(self._identity(previous)),
             "validation": digest_questions(self.validation),

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.question_sets.registry import open_set
 from kft_tasks.questions import Question
 
+PROTOCOL: Mapping[str, Any] = {"skip_blank_lines": False}
+"""What differs from the default: lm-eval and transformers can then end an answer at the stop string, as kft does."""
 CONTENDERS = ("stock", "careful", "exhaustive", "lazy")
 _REPEATED = ("dtype", "threads", "device", "batch_size")
 
@@ -102,7 +104,7 @@ def worker(name: str, settings: Settings, path: Path) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(settings.threads)
-    protocol = Protocol()
+    protocol = Protocol(**PROTOCOL)
     loaded = load_model(
         ModelChoice(settings.model, dtype=settings.dtype, device=settings.device, batch_size=settings.batch_size)
     )
@@ -138,7 +140,7 @@ def _stock(loaded: LoadedModel, protocol: Protocol, path: Path, tested: Sequence
 
     from kft_tasks.harness.task import KnowledgeTask
 
-    task = KnowledgeTask({"task": "kft_benchmark", "kft": {"set": "questions", "path": str(path)}})
+    task = KnowledgeTask({"task": "kft_benchmark", "kft": {"set": "questions", "path": str(path), **PROTOCOL}})
     results = simple_evaluate(
         model=loaded.lm, tasks=[task], task_manager=TaskManager(include_defaults=False), bootstrap_iters=0
     )
