@@ -52,7 +52,8 @@ def categories(report: Report) -> list[Block]:
             )
         intro += " Greedy answers alone cannot tell WeaklyKnown from Unknown: **never right** is both."
     table = category_table(report)
-    figure = Figure("figures/categories.png", f"Categories of the {_questions(report)} at each point.")
+    n = number(_train_size(report))
+    figure = Figure("figures/categories.png", f"Categories of the {n} training questions at each point.")
     return [intro, table, figure]
 
 
@@ -73,7 +74,7 @@ def category_table(report: Report) -> Table:
         [point, *(f"{number(shares[name]['count'])}: {share(shares[name])}" for name in names)]
         for point, shares in category_bars(report)
     ]
-    caption = f"Each cell: number of questions, then their share of the {_questions(report)}. {_interval_words(report)}"
+    caption = f"Each cell: number of questions, then their share of {_which(report)}. {_interval_words(report)}"
     if report.get("measured"):
         caption += (
             " All points are told by the measurement, whose exemplars chose no question. *base (detection)*: the same "
@@ -97,13 +98,17 @@ def _interval_words(report: Report) -> str:
     )
 
 
-def _questions(report: Report) -> str:
-    """How many questions the shares are of: all training questions, or a random part."""
+def _train_size(report: Report) -> int:
     first = next(iter(report["categories"].values()))
-    n = sum(entry["count"] for entry in first.values())
-    measured = report.get("measured")
-    part = "" if not measured or measured["n"] == measured["of"] else f" (a random part of {number(measured['of'])})"
-    return f"{number(n)} training questions{part}"
+    return sum(entry["count"] for entry in first.values())
+
+
+def _which(report: Report) -> str:
+    """Which training questions the shares are of: all, or a random part."""
+    n, measured = number(_train_size(report)), report.get("measured")
+    if not measured or measured["n"] == measured["of"]:
+        return f"all {n}"
+    return f"these {n}, a random part of the {number(measured['of'])} training questions"
 
 
 def transitions(report: Report) -> list[Block]:
