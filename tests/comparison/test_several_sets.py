@@ -12,7 +12,6 @@ from comparison_runs import report_of, run_with
 
 from kft_cli.comparison.changes import INDEPENDENT
 from kft_cli.comparison.compare import compare_runs
-from kft_cli.comparison.loading import question_values
 from kft_cli.comparison.render import render_comparison
 
 DEMO = Path(__file__).resolve().parents[2] / "results" / "demo" / "report.json"
@@ -31,12 +30,6 @@ def changed_report(path: Path, change: Callable[[dict[str, Any]], None]) -> Path
 
 def pair(comparison: dict[str, Any], shots: int = 4, *, other_type: bool = False) -> dict[str, Any]:
     return next(row for row in comparison["paired"] if (row["shots"], row["other_type"]) == (shots, other_type))
-
-
-def test_values_of_questions_are_read_from_old_and_new_rows() -> None:
-    assert question_values({"right": "0110"}) == [0, 1, 1, 0]
-    assert question_values({"right": "01", "sets": 1}) == [0, 1]
-    assert question_values({"right": [0, 4, 10], "sets": 10}) == [0, 0.4, 1]
 
 
 def test_a_question_counts_by_its_share_of_right_answers(tmp_path: Path) -> None:

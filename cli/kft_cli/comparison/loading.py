@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kft_cli.comparison.settings import protocol_of_test
-from kft_cli.report.measures.accuracy import measure_test
+from kft_cli.report.measures.accuracy import measure_test, question_values
 from kft_cli.report.measures.rounding import rounded
 from kft_cli.report.report import build_report, read_report
 from kft_cli.report.run_data import is_run, read_run
@@ -71,16 +71,6 @@ class LoadedRun:
     def before(self, asking: Asking) -> Sequence[float]:
         """The same for the base model."""
         return self.values[BASE, asking]
-
-
-def question_values(row: Mapping[str, Any]) -> list[float]:
-    """Share of right answers of each test question, from a row of ``test.accuracy``, sorted by question id.
-
-    Args:
-        row: ``right`` is a string of 0 and 1, or a list of numbers of right answers where ``sets`` is more than one.
-    """
-    sets = int(row.get("sets", 1))
-    return [int(count) / sets for count in row["right"]]
 
 
 def asking_of(row: Mapping[str, Any]) -> Asking:
