@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
-_CHECKPOINT_LAYOUT = 2  # raise when what a checkpoint holds changes, so that older ones are not resumed from
+_CHECKPOINT_LAYOUT = 3  # raise when what a checkpoint holds changes, so that older ones are not resumed from
 
 
 def train_stage(request: StageRequest, progress: ProgressCallback = no_progress) -> StageResult:
@@ -180,6 +180,7 @@ def _make_trainer(
     from transformers.integrations import is_deepspeed_zero3_enabled
 
     from kft_train.stage.callback import StageCallback
+    from kft_train.stage.fused_lora import fuse_lora
     from kft_train.stage.trainer import KftTrainer
 
     tokenizer = _tokenizer(request)
@@ -190,6 +191,7 @@ def _make_trainer(
     model = load_trainable(request.model, request.revision, request.stage.start, request.adapter, request.previous)
     if args.bf16:
         round_frozen(model, torch.bfloat16)
+    fuse_lora(model)
     trainer = KftTrainer(
         validation=request.validation,
         protocol=request.protocol,
