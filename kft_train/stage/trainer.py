@@ -16,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812  # the name everybody knows it by
 from trl import SFTTrainer
 
 from kft_tasks.engine.attention import segmented, use_segments
+from kft_tasks.engine.folding import folded
 from kft_tasks.engine.model import sliding_window
 from kft_tasks.errors import UnsupportedModelError
 from kft_tasks.protocol.protocol import Protocol
@@ -24,6 +25,7 @@ from kft_train.stage.packed_rows import PackedRows, pack_rows
 from kft_train.stage.validation import Validation
 
 logger = logging.getLogger(__name__)
+_COMPARED = 4  # rows that are computed packed and padded before a model is trained on packed rows
 
 
 class KftTrainer(SFTTrainer):
@@ -35,7 +37,7 @@ class KftTrainer(SFTTrainer):
       are not logged. Models that take no tensor of positions as ``logits_to_keep``, and losses other than plain
       cross-entropy, use TRL's head.
     - A batch is one sequence without padding in which rows share their common beginning: see
-      :mod:`kft_train.stage.packed_rows`. The first batch is computed both ways (without dropout); a model that gives
+      :mod:`kft_train.stage.packed_rows`. The first rows are computed both ways (without dropout); a model that gives
       another loss packed than padded is trained on padded batches, as is one with another attention than PyTorch's
       SDPA, or with a sliding window shorter than a row.
     - ``evaluation_loop`` asks the validation questions, so that the metric exists before the epoch is compared with
@@ -91,17 +93,16 @@ class KftTrainer(SFTTrainer):
 
     def _loss_sum(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, int, Any]:
         """Summed cross-entropy of a batch, its number of labels, and the model's output."""
-        rows = _unpadded(inputs)
-        if rows is None or self._packs is False:
+        if self._packs is False or set(inputs) != {"input_ids", "attention_mask", "labels"}:
             return _padded_loss(model, inputs)
-        packed = pack_rows(*rows)
+        packed = pack_rows(*_rows_of(inputs))
         if self._packs is None:
-            self._packs = self._packs_alike(inputs, packed)
+            self._packs = self._packs_alike({name: value[:_COMPARED] for name, value in inputs.items()})
         if not self._packs or (self._window is not None and packed.longest > self._window):
             return _padded_loss(model, inputs)
         return _packed_loss(model, packed, inputs["input_ids"].device)
 
-    def _packs_alike(self, inputs: dict[str, Any], packed: PackedRows) -> bool:
+    def _packs_alike(self, inputs: dict[str, Any]) -> bool:
         """Whether this model can run packed rows and gives them the loss of the padded batch; no random draw is made.
 
         Its attention is switched to the engine's segments, which outside a packed call are PyTorch's own.
@@ -112,10 +113,11 @@ class KftTrainer(SFTTrainer):
             self.model.eval()
             try:
                 with torch.no_grad():
+                    packed = pack_rows(*_rows_of(inputs))
                     padded = float(_padded_loss(self.model, inputs)[0])
                     own = float(_packed_loss(self.model, packed, inputs["input_ids"].device)[0])
                 if not abs(padded - own) <= _allowed(self.model) * max(abs(padded), 1.0):
-                    reason = f"the first batch has loss {own:.6g} packed and {padded:.6g} padded"
+                    reason = f"the first rows have loss {own:.6g} packed and {padded:.6g} padded"
             except Exception as error:  # whatever a model raises here means that it cannot be run this way
                 reason = f"{type(error).__name__}: {error}"
             finally:
@@ -146,9 +148,13 @@ class KftTrainer(SFTTrainer):
             self.args.dataloader_drop_last = drop
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
-        """Loss on the validation rows; ``<prefix>_<scorer>``, ``_right`` and ``_asked`` from greedy answers."""
-        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-        right, asked = self.count_right(), len(self.validation.prompts)
+        """Loss on the validation rows; ``<prefix>_<scorer>``, ``_right`` and ``_asked`` from greedy answers.
+
+        In float32 on a CPU the adapter is folded into the weights meanwhile (see :mod:`kft_tasks.engine.folding`).
+        """
+        with folded(self.model):
+            output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+            right, asked = self.count_right(), len(self.validation.prompts)
         output.metrics[f"{metric_key_prefix}_{self.validation.protocol.scorer}"] = right / asked
         output.metrics[f"{metric_key_prefix}_right"] = right
         output.metrics[f"{metric_key_prefix}_asked"] = asked
@@ -176,17 +182,14 @@ class KftTrainer(SFTTrainer):
         """Write no model card into checkpoints."""
 
 
-def _unpadded(inputs: dict[str, Any]) -> tuple[list[list[int]], list[list[int]]] | None:
-    """Token ids and labels of a batch's rows without padding, or None if the batch holds anything else."""
-    if set(inputs) != {"input_ids", "attention_mask", "labels"}:
-        return None
-    mask = inputs["attention_mask"].tolist()
-    kept = [[place for place, seen in enumerate(row) if seen] for row in mask]
+def _rows_of(inputs: dict[str, Any]) -> tuple[list[list[int]], list[list[int]]]:
+    """Token ids and labels of a batch's rows without padding."""
+    kept = [[place for place, seen in enumerate(row) if seen] for row in inputs["attention_mask"].tolist()]
     ids, labels = (
         [[row[place] for place in places] for row, places in zip(inputs[name].tolist(), kept, strict=True)]
         for name in ("input_ids", "labels")
     )
-    return (ids, labels) if any(ids) else None
+    return ids, labels
 
 
 def _padded_loss(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, int, Any]:

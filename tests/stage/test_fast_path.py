@@ -151,7 +151,7 @@ def test_a_model_that_answers_otherwise_when_packed_is_trained_on_padded_batches
         trainer = ours(tiny_model, arguments(tmp_path / "b"))
         assert losses(trainer) == pytest.approx(expected, abs=1e-5)
         assert not trainer.packs
-    assert "batches are padded (slower): the first batch has loss" in caplog.text
+    assert "batches are padded (slower): the first rows have loss" in caplog.text
 
 
 def test_rows_longer_than_a_sliding_window_are_padded(tiny_model: Path, tmp_path: Path) -> None:
