@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # the name everybody knows it by
+from transformers.trainer_utils import EvalLoopOutput
 from trl import SFTTrainer
 
 from kft_tasks.engine.attention import segmented, use_segments
@@ -56,6 +57,7 @@ class KftTrainer(SFTTrainer):
         self.short_head = self._can_shorten(base)
         self._packs: bool | None = None  # found out with the first batch
         self._window: int | None = None
+        self.known_start: dict[str, float] | None = None  # loss and right answers in validation before the first step
         self.loss_tokens = 0  # of the current step, over all processes
         self._started = time.monotonic()
         if self.short_head:
@@ -151,13 +153,19 @@ class KftTrainer(SFTTrainer):
         """Loss on the validation rows; ``<prefix>_<scorer>``, ``_right`` and ``_asked`` from greedy answers.
 
         In float32 on a CPU the adapter is folded into the weights meanwhile (see :mod:`kft_tasks.engine.folding`).
+        Before the first step the result may be known (``known_start``). Random draws of training do not depend on it.
         """
-        with folded(self.model):
-            output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-            right, asked = self.count_right(), len(self.validation.prompts)
-        output.metrics[f"{metric_key_prefix}_{self.validation.protocol.scorer}"] = right / asked
+        prompts, scorer = self.validation.prompts, self.validation.protocol.scorer
+        if self.known_start is not None and self.state.global_step == 0:
+            output = EvalLoopOutput(None, None, {f"{metric_key_prefix}_loss": self.known_start["loss"]}, len(prompts))
+            right = int(self.known_start["right"])
+        else:
+            with folded(self.model), torch.random.fork_rng(devices=[]):
+                output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+                right = self.count_right()
+        output.metrics[f"{metric_key_prefix}_{scorer}"] = right / len(prompts)
         output.metrics[f"{metric_key_prefix}_right"] = right
-        output.metrics[f"{metric_key_prefix}_asked"] = asked
+        output.metrics[f"{metric_key_prefix}_asked"] = len(prompts)
         return output
 
     def count_right(self) -> int:
