@@ -260,3 +260,28 @@ def test_dropped_places_are_random_ascending_and_as_many_as_they_should_be() -> 
     first = dropped_places(1000, 0.1)
     torch.set_rng_state(state)
     assert torch.equal(dropped_places(1000, 0.1), first)
+
+
+def test_under_autocast_batches_are_packed_too(
+    tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with _quiet_libraries(), caplog.at_level(logging.WARNING, "kft_train.stage.trainer"):
+        expected = losses(ours(tiny_model, arguments(tmp_path / "a")))
+        trainer = ours(tiny_model, arguments(tmp_path / "b", bf16=True))
+        assert losses(trainer) == pytest.approx(expected, rel=0.02)
+        assert trainer.packs
+    assert not caplog.records
+
+
+def test_a_batch_without_a_label_has_no_loss_and_no_gradient(tiny_model: Path, tmp_path: Path) -> None:
+    import torch
+
+    with _quiet_libraries():
+        trainer = ours(tiny_model, arguments(tmp_path))
+        batch = batch_of(trainer)
+        trainer.compute_loss(trainer.model, batch)
+        assert trainer.packs
+        empty = {**batch, "labels": torch.full_like(batch["labels"], IGNORED)}
+        loss = trainer.compute_loss(trainer.model, empty)
+        assert float(loss.detach()) == 0.0
+        assert not any(bool(gradient.any()) for gradient in gradients(trainer.model, loss).values())
