@@ -37,7 +37,7 @@ GROUPS = {
         "tasks": "List the lm-eval tasks of kft.",
     },
     "Develop": {
-        "benchmark": "Time kft against stock lm-eval and a careful script.",
+        "benchmark": "Time detection or training with kft against other ways.",
     },
 }
 """Commands with their summaries, in the order of work; a summary fits on one line of 80 columns."""

@@ -43,7 +43,7 @@ class PackedModel:
         self.dtype = next(model.parameters()).dtype
         rounded = self.dtype != torch.float32 or torch.is_autocast_enabled(self.device.type)
         self.margin = 0.0 if rounded else _MARGIN
-        self.window = _window(model.config)
+        self.window = sliding_window(model.config)
         self.eos = frozenset(_eos_ids(model, tokenizer))
         self.segmented = False
         self._texts: dict[tuple[int, ...], str] = {}
@@ -110,7 +110,12 @@ class PackedModel:
         return logits
 
 
-def _window(config: Any) -> int | None:
+def sliding_window(config: Any) -> int | None:
+    """Tokens that a sliding window lets a token see, or None.
+
+    Raises:
+        UnsupportedModelError: the model has layers whose cache contexts cannot share.
+    """
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     kinds = set(getattr(text, "layer_types", None) or ())
     if kinds - {"full_attention", "sliding_attention", "attention"}:

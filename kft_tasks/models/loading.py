@@ -27,7 +27,12 @@ class LoadedModel:
     answerers: dict[str, Answerer] = field(default_factory=dict)
 
     def answerer(self, protocol: Protocol) -> Answerer:
-        """The answerer for a protocol: the engine if it can be used, else lm-eval's own generation."""
+        """The answerer for a protocol: the engine if it can be used, else lm-eval's own generation.
+
+        For the engine, an adapter in float32 on a CPU is folded into the weights from then on (see
+        :mod:`kft_tasks.engine.folding`): greedy answers are the same, logits differ in their last bits. Before that,
+        in every other precision and without the engine, the adapter is computed beside the weights, as in training.
+        """
         key = protocol.digest()
         if key not in self.answerers:
             self.answerers[key] = self._make_answerer(protocol)
@@ -38,8 +43,11 @@ class LoadedModel:
 
         if isinstance(self.lm, HFLM):
             from kft_tasks.answering.hf_engine import encode, engine_for
+            from kft_tasks.engine.folding import fold_adapter
 
             if (engine := engine_for(self.lm)) is not None:
+                if fold_adapter(self.lm.model):
+                    engine.forget()
                 return EngineAnswerer(
                     engine, protocol, lambda prompts: _fitting(self.lm, encode(self.lm, prompts), protocol)
                 )

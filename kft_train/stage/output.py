@@ -12,6 +12,7 @@ from kft_tasks.files import write_json
 from kft_train.recipes.sft_config import sft_values
 from kft_train.stage.adapters import base_path, check_trained, save_alone
 from kft_train.stage.checkpoints import read_state
+from kft_train.stage.known_start import VALIDATED, validated
 from kft_train.stage.request import FORMAT, SUMMARY, StageRequest
 from kft_train.stage.training_log import epoch_table, training_cost
 
@@ -36,19 +37,21 @@ def check_outcome(request: StageRequest, checkpoint: Path) -> None:
         )
 
 
-def commit(request: StageRequest, checkpoint: Path, facts: Mapping[str, Any]) -> None:
+def commit(request: StageRequest, checkpoint: Path, facts: Mapping[str, Any], key: str) -> None:
     """Write adapter and summary to a temporary folder, rename it to the output folder, remove the checkpoints.
 
     Args:
         checkpoint: the newest; it records which one is the best.
         facts: about the machine and the processes, added to ``training.json``.
+        key: of its validation, see :func:`kft_train.stage.known_start.validation_key`.
     """
     state = read_state(checkpoint)
     scratch = request.output.parent / f".{request.output.name}.unfinished"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     save_alone(_best(checkpoint, state), scratch / "adapter", request.model)
-    write_json(scratch / SUMMARY, {**_summary(request, state), **facts})
+    entry = {VALIDATED: validated(scratch / "adapter", key)}
+    write_json(scratch / SUMMARY, {**_summary(request, state), **facts, **entry})
     scratch.replace(request.output)
     shutil.rmtree(request.work, ignore_errors=True)
 

@@ -25,6 +25,7 @@ from kft_train.recipes.sft_config import check_sft_fields, for_installed, sft_va
 from kft_train.stage.adapters import base_path, load_trainable, round_frozen
 from kft_train.stage.checkpoints import needed_files, newest_whole, prepare_work, read_state
 from kft_train.stage.epoch_rows import EpochRows
+from kft_train.stage.known_start import known_start, validation_key
 from kft_train.stage.output import check_outcome, commit
 from kft_train.stage.request import StageRequest, StageResult, checked_request, finished_stage
 from kft_train.stage.signals import on_sigterm
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
-_CHECKPOINT_LAYOUT = 2  # raise when what a checkpoint holds changes, so that older ones are not resumed from
+_CHECKPOINT_LAYOUT = 3  # raise when what a checkpoint holds changes, so that older ones are not resumed from
 
 
 def train_stage(request: StageRequest, progress: ProgressCallback = no_progress) -> StageResult:
@@ -90,7 +91,7 @@ def _train(request: StageRequest, progress: ProgressCallback) -> bool:
     check_outcome(request, checkpoint)
     wait()  # the first process removes the checkpoints that the others have just read
     if main:
-        commit(request, checkpoint, _run_facts(request, args, identity, rows))
+        commit(request, checkpoint, _run_facts(request, args, identity, rows), _validation_key(request, args))
     wait()
     return terminated
 
@@ -135,6 +136,7 @@ def _run_trainer(
     args.dataloader_drop_last = args.world_size > 1 and len(request.mixture.items) >= _block(args)
     set_seed(request.seed)  # PEFT draws the new adapter before the trainer seeds
     trainer, callback = _make_trainer(request, args, rows, progress)
+    trainer.known_start = known_start(request, _validation_key(request, args))
     with on_sigterm(callback.terminated):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return callback.terminated.is_set()
@@ -184,6 +186,7 @@ def _make_trainer(
     from transformers.integrations import is_deepspeed_zero3_enabled
 
     from kft_train.stage.callback import StageCallback
+    from kft_train.stage.fused_lora import fuse_lora
     from kft_train.stage.trainer import KftTrainer
 
     tokenizer = _tokenizer(request)
@@ -194,6 +197,7 @@ def _make_trainer(
     model = load_trainable(request.model, request.revision, request.stage.start, request.adapter, request.previous)
     if args.bf16:
         round_frozen(model, torch.bfloat16)
+    fuse_lora(model)
     trainer = KftTrainer(
         validation=request.validation,
         protocol=request.validation_protocol,
@@ -224,6 +228,17 @@ def _run_facts(request: StageRequest, args: Any, identity: dict[str, Any], rows:
         "precision": {"weights": "float32", "autocast": "bfloat16" if args.bf16 else "float16" if args.fp16 else None},
         "versions": identity["versions"],
     }
+
+
+def _validation_key(request: StageRequest, args: Any) -> str:
+    machine = {
+        "precision": [args.bf16, args.fp16],
+        "device": args.device.type,
+        "eval_batch_size": args.per_device_eval_batch_size,
+        "processes": args.world_size,
+        "versions": _versions(),
+    }
+    return validation_key(request, machine)
 
 
 def _versions() -> dict[str, str]:

@@ -13,24 +13,34 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # the name everybody knows it by
+from transformers.trainer_utils import EvalLoopOutput
 from trl import SFTTrainer
 
+from kft_tasks.engine.attention import segmented, use_segments
+from kft_tasks.engine.folding import folded
+from kft_tasks.engine.model import sliding_window
+from kft_tasks.errors import UnsupportedModelError
 from kft_tasks.protocol.protocol import Protocol
 from kft_train.data.rows import IGNORED, ValidationPrompt
+from kft_train.stage.packed_rows import PackedRows, pack_rows
 from kft_train.stage.validation import Validation
 
 logger = logging.getLogger(__name__)
+_COMPARED = 4  # rows that are computed packed and padded before a model is trained on packed rows
 
 
 class KftTrainer(SFTTrainer):
     """Trains on rows of ``input_ids`` and ``labels``; evaluation adds ``eval_<scorer>``, measured on greedy answers.
 
-    It differs from SFTTrainer in two ways only:
+    It differs from SFTTrainer in three ways only:
 
-    - The head is computed at labelled positions. TRL scores every position on a CPU; skipping the others makes training
-      on short answers to long questions 1.3 to 1.9 times faster (measured with SmolLM2-135M). TRL's entropy and token
-      accuracy are not logged. Models that take no tensor of positions as ``logits_to_keep``, and losses other than
-      plain cross-entropy, use TRL's head.
+    - The head is computed at labelled positions. TRL scores every position on a CPU. TRL's entropy and token accuracy
+      are not logged. Models that take no tensor of positions as ``logits_to_keep``, and losses other than plain
+      cross-entropy, use TRL's head.
+    - A batch is one sequence without padding in which rows share their common beginning: see
+      :mod:`kft_train.stage.packed_rows`. The first rows are computed both ways (without dropout); a model that gives
+      another loss packed than padded is trained on padded batches, as is one with another attention than PyTorch's
+      SDPA, or with a sliding window shorter than a row.
     - ``evaluation_loop`` asks the validation questions, so that the metric exists before the epoch is compared with
       others.
 
@@ -45,6 +55,9 @@ class KftTrainer(SFTTrainer):
         self.validation = Validation(validation, protocol, self.model, self.processing_class)
         base = self.model.get_base_model()
         self.short_head = self._can_shorten(base)
+        self._packs: bool | None = None  # found out with the first batch
+        self._window: int | None = None
+        self.known_start: dict[str, float] | None = None  # loss and right answers in validation before the first step
         self.loss_tokens = 0  # of the current step, over all processes
         self._started = time.monotonic()
         if self.short_head:
@@ -67,18 +80,66 @@ class KftTrainer(SFTTrainer):
             self.loss_tokens = int(num_items_in_batch)
         if not self.short_head:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        inputs = dict(inputs)
-        labels = inputs.pop("labels")[:, 1:]  # position i predicts token i + 1
-        columns = (labels != IGNORED).any(0).nonzero()[:, 0]
-        outputs = model(**inputs, use_cache=False, logits_to_keep=columns)
-        kept = labels[:, columns]
-        mask = kept != IGNORED
-        count = mask.sum() if num_items_in_batch is None else num_items_in_batch
-        total = F.cross_entropy(outputs.logits[mask].float(), kept[mask], reduction="sum")
+        total, count, outputs = self._loss_sum(model, inputs)
+        if num_items_in_batch is not None:
+            count = num_items_in_batch
         loss = total / torch.as_tensor(count, device=total.device).clamp(min=1)
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes  # DDP averages gradients; the count covers all processes
         return (loss, outputs) if return_outputs else loss
+
+    @property
+    def packs(self) -> bool:
+        """Whether batches are packed; False before the first one."""
+        return bool(self._packs)
+
+    def _loss_sum(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, int, Any]:
+        """Summed cross-entropy of a batch, its number of labels, and the model's output."""
+        if self._packs is False or set(inputs) != {"input_ids", "attention_mask", "labels"}:
+            return _padded_loss(model, inputs)
+        packed = pack_rows(*_rows_of(inputs))
+        if self._packs is None:
+            self._packs = self._packs_alike({name: value[:_COMPARED] for name, value in inputs.items()})
+        if not self._packs or (self._window is not None and packed.longest > self._window):
+            return _padded_loss(model, inputs)
+        return _packed_loss(model, packed, inputs["input_ids"].device)
+
+    def _packs_alike(self, inputs: dict[str, Any]) -> bool:
+        """Whether this model can run packed rows and gives them the loss of the padded batch; no random draw is made.
+
+        Its attention is switched to the engine's segments, which outside a packed call are PyTorch's own.
+        """
+        reason = self._unpackable()
+        if not reason:
+            was_training = self.model.training
+            self.model.eval()
+            try:
+                with torch.no_grad():
+                    packed = pack_rows(*_rows_of(inputs))
+                    padded = float(_padded_loss(self.model, inputs)[0])
+                    own = float(_packed_loss(self.model, packed, inputs["input_ids"].device)[0])
+                if not abs(padded - own) <= _allowed(self.model) * max(abs(padded), 1.0):
+                    reason = f"the first rows have loss {own:.6g} packed and {padded:.6g} padded"
+            except Exception as error:  # whatever a model raises here means that it cannot be run this way
+                reason = f"{type(error).__name__}: {error}"
+            finally:
+                self.model.train(was_training)
+        if reason:
+            logger.warning("%s: batches are padded (slower): %s.", type(self.model.get_base_model()).__name__, reason)
+        return not reason
+
+    def _unpackable(self) -> str:
+        """Why batches cannot be packed, or ""."""
+        args, config = self.args, self.model.config
+        if args.gradient_checkpointing or getattr(args, "activation_checkpointing", False):
+            return "activations are recomputed"
+        if args.neftune_noise_alpha or getattr(config, "attention_dropout", 0):
+            return "noise depends on the shape of a batch"
+        try:
+            self._window = sliding_window(config)
+        except UnsupportedModelError as error:
+            return str(error).rstrip(".")
+        return "" if use_segments(self.model) else "attention is not PyTorch's SDPA"
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
         """All validation rows, even when the last training batch of an epoch is dropped."""
@@ -89,12 +150,22 @@ class KftTrainer(SFTTrainer):
             self.args.dataloader_drop_last = drop
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
-        """Loss on the validation rows; ``<prefix>_<scorer>``, ``_right`` and ``_asked`` from greedy answers."""
-        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-        right, asked = self.count_right(), len(self.validation.prompts)
-        output.metrics[f"{metric_key_prefix}_{self.validation.protocol.scorer}"] = right / asked
+        """Loss on the validation rows; ``<prefix>_<scorer>``, ``_right`` and ``_asked`` from greedy answers.
+
+        In float32 on a CPU the adapter is folded into the weights meanwhile (see :mod:`kft_tasks.engine.folding`).
+        Before the first step the result may be known (``known_start``). Random draws of training do not depend on it.
+        """
+        prompts, scorer = self.validation.prompts, self.validation.protocol.scorer
+        if self.known_start is not None and self.state.global_step == 0:
+            output = EvalLoopOutput(None, None, {f"{metric_key_prefix}_loss": self.known_start["loss"]}, len(prompts))
+            right = int(self.known_start["right"])
+        else:
+            with folded(self.model), torch.random.fork_rng(devices=[]):
+                output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+                right = self.count_right()
+        output.metrics[f"{metric_key_prefix}_{scorer}"] = right / len(prompts)
         output.metrics[f"{metric_key_prefix}_right"] = right
-        output.metrics[f"{metric_key_prefix}_asked"] = asked
+        output.metrics[f"{metric_key_prefix}_asked"] = len(prompts)
         return output
 
     def count_right(self) -> int:
@@ -117,3 +188,47 @@ class KftTrainer(SFTTrainer):
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write no model card into checkpoints."""
+
+
+def _rows_of(inputs: dict[str, Any]) -> tuple[list[list[int]], list[list[int]]]:
+    """Token ids and labels of a batch's rows without padding."""
+    kept = [[place for place, seen in enumerate(row) if seen] for row in inputs["attention_mask"].tolist()]
+    ids, labels = (
+        [[row[place] for place in places] for row, places in zip(inputs[name].tolist(), kept, strict=True)]
+        for name in ("input_ids", "labels")
+    )
+    return ids, labels
+
+
+def _padded_loss(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, int, Any]:
+    """Summed cross-entropy with the batch as it is; the head is computed in columns with a label."""
+    inputs = dict(inputs)
+    labels = inputs.pop("labels")[:, 1:]  # position i predicts token i + 1
+    columns = (labels != IGNORED).any(0).nonzero()[:, 0]
+    outputs = model(**inputs, use_cache=False, logits_to_keep=columns)
+    kept = labels[:, columns]
+    mask = kept != IGNORED
+    total = F.cross_entropy(outputs.logits[mask].float(), kept[mask], reduction="sum")
+    return total, int(mask.sum()), outputs
+
+
+def _packed_loss(model: Any, packed: PackedRows, device: torch.device) -> tuple[torch.Tensor, int, Any]:
+    """Summed cross-entropy of a packed batch; the head is computed once per token that predicts a label."""
+    with segmented(packed.segments, torch.float32, device) as mask:
+        outputs = model(
+            input_ids=torch.tensor([packed.tokens], device=device),
+            position_ids=torch.tensor([packed.positions], device=device),
+            attention_mask=mask,
+            use_cache=False,
+            logits_to_keep=torch.tensor(packed.keep, dtype=torch.int64, device=device),
+        )
+    logits = outputs.logits[0].float()
+    at, targets = (torch.tensor(own, dtype=torch.int64, device=device) for own in (packed.at, packed.targets))
+    total = (logits.logsumexp(-1)[at] - logits[at, targets]).sum()
+    return total, len(packed.targets), outputs
+
+
+def _allowed(model: Any) -> float:
+    """Relative difference of two losses that rounding explains: of float32, or of what autocast rounds to."""
+    device = next(model.parameters()).device.type
+    return 0.05 if torch.is_autocast_enabled(device) else 1e-3
