@@ -44,7 +44,9 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
 def test_holm_covers_all_changes_under_one_reading(rows: list[dict[str, object]], reading: str) -> None:
     found = [row["clustered"][reading] for row in rows]  # type: ignore[index]
     assert len(found) == 6  # three pairs of points, two numbers of exemplars
-    assert [one["holm_p"] for one in found] == pytest.approx(holm([one["p"] for one in found]), rel=1e-5)
+    main = [(row["before"], row["after"]) == ("base", "stage2") for row in rows]
+    assert main == [row["main"] for row in rows]
+    assert [one["holm_p"] for one in found] == pytest.approx(holm([one["p"] for one in found], main), rel=1e-5)
 
 
 def test_types_like_these_decide_and_old_rows_decide_for_themselves() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 
 from kft_cli.stats.intervals import (
@@ -97,6 +98,21 @@ def test_holm_multiplies_by_rank_and_never_falls() -> None:
     assert holm([0.6, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
     assert holm([0.2]) == [0.2]
+
+
+def test_main_comparisons_share_half_of_the_error() -> None:
+    ps = [0.01, 0.002, 0.03, 0.04]
+    assert holm(ps, [False] * 4) == holm(ps, [True] * 4) == holm(ps)
+    # weights .5, and .5 / 3 for the others: .01 / .5 = .02 comes after .002 / (.5 / 3) = .012
+    assert holm(ps, [True, False, False, False]) == pytest.approx([0.01 * (5 / 6) / 0.5, 0.012, 0.06, 0.06])
+    assert holm([0.9, 0.8], [True, False]) == [1.0, 1.0]
+
+
+def test_the_correction_with_main_comparisons_keeps_its_level() -> None:
+    rng = np.random.default_rng(5)
+    main = [True, True, *[False] * 6]
+    wrong = sum(min(holm(rng.random(8).tolist(), main)) < 0.05 for _ in range(4_000))
+    assert 150 <= wrong <= 250  # 5 % of 4,000, give or take 3.6 standard deviations
 
 
 def test_mcnemar_exact_p_agrees_with_statsmodels() -> None:

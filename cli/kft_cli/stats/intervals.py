@@ -146,13 +146,30 @@ def mcnemar_exact_p(lost: int, gained: int) -> float:
     return float(binomtest(min(lost, gained), lost + gained).pvalue)
 
 
-def holm(ps: Sequence[float]) -> list[float]:
-    """The p values, corrected for the number of comparisons shown together (Holm 1979, Scand. J. Statistics 6)."""
+def holm(ps: Sequence[float], main: Sequence[bool] | None = None) -> list[float]:
+    """The p values, corrected for the number of comparisons shown together (Holm 1979, Scand. J. Statistics 6).
+
+    Args:
+        main: which comparisons were the question before anything was measured. They share half of the error, all others
+            the other half (Holm's procedure with weights, section 4 there); the whole keeps its level.
+    """
     if not ps:
         return []
+    if main is not None and any(main) and not all(main):
+        return _weighted_holm(ps, [0.5 / (sum(main) if one else len(main) - sum(main)) for one in main])
     from statsmodels.stats.multitest import multipletests
 
     return [float(p) for p in multipletests(ps, method="holm")[1]]
+
+
+def _weighted_holm(ps: Sequence[float], weights: Sequence[float]) -> list[float]:
+    corrected = [1.0] * len(ps)
+    left, largest = sum(weights), 0.0
+    for index in sorted(range(len(ps)), key=lambda index: ps[index] / weights[index]):
+        largest = max(largest, min(1.0, left * ps[index] / weights[index]))
+        corrected[index] = largest
+        left -= weights[index]
+    return corrected
 
 
 def is_clear(p: float, low: float | None, high: float | None) -> bool:

@@ -29,7 +29,12 @@ def measure_test(data: RunData) -> dict[str, Any]:
             for asking in data.askings
             for point in data.all_points
         ],
-        "differences": measure_differences(data.answers, data.askings, [*data.pairs, *data.control_pairs]),
+        "differences": measure_differences(
+            data.answers,
+            data.askings,
+            [*data.pairs, *data.control_pairs],
+            main=[data.pairs[-1], *data.control_pairs],
+        ),
         "by_category": _by_category(data),
         "by_type": _by_type(data),
         "trained_on": measure_trained_on(data),
@@ -41,14 +46,20 @@ def measure_differences(
     askings: Sequence[Asking],
     pairs: Sequence[tuple[str, str]],
     readings: Sequence[Reading] = BOTH,
+    main: Sequence[tuple[str, str]] = (),
 ) -> list[dict[str, Any]]:
-    """Every paired change, by both readings; p corrected (Holm) over these rows, for each reading apart."""
+    """Every paired change, by both readings; p corrected (Holm) over these rows, for each reading apart.
+
+    Args:
+        main: the pairs that were the question before anything was measured, see :func:`kft_cli.stats.intervals.holm`.
+    """
     return corrected(
         [
             {
                 **asking_keys(asking),
                 "before": before,
                 "after": after,
+                "main": (before, after) in main,
                 **measure_change(answers[before][asking], answers[after][asking], readings),
             }
             for asking in askings

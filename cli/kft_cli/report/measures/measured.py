@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from kft_cli.report.measures.readings import correct
 from kft_cli.report.run_data import Detection, RunData, Stage
 from kft_cli.report.run_layout import BASE
 from kft_cli.report.sections.readings import is_clear_change
 from kft_cli.stats.clusters import ClusteredDifference, clustered_difference
 from kft_cli.stats.groups import QuestionGroups, Reading
-from kft_cli.stats.intervals import holm
 from kft_cli.stats.power import detectable
 from kft_cli.stats.sign_flips import SIGN_FLIPS
 from kft_tasks.categories.category import KnowledgeCategory, Tally
@@ -44,6 +44,9 @@ def measure_measured(data: RunData, *, flips: int = SIGN_FLIPS) -> dict[str, Any
     - ``trained``: for each stage, rows of the questions it trained on and of the others, by category of the detection
       that the stage started from. These have intervals and no test.
 
+    Three questions are ``main``: all questions from the base model to the last stage, all against each control, and the
+    untrained questions that could rise. They share half of the error of the correction, all other rows the other half.
+
     P_correct is the share of right greedy answers of a question, ``before`` and ``after`` its means. ``holm_p`` is
     corrected over the changes of P_correct in all rows of the first three, apart for each reading.
 
@@ -63,7 +66,12 @@ def measure_measured(data: RunData, *, flips: int = SIGN_FLIPS) -> dict[str, Any
     against = [_span(data, control, stage, flips) for control, stage in data.control_pairs]
     untrained = _untrained(data, flips)
     tested = [row for span in (*changes, *against, *([untrained] if untrained else [])) for row in span["rows"]]
-    _correct(tested)
+    for row in (changes[-1]["rows"][0], *(span["rows"][0] for span in against)):
+        row["main"] = True
+    if untrained:
+        claim_of(untrained["rows"])["main"] = True
+    for reading in Reading:
+        correct([(row["clustered"][reading.value], row["main"]) for row in tested])
     if untrained:
         untrained["rows"] = [{**row, "outcome": outcome(row)} for row in untrained["rows"]]
     return {
@@ -73,6 +81,7 @@ def measure_measured(data: RunData, *, flips: int = SIGN_FLIPS) -> dict[str, Any
         "greedy_only": protocol.samples == 0,
         "exemplar_sets": protocol.exemplar_sets,
         "tests": len(tested),
+        "main_tests": sum(row["main"] for row in tested),
         "changes": changes,
         "against_control": against,
         "untrained": untrained,
@@ -86,6 +95,11 @@ def outcome(row: Mapping[str, Any]) -> str:
     if not tested or not is_clear_change(row):
         return "no clear change"
     return "rose" if row["after"] > row["before"] else "fell"
+
+
+def claim_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of the untrained questions, the row of those that could rise: the first group below all, where there is one."""
+    return rows[1] if len(rows) > 1 else rows[0]
 
 
 def trained_ids(data: RunData, stage: Stage) -> set[str]:
@@ -152,6 +166,7 @@ def _tested_row(group: str, one: Detection, two: Detection, ids: Sequence[str], 
     known = [_highly_known(point, ids) for point in (one, two)]
     return {
         **_row(group, one, two, ids),
+        "main": False,
         "clustered": {
             reading.value: {**change.to_json(), "detectable": detectable(change).to_json(), "holm_p": None}
             for reading, change in found.items()
@@ -174,14 +189,6 @@ def _intervals(first: Sequence[float], second: Sequence[float], groups: Question
 
 def _without_test(change: ClusteredDifference) -> dict[str, Any]:
     return {key: value for key, value in change.to_json().items() if key not in ("p", "smallest_p")}
-
-
-def _correct(rows: Sequence[dict[str, Any]]) -> None:
-    """Write ``holm_p`` into the rows, apart for each reading."""
-    for reading in Reading:
-        tested = [one for one in (row["clustered"][reading.value] for row in rows) if one["p"] is not None]
-        for one, p in zip(tested, holm([one["p"] for one in tested]), strict=True):
-            one["holm_p"] = p
 
 
 def _untrained(data: RunData, flips: int) -> dict[str, Any] | None:

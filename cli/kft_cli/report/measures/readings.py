@@ -93,17 +93,28 @@ def measure_change(
 
 
 def corrected(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of one table with Holm's p over all of them under the same reading.
+    """The rows of one table with Holm's p over all of them under the same reading; half the error is for ``main`` rows.
 
     Each row also gets ``reading``, ``low``, ``high``, ``p`` and ``holm_p`` of the reading that decides; None where no
     reading has a test.
     """
     for reading in BOTH:
-        found = [row["clustered"][reading.value] for row in rows if reading.value in row["clustered"]]
-        tested = [one for one in found if one["p"] is not None]
-        for one, p in zip(tested, holm([one["p"] for one in tested]), strict=True):
-            one["holm_p"] = p
+        correct(
+            [
+                (row["clustered"][reading.value], row.get("main", False))
+                for row in rows
+                if reading.value in row["clustered"]
+            ]
+        )
     return [{**row, **_deciding_values(row)} for row in rows]
+
+
+def correct(found: Sequence[tuple[dict[str, Any], bool]]) -> None:
+    """Write ``holm_p`` into the tested changes of one family; each comes with whether it is a main one."""
+    tested = [(one, main) for one, main in found if one["p"] is not None]
+    corrected = holm([one["p"] for one, _ in tested], [main for _, main in tested])
+    for (one, _), p in zip(tested, corrected, strict=True):
+        one["holm_p"] = p
 
 
 def _deciding_values(row: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from kft_cli.display.tables import (
     plain,
     points,
 )
-from kft_cli.report.sections.readings import deciding, is_clear_change, unclear_words
+from kft_cli.report.sections.readings import MAIN, deciding, is_clear_change, unclear_words
 from kft_cli.report.sections.words import Report
 from kft_cli.stats.clusters import Reading
 from kft_cli.stats.intervals import ALPHA
@@ -60,7 +60,9 @@ def change_rows(report: Report, groups: Sequence[str] | None = None) -> Table:
         "*Change*: in percentage points, with its 95 % interval (jackknife over clusters, Student's t). *p, Holm*: "
         "signs of whole clusters flipped; corrected for all changes of the share of right answers under one reading, "
         f"{number(measured['tests'])} in this report: every pair of points, control and group, and the untrained "
-        "questions. It is for types like these, or for these types where there is one type only; so are the last two "
+        f"questions. {MAIN} Main here: all questions from first to last point, all against a control, and the "
+        "untrained questions below HighlyKnown. It is for types like these, or for these types where there is one type "
+        "only; so are the last two "
         "columns. *Would be seen*: a change of this size would have an interval without 0 in 80 % of repetitions, "
         f"before any correction.{_out_of_reach(measured)}"
     )
@@ -118,8 +120,11 @@ def _prompts(measured: Mapping[str, Any]) -> str:
 def _out_of_reach(measured: Mapping[str, Any]) -> str:
     """A sentence where the test has too few clusters for any p to survive the correction; else ""."""
     spans = [*measured["changes"], *measured["against_control"], measured["untrained"] or {"rows": ()}]
-    found = [_test_of(row) for span in spans for row in span["rows"]]
-    reached = [one["smallest_p"] * measured["tests"] for one in found if one]
+    main = measured["main_tests"]
+    found = [
+        (_test_of(row), main if row["main"] else measured["tests"] - main) for span in spans for row in span["rows"]
+    ]
+    reached = [one["smallest_p"] * 2 * shared for one, shared in found if one]
     if reached and min(reached) < ALPHA:
         return ""
     return (

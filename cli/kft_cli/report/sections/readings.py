@@ -22,6 +22,8 @@ INTRO = (
 GAINED = "*Gained*: questions with more right answers after than before. *Lost*: with fewer."
 SEEN = "*Seen*: the 95 % interval would not have contained 0, before any correction."
 
+MAIN = "Half of the 5 % is for the main rows, decided before the run, half for all others."
+
 
 def deciding(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """What says whether a change is clear: types like these, where the run has more than one; else these types.
@@ -83,8 +85,8 @@ def reading_table(test: Mapping[str, Any]) -> Table:
         f"The same questions before and after. {GAINED} "
         "*Change*: in percentage points, with its 95 % interval (jackknife over clusters, Student's t). *p*: how often "
         "chance alone would give a change this large (signs of whole clusters flipped). *p, Holm*: corrected for all "
-        "rows of the same reading in this table. *Design effect*: the variance, in multiples of that of as many "
-        f"independent questions. {SEEN}"
+        f"rows of the same reading in this table. {MAIN} Main here: from first to last point, and against a control. "
+        f"*Design effect*: the variance, in multiples of that of as many independent questions. {SEEN}"
     )
     heads = "exemplars | from → to | gained > | lost > | reading | change, points > | p > | p, Holm > | design effect >"
     return make_table(f"{heads} | clear for this reading?", rows, caption)
