@@ -30,7 +30,8 @@ def validation_key(request: StageRequest, machine: Mapping[str, Any]) -> str:
         {
             "machine": dict(machine),
             "model": request.weights or [base_path(request.model), request.revision],
-            "protocol": request.protocol.to_json(),
+            "protocol": request.protocol.stored(),
+            "asking": request.validation_protocol.stored(),
             "loss": request.stage.loss,
             "validation": [dataclasses.asdict(prompt) for prompt in request.validation],
         }

@@ -65,7 +65,7 @@ class StageRequest:
         return sha256_of_json(
             {
                 **({"pools": pools} if pools else {}),
-                **({"asking": self.asking.to_json()} if self.asking not in (None, self.protocol) else {}),
+                **({"asking": self.asking.stored()} if self.asking not in (None, self.protocol) else {}),
                 **({"max_steps": self.max_steps} if self.max_steps else {}),
                 "stage": self.stage.model_dump(mode="json"),
                 "adapter": self.adapter.model_dump(mode="json"),

@@ -119,3 +119,12 @@ def test_other_validation_questions_are_asked(
     prompts = (*request.validation[:-1], ValidationPrompt(make_question(99, "validation")))
     train_stage(dataclasses.replace(request, validation=prompts))
     assert asked == [0, 1]
+
+
+def test_validation_questions_asked_in_another_way_are_asked_again(
+    tiny_model: Path, tmp_path: Path, first: StageResult, asked: list[int]
+) -> None:
+    request = second(tiny_model, tmp_path / "second", first.adapter)
+    asking = dataclasses.replace(request.protocol, max_tokens=request.protocol.max_tokens + 1)
+    train_stage(dataclasses.replace(request, asking=asking))
+    assert asked == [0, 1]
