@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 import pytest
 
 from kft_cli.main import main
+from kft_tasks import limits
 from kft_tasks.errors import DataError, FetchError, UnavailableError
 from kft_tasks.question_sets.loaders import entityquestions_source
 from kft_tasks.question_sets.registry import open_set
-from kft_tasks.question_sets.storage import archive
 from kft_tasks.question_sets.storage.archive import download
 
 
@@ -236,7 +236,7 @@ def test_a_damaged_zip_is_one_error_of_the_command_and_leaves_nothing(
 
 
 def test_a_zip_bomb_is_refused(server: _Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAX_UNPACKED", 1000)
+    monkeypatch.setattr(limits, "MAX_UNPACKED", 1000)
     server.content = _zip(tmp_path / "z.zip")
     with pytest.raises(UnavailableError, match=r"more than .* bytes"):
         open_set("entityquestions")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from kft_tasks.question_sets.loaders.hub_sets import HubSource, open_hub_set
 from kft_tasks.question_sets.splits.row_set import RowSet
 from kft_tasks.question_sets.storage.rows import answers_of, need_columns, text_of
 from kft_tasks.questions import Question, content_id
+from kft_tasks.strict_json import parse_json
 
 SOURCE = HubSource("akariasai/PopQA", ["*.tsv", "data/*.parquet"], "default", {"test": ""}, repeated="keep")
 
@@ -38,7 +38,7 @@ def parse(where: str, row: Mapping[str, Any]) -> Question:
     answers = row["possible_answers"]
     if isinstance(answers, str):
         try:
-            answers = json.loads(answers)
+            answers = parse_json(answers)
         except ValueError as error:
             raise DataError(
                 f'{where}: "possible_answers" is not a JSON list ({error}). Fix or remove the row.'

@@ -24,6 +24,8 @@ SOURCE = HubSource(
     (("exemplars", 0.05), ("test", 0.95)),
 )
 
+_MAX_METADATA = 20_000  # characters; parsing Python takes hundreds of times as much memory
+
 INFO = SetInfo(
     name="simpleqa",
     title="SimpleQA",
@@ -62,8 +64,8 @@ def parse(where: str, row: Mapping[str, Any]) -> Question:
 def _metadata(where: str, value: object) -> Mapping[str, Any]:
     if isinstance(value, str):
         try:
-            value = ast.literal_eval(value)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            value = ast.literal_eval(value) if len(value) <= _MAX_METADATA else None
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # TypeError: {[]: 1}
             value = None
     if not isinstance(value, Mapping):
         raise DataError(f'{where}: "metadata" is not a dictionary with answer_type. Fix or remove the row.')
