@@ -68,7 +68,7 @@ def open_input(path: Path) -> IO[bytes]:
         return os.fdopen(handle, "rb")
     os.close(handle)
     kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
-    raise DataError(f"{path}: cannot be read (it is {kind}). Give the path of a file.")
+    raise DataError(f"{path}: cannot be read (it is {kind}). Check the path.")
 
 
 def read_whole(path: Path, limit: int) -> bytes:

@@ -49,3 +49,6 @@ MAX_YAML_NODES = 20_000
 
 MAX_YAML_DEPTH = 50
 """Lists and mappings within each other in a recipe."""
+
+MAX_YAML_NUMBER = 100
+"""Characters of a number or date in a recipe; PyYAML's patterns for these take a minute on 100,000."""

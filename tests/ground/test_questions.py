@@ -90,7 +90,7 @@ FIX = "Fix or remove the line."
             json.dumps({**ROW, "split": "dev"}),
             ["unknown split 'dev'", "Use one of train, validation, test, exemplars."],
         ),
-        ('{"question": "Who?", "answers": ["\\ud800"]}', ["'Who?'", "not valid Unicode"]),
+        ('{"question": "Who?", "answers": ["\\ud800"]}', ["half a surrogate pair, not valid Unicode", FIX]),
         ('{"question": "\\udfff", "answers": ["me"]}', ["not valid Unicode"]),
         (json.dumps(ROW)[:-5], [NOT_JSON, FIX]),
         ("[1]", [NOT_JSON, FIX]),
