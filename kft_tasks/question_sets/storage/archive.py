@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from kft_tasks import limits
-from kft_tasks.errors import FetchError
+from kft_tasks.errors import DataError, FetchError
+from kft_tasks.files import atomic_write, read_whole, sha256_of_file
 from kft_tasks.progress import ProgressCallback, no_progress
 
 _BLOCK = 1 << 20
@@ -115,6 +116,36 @@ def _copy(
         target.write(error.partial)
         count += len(error.partial)
     return count
+
+
+def check_pin(archive: Path, record: Path) -> str:
+    """Compare an archive with the digest that it had when it was first fetched, if it was.
+
+    Args:
+        archive: the file.
+        record: what :func:`pin` wrote.
+
+    Returns:
+        The archive's SHA-256.
+
+    Raises:
+        DataError: it is another file than before.
+    """
+    found = sha256_of_file(archive)
+    known = read_whole(record, 1 << 16).decode("utf-8", "replace").split()[:1] if record.exists() else [found]
+    if known != [found]:
+        raise DataError(
+            f"{archive.name}: its SHA-256 is {found}, but when it was first fetched it was {(known or ['none'])[0]}, "
+            f"as recorded in {record}; nothing was unpacked. Ask its authors which is right; to accept the new one, "
+            "remove that record and fetch again."
+        )
+    return found
+
+
+def pin(digest: str, archive: Path, record: Path) -> None:
+    """Record an archive's digest as ``sha256sum`` writes it."""
+    with atomic_write(record) as stream:
+        stream.write(f"{digest}  {archive.name}\n")
 
 
 def unpack(archive: Path, folder: Path, wanted: Callable[[PurePosixPath], PurePosixPath | None]) -> None:
