@@ -13,6 +13,7 @@ from kft_tasks import limits
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SPACE = re.compile(r"[ \t\n\r]*")
+_STEP = 8 << 20  # characters that the window on a long text moves at least
 _COMMA = re.compile(r"[ \t\n\r]*,[ \t\n\r]*")
 
 
@@ -46,18 +47,21 @@ def iterate_array(text: str) -> Iterator[Any]:
 
     Raises:
         TypeError: the text is JSON, but not an array.
-        ValueError: see :func:`parse_json`.
+        ValueError: see :func:`parse_json`; or an entry has over ``limits.MAX_LINE_BYTES`` characters or would take too
+            much memory.
     """
     start = _after_space(text, 0)
     if text[start : start + 1] != "[":
+        check_memory(text)
         parse_json(text)
         raise TypeError("not an array")
     at = _after_space(text, start + 1)
     if text[at : at + 1] == "]":
         _check_end(text, at + 1)
         return
+    window = _Window(text)
     while True:
-        value, end = _decode_at(text, at)
+        value, end = window.decode(at)
         yield value
         comma = _COMMA.match(text, end)
         if comma is None:
@@ -67,6 +71,31 @@ def iterate_array(text: str) -> Iterator[Any]:
     if text[at : at + 1] != "]":
         raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
     _check_end(text, at + 1)
+
+
+class _Window:
+    """A part of a long text, of which no entry can be decoded beyond: how long an entry is shows only afterwards."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._length = limits.MAX_LINE_BYTES + _STEP
+        self._start = 0
+        self._part = ""
+
+    def decode(self, at: int) -> tuple[Any, int]:
+        """The entry that starts at ``at``, and where it ends."""
+        if not self._part or at - self._start > _STEP:
+            whole = len(self._text) <= self._length
+            self._start, self._part = (0, self._text) if whole else (at, self._text[at : at + self._length])
+            check_memory(self._part)
+        try:
+            value, end = _decode_at(self._part, at - self._start)
+        except json.JSONDecodeError as error:
+            cut = self._start + len(self._part) < len(self._text)
+            if cut and (error.msg.startswith("Unterminated") or error.pos >= len(self._part) - 1):
+                raise ValueError(f"an entry of over {limits.MAX_LINE_BYTES >> 20} MiB") from None
+            raise json.JSONDecodeError(error.msg, self._text, self._start + error.pos) from None
+        return value, self._start + end
 
 
 def check_memory(text: str) -> None:

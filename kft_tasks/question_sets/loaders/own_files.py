@@ -11,6 +11,7 @@ from kft_tasks.errors import DataError
 from kft_tasks.question_sets.info import OptionInfo, SetInfo, check_options
 from kft_tasks.question_sets.splits.row_set import RowSet, Source
 from kft_tasks.question_sets.storage.locate import SUFFIXES, listing, locate, split_files
+from kft_tasks.question_sets.storage.rows import column_names
 from kft_tasks.questions import Question, parse_question
 from kft_tasks.strict_json import parse_json
 
@@ -63,9 +64,8 @@ class _Parser:
 
 
 def _missing(where: str, field: str, name: str, row: Mapping[str, Any]) -> str:
-    columns = ", ".join(map(str, row)) or "none"
     return (
-        f"{where}: no column {name!r} for {field}. The columns are: {columns}. Say which one it is with "
+        f"{where}: no column {name!r} for {field}. The columns are: {column_names(row)}. Say which one it is with "
         f'`--option {field}=COLUMN` (kft) or `--metadata kft_options=\'{{"{field}": "COLUMN"}}\'` (lm_eval).'
     )
 

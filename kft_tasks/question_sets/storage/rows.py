@@ -17,7 +17,8 @@ from kft_tasks import limits
 from kft_tasks.errors import DataError
 from kft_tasks.files import bounded_lines, read_jsonl, read_whole
 from kft_tasks.question_sets.storage.parquet import parquet_rows
-from kft_tasks.strict_json import check_memory, iterate_array
+from kft_tasks.questions import shortened
+from kft_tasks.strict_json import iterate_array
 
 Row = tuple[str, dict[str, Any]]
 _DELIMITERS = (",", ";", "\t")  # spreadsheets in most of Europe write semicolons
@@ -56,7 +57,6 @@ def _json_rows(path: Path) -> Iterator[Row]:
     try:
         text = data.decode("utf-8-sig")
         del data
-        check_memory(text)
         for number, entry in enumerate(iterate_array(text), start=1):
             where = f"{path}:entry {number}"
             if not isinstance(entry, dict):
@@ -148,6 +148,11 @@ def read_files(paths: Iterable[Path]) -> Iterator[Row]:
         yield from read_rows(path)
 
 
+def column_names(row: Mapping[str, Any]) -> str:
+    """The columns of a row for an error message, cut to a readable length."""
+    return shortened(", ".join(map(str, row)), 500) or "none"
+
+
 def need_columns(where: str, row: Mapping[str, Any], names: Sequence[str], source: str) -> None:
     """Check that a row has the columns its source is known to have.
 
@@ -157,7 +162,7 @@ def need_columns(where: str, row: Mapping[str, Any], names: Sequence[str], sourc
     missing = [name for name in names if name not in row]
     if missing:
         raise DataError(
-            f"{where}: no column {', '.join(missing)}; there are {', '.join(map(str, row))}. Is this {source}? "
+            f"{where}: no column {', '.join(missing)}; there are {column_names(row)}. Is this {source}? "
             f"Its columns include {', '.join(names)}."
         )
 
