@@ -119,6 +119,6 @@ def adapter_digest(folder: Path) -> str:
     return sha256_of_json([sha256_of_file(weights), config])
 
 
-def identify(name: str, folder: Path, dtype: str, adapter: Path | None = None) -> ModelIdentity:
-    """The identity that a category file records."""
-    return ModelIdentity(name, weights_digest(folder), adapter_digest(adapter) if adapter else None, dtype)
+def identify(name: str, folder: Path, dtype: str, adapter: Path | None = None, *, full: bool = False) -> ModelIdentity:
+    """The identity that a category file records; ``full`` reads all weights, see :func:`weights_digest`."""
+    return ModelIdentity(name, weights_digest(folder, full=full), adapter_digest(adapter) if adapter else None, dtype)

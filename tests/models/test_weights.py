@@ -12,7 +12,7 @@ import pytest
 from kft_tasks.errors import DataError
 from kft_tasks.files import cache_folder, sha256_of_file
 from kft_tasks.models import weights
-from kft_tasks.models.weights import weights_digest
+from kft_tasks.models.weights import identify, weights_digest
 
 LENGTH = 5 << 20
 
@@ -54,7 +54,8 @@ def test_the_files_are_read_whole_once_and_again_on_request(model: Path, read_wh
     assert weights_digest(model) == digest
     assert len(read_whole) == 1
     assert weights_digest(model, full=True) == digest
-    assert len(read_whole) == 2
+    assert identify("x", model, "float32", full=True).weights == digest
+    assert len(read_whole) == 3
 
 
 @pytest.mark.parametrize("at", [0, LENGTH - 1])
