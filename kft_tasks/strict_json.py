@@ -13,7 +13,9 @@ from kft_tasks import limits
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SPACE = re.compile(r"[ \t\n\r]*")
-_STEP = 8 << 20  # characters that the window on a long text moves at least
+_OTHER_BYTES = bytes(set(range(256)) - set(b'[]{}"'))
+_SHALLOW = 10
+_STEP = 8 << 20  # characters: shorter texts are decoded as a whole, of longer ones about as many at a time
 _COMMA = re.compile(r"[ \t\n\r]*,[ \t\n\r]*")
 
 
@@ -43,7 +45,7 @@ def parse_json_leniently(text: str) -> Any:
 
 
 def iterate_array(text: str) -> Iterator[Any]:
-    """Decode the entries of a JSON array one by one; none is kept.
+    """Decode the entries of a JSON array; of a long one, one by one, so that none is kept.
 
     Raises:
         TypeError: the text is JSON, but not an array.
@@ -51,51 +53,61 @@ def iterate_array(text: str) -> Iterator[Any]:
             much memory.
     """
     start = _after_space(text, 0)
-    if text[start : start + 1] != "[":
+    if len(text) <= _STEP or text[start : start + 1] != "[":
         check_memory(text)
-        parse_json(text)
-        raise TypeError("not an array")
+        value = parse_json(text)
+        if not isinstance(value, list):
+            raise TypeError("not an array")
+        yield from value
+        return
     at = _after_space(text, start + 1)
     if text[at : at + 1] == "]":
         _check_end(text, at + 1)
         return
-    window = _Window(text)
+    scan: Any = vars(_DECODER)["scan_once"]  # what raw_decode calls, which costs as much again for short entries
+    part, start, move_at, escaped = "", at, at, False
     while True:
-        value, end = window.decode(at)
+        if at >= move_at:  # how long an entry is shows only afterwards: none can reach beyond the part
+            part, start, move_at = _part_from(text, at)
+            check_memory(part)
+            escaped = _SURROGATE.search(part) is not None
+        try:
+            value, end = scan(part, at - start)
+        except (StopIteration, ValueError, RecursionError) as error:
+            raise _entry_error(error, text, part, start) from None
+        if escaped or end - (at - start) > 2 * limits.MAX_JSON_DEPTH:
+            _check_value(value, part, at - start, end)
         yield value
-        comma = _COMMA.match(text, end)
+        comma = _COMMA.match(text, start + end)
         if comma is None:
             break
         at = comma.end()
-    at = _after_space(text, end)
+    at = _after_space(text, start + end)
     if text[at : at + 1] != "]":
         raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
     _check_end(text, at + 1)
 
 
-class _Window:
-    """A part of a long text, of which no entry can be decoded beyond: how long an entry is shows only afterwards."""
+def _part_from(text: str, at: int) -> tuple[str, int, int]:
+    """A part of the text, where it starts, and where entries start of which it may not hold all."""
+    length = limits.MAX_LINE_BYTES + _STEP
+    if len(text) <= length:
+        return text, 0, len(text) + 1
+    return text[at : at + length], at, at + _STEP
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._length = limits.MAX_LINE_BYTES + _STEP
-        self._start = 0
-        self._part = ""
 
-    def decode(self, at: int) -> tuple[Any, int]:
-        """The entry that starts at ``at``, and where it ends."""
-        if not self._part or at - self._start > _STEP:
-            whole = len(self._text) <= self._length
-            self._start, self._part = (0, self._text) if whole else (at, self._text[at : at + self._length])
-            check_memory(self._part)
-        try:
-            value, end = _decode_at(self._part, at - self._start)
-        except json.JSONDecodeError as error:
-            cut = self._start + len(self._part) < len(self._text)
-            if cut and (error.msg.startswith("Unterminated") or error.pos >= len(self._part) - 1):
-                raise ValueError(f"an entry of over {limits.MAX_LINE_BYTES >> 20} MiB") from None
-            raise json.JSONDecodeError(error.msg, self._text, self._start + error.pos) from None
-        return value, self._start + end
+def _entry_error(error: Exception, text: str, part: str, start: int) -> ValueError:
+    """What is wrong with an entry, with its place in the whole text."""
+    if isinstance(error, RecursionError):
+        return ValueError(_too_deep())
+    if isinstance(error, StopIteration):
+        error = json.JSONDecodeError("Expecting value", part, int(error.value))
+    if not isinstance(error, json.JSONDecodeError):
+        return ValueError(str(error))
+    cut = start + len(part) < len(text)
+    if cut and (error.msg.startswith("Unterminated") or error.pos >= len(part) - 1):
+        return ValueError(f"an entry of over {limits.MAX_LINE_BYTES >> 20} MiB")
+    return json.JSONDecodeError(error.msg, text, start + error.pos)
 
 
 def check_memory(text: str) -> None:
@@ -110,25 +122,29 @@ def check_memory(text: str) -> None:
         raise ValueError(f"would take over {limits.MAX_JSON_MEMORY >> 20} MiB of memory")
 
 
-def _decode_at(text: str, at: int) -> tuple[Any, int]:
-    try:
-        value, end = _DECODER.raw_decode(text, at)
-    except RecursionError:
-        raise ValueError(_too_deep()) from None
-    _check_value(value, text, at, end)
-    return value, end
-
-
 def _check_value(value: Any, text: str, start: int, end: int) -> None:
     """Check what the decoder does not; most texts have few brackets and no escapes, and are not looked at further."""
     deepest = limits.MAX_JSON_DEPTH
-    if end - start > 2 * deepest and text.count("[", start, end) + text.count("{", start, end) > deepest:
+    many = end - start > 2 * deepest and text.count("[", start, end) + text.count("{", start, end) > deepest
+    if many and not _is_plainly_shallow(text[start:end]):
         _check_depth(value)
     if text.find("\\u", start, end) >= 0 and _SURROGATE.search(text, start, end):
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise ValueError("half a surrogate pair, not valid Unicode") from None
+
+
+def _is_plainly_shallow(text: str) -> bool:
+    """Whether brackets are nested little; False too where texts have brackets in them, and a closer look is needed."""
+    marks = text.encode("utf-8", "surrogatepass").translate(None, _OTHER_BYTES).replace(b'""', b"")
+    if b'"' in marks:
+        return False
+    for _ in range(_SHALLOW):
+        if not marks:
+            return True
+        marks = marks.replace(b"[]", b"").replace(b"{}", b"")  # the innermost ones
+    return not marks
 
 
 def _check_depth(value: Any) -> None:

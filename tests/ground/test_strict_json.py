@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,12 +24,22 @@ def test_sound_json_is_read_as_the_standard_library_reads_it(value: Any, escaped
     assert parse_json(text) == parse_json_leniently(text) == json.loads(text)
 
 
+@pytest.fixture(scope="module", params=[1 << 20, 0], ids=["short", "long"])
+def step(request: pytest.FixtureRequest) -> Iterator[None]:
+    """All texts count as short, which are decoded as a whole, or as long ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(strict_json, "_STEP", request.param)
+        yield
+
+
+@pytest.mark.usefixtures("step")
 @given(st.lists(VALUES), st.sampled_from([None, 1]))
 def test_an_array_is_read_entry_by_entry(values: list[Any], indent: int | None) -> None:
     text = " \n" + json.dumps(values, indent=indent) + "\n"
     assert list(iterate_array(text)) == values
 
 
+@pytest.mark.usefixtures("step")
 @given(st.lists(VALUES, min_size=1), st.integers(0), st.integers(0, 255))
 def test_a_damaged_array_is_refused_or_what_the_standard_library_reads(values: list[Any], at: int, byte: int) -> None:
     text = json.dumps(values)
@@ -56,12 +67,23 @@ def test_a_damaged_array_is_refused_or_what_the_standard_library_reads(values: l
         ('{"\\uDFFF": 1}', "half a surrogate pair"),
         ("1" * 5000, "Exceeds the limit"),
         ("[" * 100_000, "brackets nested deeper than 100"),
+        ('["]",' * 101 + "1" + "]" * 101, "brackets nested deeper than 100"),
+        ('["\\"]",' * 101 + "1" + "]" * 101, "brackets nested deeper than 100"),
         ('{"a":' * 101 + "1" + "}" * 101, "brackets nested deeper than 100"),
     ],
 )
 def test_what_json_has_no_value_for_is_refused(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_json(text)
+
+
+@pytest.mark.usefixtures("step")
+@pytest.mark.parametrize(
+    "entry", ["NaN", "1e999", '"\\ud800"', "[" * 300 + "]" * 300, "[" * 100_000, "1" * 5000, "nul", '"', "{", "1 2"]
+)
+def test_entries_are_held_to_the_same(entry: str) -> None:
+    with pytest.raises(ValueError):
+        list(iterate_array(f'[{{"a": "\\u00e9"}}, {entry}, 1]'))
 
 
 def test_what_is_just_allowed() -> None:
