@@ -8,7 +8,7 @@ RUN    ?= runs/demo
 QUICK := $(addprefix tests/,architecture scoring protocol ground categories certainty stats display data recipes) \
 	$(addprefix tests/commands/,test_help.py test_options.py test_recipes_command.py)
 
-.PHONY: demo test quick install clean help
+.PHONY: demo test quick attack install clean help
 
 demo: $(VENV)/.installed-user  ## install, then run the whole method on a small model; the report goes to $(RUN)
 	$(BIN)/kft demo --output $(RUN)
@@ -25,6 +25,12 @@ quick: $(VENV)/.installed-dev  ## the check while working, under a minute: ruff,
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not model and not slow" -k "not trl and not sftconfig and not tokenise" \
 		--durations 0 --durations-min 5 $(QUICK)
+
+CASES ?= 5000
+SEED  ?= 2
+
+attack: $(VENV)/.installed-dev  ## thousands of damaged files through every reader: make attack CASES=20000 SEED=7
+	KFT_ATTACK_CASES=$(CASES) KFT_ATTACK_SEED=$(SEED) $(BIN)/python -m pytest tests/attack
 
 install: $(VENV)/.installed-user  ## install into $(VENV)
 

@@ -1,11 +1,12 @@
-"""Atomic writes, JSON Lines that name a broken line, digests, and the cache folder."""
+"""Atomic writes, reading files that may be damaged or no files at all, digests, and the cache folder."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,9 @@ from typing import IO, Any
 
 import jsonlines
 
+from kft_tasks import limits
 from kft_tasks.errors import DataError
-
-MAX_LINE_BYTES = 16 * 1024 * 1024  # a longer "line" is a wrong or damaged file, not a question
+from kft_tasks.strict_json import check_memory, parse_json, parse_json_leniently
 
 
 @contextmanager
@@ -25,18 +26,18 @@ def atomic_write(path: Path) -> Iterator[IO[str]]:
     Raises:
         DataError: the folder cannot be written to, or ``path`` is a folder.
     """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        # made with the rights that the umask leaves: asking for the umask would change it for other threads
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror}). Choose a folder you may write to.") from error
-    temporary = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
         if path.is_dir():
             raise DataError(f"{path}: cannot be written (it is a folder). Choose another name.")
         temporary.replace(path)
@@ -45,30 +46,76 @@ def atomic_write(path: Path) -> Iterator[IO[str]]:
         raise
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def write_json(path: Path, value: object) -> None:
     """Write ``value`` as indented JSON, whole or not at all."""
     with atomic_write(path) as stream:
         stream.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read one JSON file.
+def open_input(path: Path) -> IO[bytes]:
+    """Open a regular file for reading; a pipe or a device, which could wait or never end, is refused at once.
 
     Raises:
-        DataError: the file is missing or is not JSON.
+        DataError: the file is missing, may not be read, or is no regular file.
+    """
+    flags = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"))
+    try:
+        handle = os.open(path, flags)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise DataError(f"{path}: cannot be read ({_reason(error)}). Check the path.") from error
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+    raise DataError(f"{path}: cannot be read (it is {kind}). Check the path.")
+
+
+def read_whole(path: Path, limit: int) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        DataError: the file cannot be read, or has over ``limit`` bytes.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with open_input(path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            data = stream.read(limit + 1) if size <= limit else b""
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}). Check the path.") from error
-    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read ({_reason(error)}). Check the path.") from error
+    if max(size, len(data)) > limit:
+        raise DataError(f"{path}: over {limit >> 20} MiB, too large. Is this the right file?")
+    return data
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+def read_json(path: Path, kind: type | None = None, *, finite: bool = False) -> Any:
+    """Read one JSON file.
+
+    Args:
+        path: the file.
+        kind: type that the whole value must have, such as ``dict``; None if any will do.
+        finite: whether to refuse NaN and Infinity, which the training logs of transformers may hold.
+
+    Raises:
+        DataError: the file is missing, no file, too large, not JSON, or not of the wanted type.
+    """
+    data = read_whole(path, limits.MAX_JSON_BYTES)
+    try:
+        text = data.decode("utf-8")
+        del data
+        check_memory(text)
+        value = parse_json(text) if finite else parse_json_leniently(text)
+    except ValueError as error:
         raise DataError(f"{path}: is not JSON ({error}). Restore or remove the file.") from error
+    if kind is not None and not isinstance(value, kind):
+        names: dict[type, str] = {dict: "an object", list: "an array"}
+        wanted = names.get(kind, kind.__name__)
+        raise DataError(f"{path}: is JSON, but not {wanted}. Restore or remove the file.")
+    return value
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -77,31 +124,39 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         DataError: the file cannot be read, or a line is broken, too long or not a JSON object.
     """
+    with jsonlines.Reader(bounded_lines(path), loads=_parse_line) as reader:
+        number = 0
+        while True:
+            number += 1
+            try:
+                yield number, reader.read(type=dict)
+            except EOFError:
+                return
+            except jsonlines.InvalidLineError as error:
+                reason = str(error).split("(line")[0].strip()
+                raise DataError(f"{path}:{number}: not a JSON object ({reason}). Fix or remove the line.") from error
+
+
+def _parse_line(line: str | bytes) -> Any:
+    return parse_json(line if isinstance(line, str) else line.decode())
+
+
+def bounded_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file with their line ends, each of bounded length: the wrong file fails and fills no memory.
+
+    Raises:
+        DataError: the file cannot be read, or a line is too long.
+    """
+    limit, number = limits.MAX_LINE_BYTES, 0
     try:
-        with path.open("rb") as stream, jsonlines.Reader(_bounded_lines(stream, path)) as reader:
-            number = 0
-            while True:
+        with open_input(path) as stream:
+            while line := stream.readline(limit + 1):
                 number += 1
-                try:
-                    yield number, reader.read(type=dict)
-                except EOFError:
-                    return
-                except (jsonlines.InvalidLineError, RecursionError) as error:
-                    reason = str(error).split("(line")[0].strip()
-                    raise DataError(
-                        f"{path}:{number}: not a JSON object ({reason}). Fix or remove the line."
-                    ) from error
+                if len(line) > limit:
+                    raise DataError(f"{path}:{number}: line of over {limit >> 20} MiB. Is this the right file?")
+                yield line
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}). Check the path.") from error
-
-
-def _bounded_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
-    number = 0
-    while line := stream.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        if len(line) > MAX_LINE_BYTES:
-            raise DataError(f"{path}:{number}: line of over {MAX_LINE_BYTES >> 20} MiB. Is this the right file?")
-        yield line
+        raise DataError(f"{path}: cannot be read ({_reason(error)}). Check the path.") from error
 
 
 def json_line(value: Mapping[str, Any]) -> str:
@@ -116,9 +171,16 @@ def sha256_of_json(value: object) -> str:
 
 
 def sha256_of_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hex digits."""
-    with path.open("rb") as stream:
-        return _sha256_of_stream(stream)
+    """SHA-256 of a file's bytes, as 64 hex digits.
+
+    Raises:
+        DataError: the file cannot be read, or is no regular file.
+    """
+    try:
+        with open_input(path) as stream:
+            return _sha256_of_stream(stream)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({_reason(error)}). Check the path.") from error
 
 
 def _sha256_of_stream(stream: IO[bytes]) -> str:

@@ -70,7 +70,7 @@ def parse_question(row: Mapping[str, Any], where: str, *, set_name: str = "quest
     answers = row.get("answers", row.get("answer"))
     if isinstance(answers, str):
         answers = [answers]
-    name = row.get("id") if isinstance(row.get("id"), str) else text
+    name = shortened(row["id"] if isinstance(row.get("id"), str) else text)
     if not isinstance(answers, (list, tuple)) or not answers:
         raise DataError(f'{where}: question {name!r} has no answers. Add at least one string to "answers".')
     if not all(isinstance(answer, str) and answer.strip() for answer in answers):
@@ -85,7 +85,9 @@ def parse_question(row: Mapping[str, Any], where: str, *, set_name: str = "quest
     type_ = fields["type"] or "question"
     chosen = fields["split"] or split
     if chosen and chosen not in SPLITS:
-        raise DataError(f"{where}: unknown split {chosen!r} of question {name!r}. Use one of {', '.join(SPLITS)}.")
+        raise DataError(
+            f"{where}: unknown split {shortened(chosen)!r} of question {name!r}. Use one of {', '.join(SPLITS)}."
+        )
     return Question(
         id=fields["id"] or content_id(set_name, type_, text),
         question=text.strip(),
@@ -94,6 +96,11 @@ def parse_question(row: Mapping[str, Any], where: str, *, set_name: str = "quest
         split=chosen,
         subject=fields["subject"] or "",
     )
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """A text for an error message: cut after ``most`` characters."""
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _is_unicode(text: str) -> bool:

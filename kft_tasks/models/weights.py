@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kft_tasks.errors import DataError, UsageError, suggest
-from kft_tasks.files import cache_folder, read_json, sha256_of_file, sha256_of_json, write_json
+from kft_tasks.files import cache_folder, open_input, read_json, sha256_of_file, sha256_of_json, write_json
 from kft_tasks.protocol.identity import ModelIdentity
+
+_SAMPLE = 1 << 20  # bytes of each end of a file
 
 
 @contextmanager
@@ -53,23 +58,51 @@ def has_native_bfloat16(device: str = "cpu") -> bool:
     return device == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def weights_digest(folder: Path) -> str:
-    """SHA-256 over the safetensors files of a model folder, cached by path, size and modification time.
+def weights_digest(folder: Path, *, full: bool = False) -> str:
+    """SHA-256 over the safetensors files of a model folder.
+
+    It is remembered in kft's cache as long as every file keeps its place, size, modification time, inode and the bytes
+    at its start and end.
+
+    Args:
+        folder: of the model.
+        full: read all files whatever is remembered, and remember what is found.
 
     Raises:
-        DataError: the folder holds none (pickled weights are never loaded).
+        DataError: the folder holds none (pickled weights are never loaded), or one cannot be read.
     """
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise DataError(f"{folder}: no .safetensors weights. Convert the model; pickled weights are not loaded.")
-    stamps = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    cached = cache_folder() / "digests" / f"{sha256_of_json([str(folder.resolve()), stamps])[:32]}.json"
-    if cached.is_file():
-        return str(read_json(cached)["weights"])
+    cached = cache_folder() / "digests" / f"{sha256_of_json([str(folder.resolve()), *map(_stamp, files)])[:32]}.json"
+    known = None if full else _remembered(cached)
+    if known is not None:
+        return known
     value = sha256_of_json([sha256_of_file(file) for file in files])
     with contextlib.suppress(DataError):  # a read-only cache costs time, nothing else
         write_json(cached, {"folder": str(folder.resolve()), "weights": value})
     return value
+
+
+def _stamp(file: Path) -> list[Any]:
+    """What a changed file has different: its times can be set back, and a program may write in place."""
+    with open_input(file) as stream:
+        status = os.fstat(stream.fileno())
+        sample = hashlib.sha256(stream.read(_SAMPLE))
+        stream.seek(max(0, status.st_size - _SAMPLE))
+        sample.update(stream.read(_SAMPLE))
+    return [file.name, status.st_size, status.st_mtime_ns, status.st_ino, sample.hexdigest()]
+
+
+def _remembered(cached: Path) -> str | None:
+    """The digest in a file of the cache; None if there is none, or the file is damaged."""
+    if not cached.is_file():
+        return None
+    with contextlib.suppress(DataError):
+        value = read_json(cached, dict).get("weights")
+        if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
+            return value
+    return None
 
 
 def adapter_digest(folder: Path) -> str:
@@ -81,11 +114,11 @@ def adapter_digest(folder: Path) -> str:
     weights = folder / "adapter_model.safetensors"
     if not weights.is_file():
         raise DataError(f"{folder}: no adapter (adapter_model.safetensors is missing). Give a folder saved by PEFT.")
-    config: dict[str, Any] = read_json(folder / "adapter_config.json")
+    config: dict[str, Any] = read_json(folder / "adapter_config.json", dict)
     config.pop("base_model_name_or_path", None)
     return sha256_of_json([sha256_of_file(weights), config])
 
 
-def identify(name: str, folder: Path, dtype: str, adapter: Path | None = None) -> ModelIdentity:
-    """The identity that a category file records."""
-    return ModelIdentity(name, weights_digest(folder), adapter_digest(adapter) if adapter else None, dtype)
+def identify(name: str, folder: Path, dtype: str, adapter: Path | None = None, *, full: bool = False) -> ModelIdentity:
+    """The identity that a category file records; ``full`` reads all weights, see :func:`weights_digest`."""
+    return ModelIdentity(name, weights_digest(folder, full=full), adapter_digest(adapter) if adapter else None, dtype)

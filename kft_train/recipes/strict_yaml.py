@@ -1,4 +1,4 @@
-"""YAML for recipes: safe, without duplicate keys, and ``1e-4`` is a number."""
+"""YAML for recipes: safe, bounded, without duplicate keys, and ``1e-4`` is a number."""
 
 from __future__ import annotations
 
@@ -7,13 +7,63 @@ from typing import Any
 
 import yaml
 
+from kft_tasks import limits
 from kft_train.errors import RecipeError
 
-MAX_BYTES = 1 << 20  # a recipe is a page of text; anything larger is the wrong file
+_NUMBERS = tuple(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "timestamp"))
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys and reads YAML 1.2 floats (in YAML 1.1 ``1e-4`` is a string)."""
+    """SafeLoader that refuses duplicate keys and reads YAML 1.2 floats (in YAML 1.1 ``1e-4`` is a string).
+
+    Lists and mappings are counted while the tree is built, an alias with all that it stands for: ten lines of aliases
+    of aliases can stand for a billion values.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._sizes: dict[int, int] = {}  # by identity of the node, all of which the tree keeps
+        self._open: list[int] = [0]  # values so far of the lists and mappings that are not finished
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Build one node, or find the one that an alias stands for."""
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        if len(self._open) > limits.MAX_YAML_DEPTH:
+            raise _excess(f"nested deeper than {limits.MAX_YAML_DEPTH}", event)
+        self._open.append(1)
+        node = super().compose_node(parent, index)
+        size = self._open.pop()
+        if isinstance(event, yaml.AliasEvent):
+            if id(node) not in self._sizes:
+                raise _excess(f"alias {event.anchor!r} stands inside what it names", event)
+            size = self._sizes[id(node)]
+        elif isinstance(node, yaml.ScalarNode):
+            _check_scalar(node)
+        self._sizes[id(node)] = size
+        self._open[-1] += size
+        if self._open[-1] > limits.MAX_YAML_NODES:
+            raise _excess(f"stands for over {limits.MAX_YAML_NODES:,} values, aliases written out", event)
+        return node
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
+        """The tag of a value; a long one is text."""
+        if kind is yaml.ScalarNode and len(value) > limits.MAX_YAML_NUMBER:
+            return self.DEFAULT_SCALAR_TAG
+        return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
+
+
+def _check_scalar(node: yaml.ScalarNode) -> None:
+    if len(node.value) > limits.MAX_YAML_NUMBER and node.tag in _NUMBERS:
+        raise _excess(f"a number or date of over {limits.MAX_YAML_NUMBER} characters", node)
+    try:
+        node.value.encode()
+    except UnicodeEncodeError:
+        raise _excess("half a surrogate pair, not valid Unicode", node) from None
+
+
+def _excess(problem: str, place: yaml.Event | yaml.Node) -> yaml.YAMLError:
+    mark: Any = place.start_mark
+    return yaml.composer.ComposerError(None, None, problem, mark)
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -43,8 +93,8 @@ def parse_yaml(text: str, where: str) -> Any:
     Raises:
         RecipeError: not YAML, a duplicate key, an unsafe tag, or too large; the message names the line.
     """
-    if len(text) > MAX_BYTES:
-        raise RecipeError(f"{where}: larger than {MAX_BYTES >> 20} MiB. Give the path of a recipe.")
+    if len(text) > limits.MAX_YAML_BYTES:
+        raise RecipeError(f"{where}: larger than {limits.MAX_YAML_BYTES >> 20} MiB. Give the path of a recipe.")
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
@@ -52,7 +102,8 @@ def parse_yaml(text: str, where: str) -> Any:
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
         raise RecipeError(f"{where}{line}: {problem}. Correct the YAML.") from error
-    except (RecursionError, ValueError) as error:  # deep nesting; a date such as 2024-13-45
+    except (RecursionError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
+        # what PyYAML lets through: a date such as 2024-13-45, !!int '', !!bool 'q', !!timestamp 'q', <<: [1]
         raise RecipeError(f"{where}: cannot be read ({type(error).__name__}: {error}). Correct the YAML.") from error
 
 

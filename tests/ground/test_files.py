@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,88 @@ def test_a_file_gets_the_rights_that_the_umask_leaves(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "x.json").stat().st_mode) == 0o640
+
+
+def test_the_umask_is_never_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changed(mask: int) -> int:
+        raise AssertionError("another thread would have made a file with these rights")
+
+    monkeypatch.setattr(os, "umask", changed)
+    write_json(tmp_path / "x.json", 1)
+    assert read_json(tmp_path / "x.json") == 1
+
+
+READERS: list[Callable[[Path], object]] = [read_json, lambda path: list(read_jsonl(path)), sha256_of_file]
+
+
+@pytest.mark.parametrize("reader", READERS, ids=["json", "jsonl", "digest"])
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device", "socket", "missing", "loop", "no rights"])
+def test_what_is_no_file_is_an_error_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, reader: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "x.json"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)  # without a writer, opening it would wait for ever
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            monkeypatch.chdir(tmp_path)  # names of sockets are short
+            server.bind(path.name)
+    elif kind == "loop":
+        path.symlink_to(path)
+    elif kind == "no rights":
+        path.write_text("{}")
+        path.chmod(0)
+        if os.access(path, os.R_OK):
+            pytest.skip("this user may read everything")
+    with pytest.raises(DataError, match=r"x.json: cannot be read \(.*\)\. Check the path"):
+        reader(path)
+
+
+def test_a_nul_in_a_name_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        read_json(tmp_path / "a\0b")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "message"),
+    [
+        (b"[1]", dict, "is JSON, but not an object. Restore or remove the file."),
+        (b"{}", list, "is JSON, but not an array"),
+        (b'"x"', int, "is JSON, but not int"),
+        (b"\xef\xbb\xbf{}", None, "is not JSON"),
+        (b"{}\0", None, "is not JSON"),
+        (b'{"a": 1', None, "is not JSON"),
+        (b"[" * 100_000, None, "nested deeper than 100"),
+    ],
+)
+def test_read_json_refuses(tmp_path: Path, content: bytes, kind: type | None, message: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f"x.json: .*{message}"):
+        read_json(path, kind)
+
+
+def test_numbers_that_are_none_are_refused_on_request(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text('{"grad_norm": NaN}')
+    assert str(read_json(path, dict)) == "{'grad_norm': nan}"  # as training logs have it
+    with pytest.raises(DataError, match="x.json: is not JSON .NaN is not a number"):
+        read_json(path, dict, finite=True)
+    path.write_text('{"a": 1}\n{"a": NaN}\n')
+    with pytest.raises(DataError, match="x.json:2: not a JSON object .*NaN"):
+        list(read_jsonl(path))
+
+
+def test_a_json_file_over_the_limit_is_refused_without_reading_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    with path.open("wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(DataError, match="x.json: over 128 MiB, too large"):
+        read_json(path)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import kft_tasks.files
+import kft_tasks.limits
 from kft_tasks.errors import DataError
 from kft_tasks.questions import (
     SPLITS,
@@ -90,7 +90,7 @@ FIX = "Fix or remove the line."
             json.dumps({**ROW, "split": "dev"}),
             ["unknown split 'dev'", "Use one of train, validation, test, exemplars."],
         ),
-        ('{"question": "Who?", "answers": ["\\ud800"]}', ["'Who?'", "not valid Unicode"]),
+        ('{"question": "Who?", "answers": ["\\ud800"]}', ["half a surrogate pair, not valid Unicode", FIX]),
         ('{"question": "\\udfff", "answers": ["me"]}', ["not valid Unicode"]),
         (json.dumps(ROW)[:-5], [NOT_JSON, FIX]),
         ("[1]", [NOT_JSON, FIX]),
@@ -149,7 +149,7 @@ def test_a_line_may_be_as_long_as_the_limit_and_no_longer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spare: int
 ) -> None:
     line = json.dumps(ROW) + "\n"
-    monkeypatch.setattr(kft_tasks.files, "MAX_LINE_BYTES", len(line) + spare)
+    monkeypatch.setattr(kft_tasks.limits, "MAX_LINE_BYTES", len(line) + spare)
     path = tmp_path / "facts.jsonl"
     path.write_text(line)
     if spare == 0:

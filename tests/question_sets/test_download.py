@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
+import os
 import re
+import shutil
 import stat
 import threading
 import zipfile
@@ -15,6 +18,7 @@ from typing import Any, ClassVar
 import pytest
 
 from kft_cli.main import main
+from kft_tasks import limits
 from kft_tasks.errors import DataError, FetchError, UnavailableError
 from kft_tasks.question_sets.loaders import entityquestions_source
 from kft_tasks.question_sets.registry import open_set
@@ -96,7 +100,7 @@ def test_the_zip_is_fetched_once_and_only_the_expected_files_unpacked(server: _S
     ]
     open_set("entityquestions")
     assert len(server.asked) == 1
-    assert [p.name for p in folder.parent.iterdir() if p.name != ".lock"] == ["dataset"]
+    assert [p.name for p in folder.parent.iterdir() if p.suffix not in ("", ".sha256")] == []
 
 
 def test_a_cut_download_says_so_and_the_next_attempt_resumes(server: _Server, tmp_path: Path) -> None:
@@ -236,7 +240,7 @@ def test_a_damaged_zip_is_one_error_of_the_command_and_leaves_nothing(
 
 
 def test_a_zip_bomb_is_refused(server: _Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAX_UNPACKED", 1000)
+    monkeypatch.setattr(limits, "MAX_UNPACKED", 1000)
     server.content = _zip(tmp_path / "z.zip")
     with pytest.raises(UnavailableError, match=r"more than .* bytes"):
         open_set("entityquestions")
@@ -294,3 +298,50 @@ def test_a_relation_of_the_hub_copy_that_is_a_path_is_refused(
     with pytest.raises(UnavailableError, match=r"train.jsonl:2: relation '.*evil' is not like P17"):
         open_set("entityquestions")
     assert [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()] == [".lock"]
+
+
+def test_the_zip_is_pinned_once_seen(server: _Server, tmp_path: Path) -> None:
+    root = tmp_path / "cache" / "sets" / "entityquestions"
+    server.content = _zip(tmp_path / "z.zip")
+    first = hashlib.sha256(server.content).hexdigest()
+    open_set("entityquestions")
+    assert (root / "dataset.zip.sha256").read_text() == f"{first}  dataset.zip\n"
+    shutil.rmtree(root / "dataset")
+    open_set("entityquestions")  # the same zip again
+    shutil.rmtree(root / "dataset")
+
+    server.content = _zip(tmp_path / "z.zip", lambda bundle: bundle.writestr("more", "x"))
+    other = hashlib.sha256(server.content).hexdigest()
+    with pytest.raises(DataError, match=f"SHA-256 is {other}, but when it was first fetched it was {first}") as error:
+        open_set("entityquestions")
+    assert "remove that record and fetch again" in str(error.value)
+    assert sorted(path.name for path in root.iterdir()) == [".lock", "dataset.zip.sha256"]
+    (root / "dataset.zip.sha256").unlink()
+    assert sum(1 for _ in open_set("entityquestions").split("train")) == 30
+
+
+def test_what_is_unpacked_has_the_rights_that_the_umask_leaves_and_is_private_until_then(
+    server: _Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "cache" / "sets" / "entityquestions"
+    seen: list[int] = []
+    monkeypatch.setattr(archive, "_unpack_members", _after(archive._unpack_members, look_at=root, seen=seen))
+    server.content = _zip(tmp_path / "z.zip")
+    before = os.umask(0o027)
+    try:
+        open_set("entityquestions")
+    finally:
+        os.umask(before)
+    assert seen == [0o700]
+    assert stat.S_IMODE((root / "dataset").stat().st_mode) == 0o750
+    assert stat.S_IMODE((root / "dataset.zip.sha256").stat().st_mode) == 0o640
+
+
+def _after(unpack: Callable[..., None], look_at: Path, seen: list[int]) -> Callable[..., None]:
+    """Unpack, then note the rights of the work folder."""
+
+    def both(*arguments: Any) -> None:
+        unpack(*arguments)
+        seen.extend(stat.S_IMODE(path.stat().st_mode) for path in look_at.glob(".dataset.*"))
+
+    return both

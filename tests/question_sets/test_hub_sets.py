@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kft_tasks.errors import DataError, UnavailableError
+from kft_tasks.errors import DataError, UnavailableError, UsageError
 from kft_tasks.protocol.exemplars import ExemplarPool
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.question_sets.registry import open_set
@@ -229,3 +229,57 @@ def test_without_data_and_network_there_is_one_clear_error(name: str) -> None:
         open_set(name)
     assert "no network in tests" in str(error.value)
     assert f"KFT_DATA_{name.upper()}=" in str(error.value)
+
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+WIKIQA = {"question_id": "Q1", "question": "who is it", "document_title": "It", "answer": "It is she.", "label": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "rows"),
+    [
+        ("popqa", "data/test-00000-of-00001.parquet", _popqa(90)),
+        ("nq_open", "nq_open/train-00000-of-00001.parquet", _nq(90)),
+        ("simpleqa", "data/test-00000-of-00001.parquet", _simple(90)),
+        ("triviaqa", "rc.nocontext/train-00000-of-00001.parquet", _trivia(90)),
+        ("wikiqa", "data/test-00000-of-00001.parquet", [WIKIQA]),
+    ],
+)
+def test_the_revision_is_recorded_and_pinned_where_given(
+    name: str, file: str, rows: list[dict[str, object]], tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = tmp_path / "hub" / "datasets--x" / "snapshots" / REVISION
+    write(snapshot / file, rows)
+    asked: list[object] = []
+
+    def fetch(*args: object, revision: object, **kwargs: object) -> str:
+        asked.append(revision)
+        return str(snapshot)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    assert open_set(name).version == "1.0@0123456789ab"
+    assert open_set(name, options={"deduplicate": True}).version == "1.0@0123456789ab"
+    assert open_set(name, options={"revision": REVISION}).version == "1.0@0123456789ab"
+    assert asked == [None, None, REVISION]
+    assert open_set(name, snapshot).version == "1.0"  # a copy is the user's own, wherever it lies
+    with pytest.raises(UsageError, match=f"option revision is '{REVISION}', but the data come from .*{REVISION}"):
+        open_set(name, snapshot, {"revision": REVISION})
+
+
+def test_a_revision_without_the_files_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *args, **kwargs: str(tmp_path))
+    with pytest.raises(UnavailableError, match="hub data set akariasai/PopQA: at revision abc has no"):
+        open_set("popqa", options={"revision": "abc"})
+
+
+def test_metadata_of_simpleqa_that_python_would_choke_on_are_refused(tmp_path: Path, write: Write) -> None:
+    for metadata in ("{[]: 1}", "[" * 15_000, "{'answer_type': '" + "x" * 30_000 + "'}"):
+        path = write(tmp_path / "test.csv", [{**_simple(1)[0], "metadata": metadata}])
+        with pytest.raises(DataError, match='"metadata" is not a dictionary'):
+            open_set("simpleqa", path).splits()
+
+
+def test_answers_of_popqa_in_deep_brackets_are_refused(tmp_path: Path, write: Write) -> None:
+    path = write(tmp_path / "test.jsonl", [{**_popqa(1)[0], "possible_answers": "[" * 100_000}])
+    with pytest.raises(DataError, match='"possible_answers" is not a JSON list .brackets nested deeper'):
+        open_set("popqa", path).splits()

@@ -14,7 +14,7 @@ from typing import IO
 from kft_tasks.errors import DataError, FetchError
 from kft_tasks.files import cache_folder
 from kft_tasks.progress import ProgressCallback, no_progress
-from kft_tasks.question_sets.storage.archive import download, unpack
+from kft_tasks.question_sets.storage.archive import check_pin, download, pin, unpack
 from kft_tasks.question_sets.storage.hub import cache_root, fetch_hub_files
 from kft_tasks.question_sets.storage.locate import inside, offline, split_files
 from kft_tasks.question_sets.storage.rows import answers_of, need_columns, read_rows, text_of
@@ -35,6 +35,7 @@ def fetch(progress: ProgressCallback = no_progress) -> Path:
 
     Raises:
         FetchError: nothing worked; the text has every reason.
+        DataError: the zip is another one than when it was first fetched, or a link leads out of the cache.
     """
     folder = cached_folder()
     root = folder.parent
@@ -68,10 +69,13 @@ def _fetch_into(root: Path, folder: Path, progress: ProgressCallback) -> None:
 
 def _from_zip(root: Path, folder: Path, progress: ProgressCallback) -> None:
     archive = root / "dataset.zip"
+    record = root / "dataset.zip.sha256"
     download(URL, archive, progress=progress)
     try:
+        digest = check_pin(archive, record)
         unpack(archive, folder, _wanted)
         _check_parts(folder)
+        pin(digest, archive, record)
     finally:
         archive.unlink(missing_ok=True)
 
@@ -91,17 +95,18 @@ def _check_parts(folder: Path) -> None:
 def _from_hub(folder: Path) -> None:
     """Turn a copy whose rows have question, answers and relation into the folder that the zip has."""
     source = fetch_hub_files(MIRROR, ["*.jsonl", "*.parquet", "**/*.jsonl", "**/*.parquet"])
-    temporary = Path(tempfile.mkdtemp(prefix=".dataset.", dir=folder.parent))
+    private = Path(tempfile.mkdtemp(prefix=".dataset.", dir=folder.parent))  # nobody else may look inside
+    temporary = private / folder.name
     try:
+        temporary.mkdir()  # with the rights that the umask leaves
         for split, paths in split_files(source, root=cache_root(source)).items():
             part = "dev" if split == "validation" else split
             if part in ("train", "dev", "test"):
                 _write_part(paths, temporary, part)
         _check_parts(temporary)
-        temporary.chmod(0o755)
         temporary.replace(folder)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(private, ignore_errors=True)
 
 
 def _write_part(paths: list[Path], folder: Path, part: str) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from kft_tasks.errors import DataError
-from kft_tasks.question_sets.info import SetInfo
+from kft_tasks.errors import DataError, UsageError
+from kft_tasks.question_sets.info import OptionInfo, SetInfo
 from kft_tasks.question_sets.splits.row_set import Parse, RowSet, Source
 from kft_tasks.question_sets.splits.splitting import FOUR_WAY, Shares
-from kft_tasks.question_sets.storage.hub import cache_root, fetch_hub_files
+from kft_tasks.question_sets.storage.hub import cache_root, fetch_hub_files, version_at
 from kft_tasks.question_sets.storage.locate import locate, split_files
 
+REVISION = OptionInfo("revision", "Commit of the hub's data set to use instead of the newest.", "", "text")
 TRAIN_WAY: Shares = (("exemplars", 0.05), ("validation", 0.05), ("train", 0.90))
 
 
@@ -38,12 +39,29 @@ class HubSource:
     repeated: Literal["keep", "first"] = "first"
 
 
+def version_of(info: SetInfo, place: Path, revision: str, *, from_hub: bool) -> str:
+    """The version that results record: the set's own, with the hub's revision if the files are the hub's.
+
+    Raises:
+        UsageError: a revision was asked for, and the files are the user's own.
+    """
+    if from_hub:
+        return version_at(info.version, place)
+    if revision:
+        raise UsageError(
+            f"{info.name}: option revision is {revision!r}, but the data come from {place} and not from the hub. Leave "
+            "out the option or the place."
+        )
+    return info.version
+
+
 def open_hub_set(
     info: SetInfo,
     source: HubSource,
     parse: Parse,
     path: str | Path | None,
     *,
+    revision: str = "",
     one_file_as: str = "",
     carve: bool = True,
 ) -> RowSet:
@@ -54,20 +72,23 @@ def open_hub_set(
         source: where it is on the hub.
         parse: turns a row into a question.
         path: a folder of files named after the source's splits, or one file.
+        revision: commit on the hub; "" stands for the newest, or the one that is in the hub's cache.
         one_file_as: the source's split that a single file is taken for; "" if it is divided into all four splits.
         carve: see :class:`RowSet`.
 
     Raises:
         UnavailableError: the data are not on this machine and could not be fetched.
         DataError: the folder has files of none of the source's splits.
+        UsageError: a revision of the hub for a local copy.
     """
     fetched: list[Path] = []
 
     def fetch() -> Path:
-        fetched.append(fetch_hub_files(source.repository, source.patterns, source.config))
+        fetched.append(fetch_hub_files(source.repository, source.patterns, source.config, revision=revision))
         return fetched[0]
 
     place = locate(info, path, fetch)
+    info = replace(info, version=version_of(info, place, revision, from_hub=bool(fetched)))
     files = split_files(place, root=cache_root(fetched[0]) if fetched else None, prefer=source.patterns)
     if set(files) == {""}:
         if not one_file_as:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from kft_tasks.errors import DataError
 from kft_tasks.question_sets.info import OptionInfo, SetInfo, check_options
 from kft_tasks.question_sets.splits.row_set import RowSet, Source
 from kft_tasks.question_sets.storage.locate import SUFFIXES, listing, locate, split_files
+from kft_tasks.question_sets.storage.rows import column_names
 from kft_tasks.questions import Question, parse_question
+from kft_tasks.strict_json import parse_json
 
 FIELDS = ("question", "answers", "id", "type", "split", "subject")
 
@@ -62,9 +64,8 @@ class _Parser:
 
 
 def _missing(where: str, field: str, name: str, row: Mapping[str, Any]) -> str:
-    columns = ", ".join(map(str, row)) or "none"
     return (
-        f"{where}: no column {name!r} for {field}. The columns are: {columns}. Say which one it is with "
+        f"{where}: no column {name!r} for {field}. The columns are: {column_names(row)}. Say which one it is with "
         f'`--option {field}=COLUMN` (kft) or `--metadata kft_options=\'{{"{field}": "COLUMN"}}\'` (lm_eval).'
     )
 
@@ -73,7 +74,7 @@ def _answers(value: object) -> object:
     """A cell as a list of text: a list, a JSON list as text, or a single answer."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            value = json.loads(value)
+            value = parse_json(value)
         except ValueError:
             return [value]  # "[sic] ..." is an answer, not a list
     if isinstance(value, (list, tuple)):
@@ -82,8 +83,10 @@ def _answers(value: object) -> object:
 
 
 def _text(value: object) -> Any:
-    """Numbers as text (a year, a class number); everything else unchanged, to be checked."""
-    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+    """Numbers as text (a year, a class number); everything else unchanged, to be checked. NaN stands for no value."""
+    if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
+        return value
+    return str(value) if isinstance(value, (int, float)) else value
 
 
 def open_questions(path: str | Path | None, options: Mapping[str, object] | None = None) -> RowSet:

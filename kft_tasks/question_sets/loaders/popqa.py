@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kft_tasks.errors import DataError
 from kft_tasks.question_sets.info import SetInfo, check_options
-from kft_tasks.question_sets.loaders.hub_sets import HubSource, open_hub_set
+from kft_tasks.question_sets.loaders.hub_sets import REVISION, HubSource, open_hub_set
 from kft_tasks.question_sets.splits.row_set import RowSet
 from kft_tasks.question_sets.storage.rows import answers_of, need_columns, text_of
 from kft_tasks.questions import Question, content_id
+from kft_tasks.strict_json import parse_json
 
 SOURCE = HubSource("akariasai/PopQA", ["*.tsv", "data/*.parquet"], "default", {"test": ""}, repeated="keep")
 
@@ -25,6 +25,7 @@ INFO = SetInfo(
     licence="MIT (the authors' repository); the hub's card names none",
     types="the relation (prop), such as place_of_birth",
     published="14,267 in one split",
+    options=(REVISION,),
 )
 
 
@@ -38,7 +39,7 @@ def parse(where: str, row: Mapping[str, Any]) -> Question:
     answers = row["possible_answers"]
     if isinstance(answers, str):
         try:
-            answers = json.loads(answers)
+            answers = parse_json(answers)
         except ValueError as error:
             raise DataError(
                 f'{where}: "possible_answers" is not a JSON list ({error}). Fix or remove the row.'
@@ -53,5 +54,5 @@ def parse(where: str, row: Mapping[str, Any]) -> Question:
 
 def open_popqa(path: str | Path | None, options: Mapping[str, object] | None = None) -> RowSet:
     """Open a local copy or the hub's. The source's one split is divided 70/10/15/5 by subject."""
-    check_options(INFO, options)
-    return open_hub_set(INFO, SOURCE, parse, path)
+    revision = check_options(INFO, options)["revision"]
+    return open_hub_set(INFO, SOURCE, parse, path, revision=revision)

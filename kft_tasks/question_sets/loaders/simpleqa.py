@@ -10,7 +10,7 @@ from typing import Any
 
 from kft_tasks.errors import DataError
 from kft_tasks.question_sets.info import OptionInfo, SetInfo, check_options
-from kft_tasks.question_sets.loaders.hub_sets import HubSource, open_hub_set
+from kft_tasks.question_sets.loaders.hub_sets import REVISION, HubSource, open_hub_set
 from kft_tasks.question_sets.splits.row_set import RowSet
 from kft_tasks.question_sets.storage.rows import need_columns, text_of
 from kft_tasks.questions import Question, QuestionSet, content_id
@@ -23,6 +23,8 @@ SOURCE = HubSource(
     {"test": ""},
     (("exemplars", 0.05), ("test", 0.95)),
 )
+
+_MAX_METADATA = 20_000  # characters; parsing Python takes hundreds of times as much memory
 
 INFO = SetInfo(
     name="simpleqa",
@@ -42,6 +44,7 @@ INFO = SetInfo(
             "own",
             "text",
         ),
+        REVISION,
     ),
 )
 
@@ -62,8 +65,8 @@ def parse(where: str, row: Mapping[str, Any]) -> Question:
 def _metadata(where: str, value: object) -> Mapping[str, Any]:
     if isinstance(value, str):
         try:
-            value = ast.literal_eval(value)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            value = ast.literal_eval(value) if len(value) <= _MAX_METADATA else None
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # TypeError: {[]: 1}
             value = None
     if not isinstance(value, Mapping):
         raise DataError(f'{where}: "metadata" is not a dictionary with answer_type. Fix or remove the row.')
@@ -104,9 +107,11 @@ def open_simpleqa(
     open_other: Callable[[str], QuestionSet],
 ) -> QuestionSet:
     """Open a local copy or the hub's; ``open_other`` opens the set that lends its exemplars."""
-    lender = str(check_options(INFO, options)["exemplars_from"])
+    checked = check_options(INFO, options)
+    lender, revision = str(checked["exemplars_from"]), str(checked["revision"])
     if lender == "own":
-        return open_hub_set(INFO, SOURCE, parse, path, one_file_as="test")
+        return open_hub_set(INFO, SOURCE, parse, path, revision=revision, one_file_as="test")
     exemplars = open_other(lender)
     source = replace(SOURCE, splits={"test": "test"})
-    return BorrowedExemplars(open_hub_set(INFO, source, parse, path, one_file_as="test", carve=False), exemplars)
+    questions = open_hub_set(INFO, source, parse, path, revision=revision, one_file_as="test", carve=False)
+    return BorrowedExemplars(questions, exemplars)

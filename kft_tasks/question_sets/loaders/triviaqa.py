@@ -8,7 +8,7 @@ from typing import Any
 
 from kft_tasks.errors import DataError
 from kft_tasks.question_sets.info import SetInfo, check_options
-from kft_tasks.question_sets.loaders.hub_sets import TRAIN_WAY, HubSource, open_hub_set
+from kft_tasks.question_sets.loaders.hub_sets import REVISION, TRAIN_WAY, HubSource, open_hub_set
 from kft_tasks.question_sets.splits.row_set import RowSet
 from kft_tasks.question_sets.splits.splitting import question_word
 from kft_tasks.question_sets.storage.rows import answers_of, need_columns, text_of
@@ -31,6 +31,7 @@ INFO = SetInfo(
     licence="unknown (the hub's card); the authors' code is Apache-2.0",
     types="the question word",
     published="138,384 train, 17,944 validation",
+    options=(REVISION,),
 )
 
 
@@ -58,5 +59,5 @@ def parse(where: str, row: Mapping[str, Any]) -> Question:
 
 def open_triviaqa(path: str | Path | None, options: Mapping[str, object] | None = None) -> RowSet:
     """Open a local copy or the hub's: test is the public validation split, train is divided 90/5/5."""
-    check_options(INFO, options)
-    return open_hub_set(INFO, SOURCE, parse, path)
+    revision = check_options(INFO, options)["revision"]
+    return open_hub_set(INFO, SOURCE, parse, path, revision=revision)

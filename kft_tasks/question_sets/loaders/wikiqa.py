@@ -10,6 +10,7 @@ from typing import Any
 
 from kft_tasks.errors import DataError
 from kft_tasks.question_sets.info import OptionInfo, SetInfo, check_options
+from kft_tasks.question_sets.loaders.hub_sets import REVISION, version_of
 from kft_tasks.question_sets.splits.row_set import BaseQuestionSet
 from kft_tasks.question_sets.splits.splitting import FOUR_WAY, Divider, question_word
 from kft_tasks.question_sets.storage.hub import cache_root, fetch_hub_files
@@ -45,6 +46,7 @@ INFO = SetInfo(
             "choice",
             ("auto", "phrases", "sentences"),
         ),
+        REVISION,
     ),
 )
 
@@ -147,14 +149,16 @@ def _type(text: str) -> str:
 
 def open_wikiqa(path: str | Path | None, options: Mapping[str, object] | None = None) -> WikiQA:
     """Open the original corpus or a copy of the hub's files; without either, fetch the latter."""
-    answers = str(check_options(INFO, options)["answers"])
+    checked = check_options(INFO, options)
+    answers, revision = str(checked["answers"]), str(checked["revision"])
     fetched: list[Path] = []
 
     def fetch() -> Path:
-        fetched.append(fetch_hub_files(HUB, PATTERNS))
+        fetched.append(fetch_hub_files(HUB, PATTERNS, revision=revision))
         return fetched[0]
 
     place = locate(INFO, path, fetch)
+    version = version_of(INFO, place, revision, from_hub=bool(fetched))
     if place.is_dir() and (any(place.glob(_PHRASES)) or any((place / name).exists() for name in _CORPUS.values())):
         parts, listed = _read_corpus(place)
     else:
@@ -170,7 +174,9 @@ def open_wikiqa(path: str | Path | None, options: Mapping[str, object] | None = 
             f"{place}: there are no answer phrases ({listed}). Add WikiQASent.pos.ans.train-dev.tsv of the corpus, or "
             "use answers: auto."
         )
-    return WikiQA({part: entries for part, entries in parts.items() if entries}, place, listed, answers)
+    questions = WikiQA({part: entries for part, entries in parts.items() if entries}, place, listed, answers)
+    questions.version = version
+    return questions
 
 
 def _read_hub_copy(files: Mapping[str, list[Path]]) -> dict[str, dict[str, _Entry]]:

@@ -108,6 +108,7 @@ class Cleaned(BaseQuestionSet):
         separate_subjects: bool = False,
     ) -> None:
         super().__init__(info)
+        self.version = questions.version
         self._questions = questions
         self._deduplicate = deduplicate
         self._remove_overlap = remove_overlap

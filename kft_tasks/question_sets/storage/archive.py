@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import stat
 import tempfile
@@ -12,17 +13,20 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from kft_tasks.errors import FetchError
+from kft_tasks import limits
+from kft_tasks.errors import DataError, FetchError
+from kft_tasks.files import atomic_write, read_whole, sha256_of_file
 from kft_tasks.progress import ProgressCallback, no_progress
 
-MAX_DOWNLOAD = 512 * 1024 * 1024
-MAX_UNPACKED = 1024 * 1024 * 1024
 _BLOCK = 1 << 20
 _MEGABYTE = 1_000_000
 _TIMEOUT = 30.0
+_END_BYTES = (1 << 16) + 42  # the end record with the longest comment, and a locator before it
 
 
-def download(url: str, target: Path, max_bytes: int = MAX_DOWNLOAD, progress: ProgressCallback = no_progress) -> Path:
+def download(
+    url: str, target: Path, max_bytes: int = limits.MAX_DOWNLOAD, progress: ProgressCallback = no_progress
+) -> Path:
     """Fetch ``url`` into ``target``; an interrupted download resumes where it stopped.
 
     Args:
@@ -114,6 +118,36 @@ def _copy(
     return count
 
 
+def check_pin(archive: Path, record: Path) -> str:
+    """Compare an archive with the digest that it had when it was first fetched, if it was.
+
+    Args:
+        archive: the file.
+        record: what :func:`pin` wrote.
+
+    Returns:
+        The archive's SHA-256.
+
+    Raises:
+        DataError: it is another file than before.
+    """
+    found = sha256_of_file(archive)
+    known = read_whole(record, 1 << 16).decode("utf-8", "replace").split()[:1] if record.exists() else [found]
+    if known != [found]:
+        raise DataError(
+            f"{archive.name}: its SHA-256 is {found}, but when it was first fetched it was {(known or ['none'])[0]}, "
+            f"as recorded in {record}; nothing was unpacked. Ask its authors which is right; to accept the new one, "
+            "remove that record and fetch again."
+        )
+    return found
+
+
+def pin(digest: str, archive: Path, record: Path) -> None:
+    """Record an archive's digest as ``sha256sum`` writes it."""
+    with atomic_write(record) as stream:
+        stream.write(f"{digest}  {archive.name}\n")
+
+
 def unpack(archive: Path, folder: Path, wanted: Callable[[PurePosixPath], PurePosixPath | None]) -> None:
     """Unpack the wanted members next to ``folder``, then rename into place.
 
@@ -126,16 +160,32 @@ def unpack(archive: Path, folder: Path, wanted: Callable[[PurePosixPath], PurePo
         FetchError: not a zip, damaged, too large, or a name or link that leads outside ``folder``.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    private = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))  # nobody else may look inside
     try:
+        _check_directory(archive)
+        inner = private / folder.name
+        inner.mkdir()  # with the rights that the umask leaves
         with zipfile.ZipFile(archive) as bundle:
-            _unpack_members(bundle, temporary, wanted)
-        temporary.chmod(0o755)
-        temporary.replace(folder)
+            _unpack_members(bundle, inner, wanted)
+        inner.replace(folder)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
         raise FetchError(f"{archive}: not a usable zip ({error})") from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def _check_directory(archive: Path) -> None:
+    """Refuse a zip whose list of members would fill memory; it is read as a whole when a zip is opened."""
+    with archive.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - _END_BYTES))
+        tail = stream.read()
+    end = tail.rfind(b"PK\x05\x06")
+    if end < 0 or len(tail) < end + 22:
+        raise zipfile.BadZipFile("File is not a zip file")
+    length = int.from_bytes(tail[end + 12 : end + 16], "little")
+    if length > limits.MAX_ZIP_DIRECTORY or tail[max(0, end - 20) : end].startswith(b"PK\x06\x07"):
+        raise FetchError(f"{archive}: lists more members than any data set of kft has; nothing was unpacked")
 
 
 def _unpack_members(
@@ -144,7 +194,7 @@ def _unpack_members(
     members = bundle.infolist()
     for member in members:
         _refuse_unsafe(member, str(bundle.filename))
-    left = MAX_UNPACKED
+    left = limits.MAX_UNPACKED
     for member in members:
         place = None if member.is_dir() else wanted(PurePosixPath(member.filename))
         if place is None:
@@ -157,6 +207,8 @@ def _unpack_members(
 
 def _refuse_unsafe(member: zipfile.ZipInfo, archive: str) -> None:
     name = member.filename
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack into memory unbounded
+        raise FetchError(f"{archive}: member {name!r} is packed by method {member.compress_type}; repack it")
     path = PurePosixPath(name.replace("\\", "/"))
     mode = member.external_attr >> 16
     if path.is_absolute() or ".." in path.parts or ":" in name or "\\" in name or (mode and stat.S_ISLNK(mode)):

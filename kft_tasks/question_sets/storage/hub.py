@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,7 +13,12 @@ CONVERTED = "refs/convert/parquet"  # the hub's own conversion, which every publ
 
 
 def fetch_hub_files(
-    repository: str, patterns: Sequence[str], config: str = "default", *, local_only: bool = False
+    repository: str,
+    patterns: Sequence[str],
+    config: str = "default",
+    *,
+    revision: str = "",
+    local_only: bool = False,
 ) -> Path:
     """Return the folder in the hub's cache that holds a data set's files, fetching what is missing.
 
@@ -20,19 +26,35 @@ def fetch_hub_files(
         repository: hub id of the data set.
         patterns: files wanted on the main branch.
         config: folder on the hub's converted branch, tried when the main branch holds none of ``patterns``.
+        revision: commit of either branch; "" stands for the newest.
         local_only: look in the cache only, fetch nothing.
 
     Raises:
         FetchError: the hub cannot be reached and nothing is cached, or the layout changed.
     """
-    folder = _snapshot(repository, patterns, None, local_only)
+    folder = _snapshot(repository, patterns, revision or None, local_only)
     if _holds(folder, patterns):
         return folder
     converted = [f"{config}/*.parquet"]  # a star also matches folders
-    folder = _snapshot(repository, converted, CONVERTED, local_only) / config
+    folder = _snapshot(repository, converted, revision or CONVERTED, local_only) / config
     if folder.is_dir():
         return folder
-    raise FetchError(f"hub data set {repository}: no longer has {', '.join(patterns)}")
+    when = f"at revision {revision} has no" if revision else "no longer has"
+    raise FetchError(f"hub data set {repository}: {when} {', '.join(patterns)}")
+
+
+def revision_of(folder: Path) -> str:
+    """The commit of a folder in the hub's cache, 40 hex digits; "" for a folder elsewhere."""
+    for place in (folder, *folder.parents):
+        if place.parent.name == "snapshots" and re.fullmatch("[0-9a-f]{40}", place.name):
+            return place.name
+    return ""
+
+
+def version_at(version: str, folder: Path) -> str:
+    """A set's version with the revision that its files are of, such as "1.0@0123456789ab"; unchanged without one."""
+    revision = revision_of(folder)
+    return f"{version}@{revision[:12]}" if revision else version
 
 
 def cache_root(folder: Path) -> Path:

@@ -1,4 +1,7 @@
-"""Rows of JSON Lines, JSON, CSV, TSV and Parquet files, each with the place it came from; all but JSON stream."""
+"""Rows of JSON Lines, JSON, CSV, TSV and Parquet files, each with the place it came from.
+
+All stream; of a JSON array the text is held, not the entries.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kft_tasks import limits
 from kft_tasks.errors import DataError
-from kft_tasks.files import MAX_LINE_BYTES, read_jsonl
+from kft_tasks.files import bounded_lines, read_jsonl, read_whole
+from kft_tasks.question_sets.storage.parquet import parquet_rows
+from kft_tasks.questions import shortened
+from kft_tasks.strict_json import iterate_array
 
 Row = tuple[str, dict[str, Any]]
-MAX_JSON_BYTES = 128 * 1024 * 1024  # decoded as a whole, in several times as much memory
 _DELIMITERS = (",", ";", "\t")  # spreadsheets in most of Europe write semicolons
 
 
 def read_rows(path: Path, *, quoted: bool = True) -> Iterator[Row]:
-    """Yield ``("file:line", row)`` for every row of a data file, in flat memory unless it is a JSON array.
+    """Yield ``("file:line", row)`` for every row of a data file, in flat memory beside the text of a JSON array.
 
     Args:
         path: ``.jsonl``, ``.ndjson``, ``.json`` (an array of objects, up to 128 MiB), ``.csv`` (with commas,
@@ -37,31 +43,25 @@ def read_rows(path: Path, *, quoted: bool = True) -> Iterator[Row]:
     if suffix in (".csv", ".tsv"):
         return _csv_rows(path, "\t" if suffix == ".tsv" else "", quoted)
     if suffix == ".parquet":
-        return _parquet_rows(path)
+        return ((f"{path}:row {number}", row) for number, row in parquet_rows(path))
     raise DataError(f"{path}: unknown file type. Use .jsonl, .json, .csv, .tsv or .parquet.")
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
-    entries = _load_json(path)
-    if not isinstance(entries, list):
+    if path.is_file() and path.stat().st_size > limits.MAX_JSON_BYTES:
         raise DataError(
-            f"{path}: is not a JSON array of objects. Write an array, or one object per line in a .jsonl file."
+            f"{path}: over {limits.MAX_JSON_BYTES >> 20} MiB, too large for a JSON array. Write one object per line in "
+            "a .jsonl file."
         )
-    for number, entry in enumerate(entries, start=1):
-        where = f"{path}:entry {number}"
-        if not isinstance(entry, dict):
-            raise DataError(f"{where}: not an object. Fix or remove the entry.")
-        yield where, entry
-
-
-def _load_json(path: Path) -> Any:
+    data = read_whole(path, limits.MAX_JSON_BYTES)
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise DataError(
-                f"{path}: over {MAX_JSON_BYTES >> 20} MiB, too large for a JSON array. Write one object per line in a "
-                ".jsonl file."
-            )
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        text = data.decode("utf-8-sig")
+        del data
+        for number, entry in enumerate(iterate_array(text), start=1):
+            where = f"{path}:entry {number}"
+            if not isinstance(entry, dict):
+                raise DataError(f"{where}: not an object. Fix or remove the entry.")
+            yield where, entry
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 ({error.reason}). Convert the file to UTF-8.") from error
     except json.JSONDecodeError as error:
@@ -69,30 +69,60 @@ def _load_json(path: Path) -> Any:
             f"{path}:{error.lineno}: not JSON ({error.msg}, character {error.colno} of the line). "
             "Fix the file, or fetch it again."
         ) from error
-    except (ValueError, RecursionError) as error:  # a number of 4,300 digits, brackets in brackets
+    except TypeError as error:
+        raise DataError(
+            f"{path}: is not a JSON array of objects. Write an array, or one object per line in a .jsonl file."
+        ) from error
+    except ValueError as error:  # NaN, a number of 4,300 digits, brackets in brackets
         raise DataError(f"{path}: not JSON ({error}). Fix the file, or fetch it again.") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}). Check the path.") from error
+
+
+class _TextLines:
+    """Lines of text. Those of one row are bounded together, so that no open quotation mark swallows the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines = enumerate(bounded_lines(path), start=1)
+        self._row_bytes = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        number, line = next(self._lines)
+        self._row_bytes += len(line)
+        if self._row_bytes > limits.MAX_LINE_BYTES:
+            raise DataError(
+                f"{self._path}:{number}: the row that ends here or later has over {limits.MAX_LINE_BYTES >> 20} MiB. "
+                "Close the quotation mark that is open."
+            )
+        try:
+            return line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{self._path}:{number}: not UTF-8 ({error.reason}). Convert the file to UTF-8.") from error
+
+    def start_row(self) -> None:
+        """Count from here."""
+        self._row_bytes = 0
 
 
 def _csv_rows(path: Path, delimiter: str, quoted: bool) -> Iterator[Row]:
-    lines = _text_lines(path)
-    top = next(lines, "")
+    source = _TextLines(path)
+    top = next(source, "")
     delimiter = delimiter or max(_DELIMITERS, key=re.sub(r'"[^"]*"', "", top).count)
-    lines = itertools.chain([top] if top else [], lines)
+    lines = itertools.chain([top] if top else [], source)
     if quoted:
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
     else:
         reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
     line = 1  # where the row starts: quoted cells may hold line breaks
     try:
-        header = next(reader, None)
-        if not header:
-            raise DataError(f"{path}: is empty. Write a first line with column names.")
-        if len(set(header)) < len(header):
-            raise DataError(f"{path}:1: two columns have the same name. Give every column a name of its own.")
+        header = next(reader, [])
+        _check_header(path, header)
         line = reader.line_num + 1
+        source.start_row()
         for cells in reader:
+            source.start_row()
             where, line = f"{path}:{line}", reader.line_num + 1
             if not cells:
                 continue
@@ -103,53 +133,24 @@ def _csv_rows(path: Path, delimiter: str, quoted: bool) -> Iterator[Row]:
         raise DataError(f"{path}:{line}: {error}. Fix the line.") from error
 
 
-def _text_lines(path: Path) -> Iterator[str]:
-    """Lines of bounded length, so that the wrong file fails instead of filling memory."""
-    number = 0
-    try:
-        with path.open("rb") as stream:
-            while line := stream.readline(MAX_LINE_BYTES + 1):
-                number += 1
-                if len(line) > MAX_LINE_BYTES:
-                    raise DataError(
-                        f"{path}:{number}: line of over {MAX_LINE_BYTES >> 20} MiB. Is this the right file?"
-                    )
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}:{number}: not UTF-8 ({error.reason}). Convert the file to UTF-8.") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}). Check the path.") from error
-
-
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            number = 0
-            _check_sizes(file.metadata, path)
-            for batch in file.iter_batches(batch_size=1024):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"{path}:row {number}", row
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path}: is not a readable Parquet file ({reason}). Fetch or write it again.") from error
-
-
-def _check_sizes(metadata: Any, path: Path) -> None:
-    """Refuse rows that are overlong on average before reading any of them."""
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        if group.total_byte_size > MAX_LINE_BYTES * max(1, group.num_rows):
-            raise DataError(f"{path}: rows of over {MAX_LINE_BYTES >> 20} MiB. Is this the right file?")
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    if not header:
+        raise DataError(f"{path}: is empty. Write a first line with column names.")
+    if len(header) > limits.MAX_COLUMNS:
+        raise DataError(f"{path}:1: over {limits.MAX_COLUMNS:,} columns. Is this the right file?")
+    if len(set(header)) < len(header):
+        raise DataError(f"{path}:1: two columns have the same name. Give every column a name of its own.")
 
 
 def read_files(paths: Iterable[Path]) -> Iterator[Row]:
     """Rows of several files, one file after another."""
     for path in paths:
         yield from read_rows(path)
+
+
+def column_names(row: Mapping[str, Any]) -> str:
+    """The columns of a row for an error message, cut to a readable length."""
+    return shortened(", ".join(map(str, row)), 500) or "none"
 
 
 def need_columns(where: str, row: Mapping[str, Any], names: Sequence[str], source: str) -> None:
@@ -161,7 +162,7 @@ def need_columns(where: str, row: Mapping[str, Any], names: Sequence[str], sourc
     missing = [name for name in names if name not in row]
     if missing:
         raise DataError(
-            f"{where}: no column {', '.join(missing)}; there are {', '.join(map(str, row))}. Is this {source}? "
+            f"{where}: no column {', '.join(missing)}; there are {column_names(row)}. Is this {source}? "
             f"Its columns include {', '.join(names)}."
         )
 
