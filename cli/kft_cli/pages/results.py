@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kft_cli.display.tables import Section, Table, make_table, markdown_document, number, percent, share
+from kft_cli.display.tables import NONE, Section, Table, make_table, markdown_document, number, percent, share
 from kft_cli.pages import certainty_page
 from kft_cli.pages.readme import update_headlines
 from kft_cli.report.render import render_report
 from kft_cli.report.report import read_report
 from kft_cli.report.sections.words import asking_cell, category_heads
 from kft_cli.studies import benchmark
+from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.errors import DataError
 from kft_tasks.files import atomic_write, read_json
 
@@ -24,7 +25,8 @@ report is typed by hand: each is rendered from a file in this folder.
 **What a run is.** kft asks a language model every training question with several prompts and sorts the questions into
 four categories, from HighlyKnown (every prompt gets the right answer) to Unknown (no answer is right). Then it trains
 the model in stages. `base` is the untrained model, `stage1` and `stage2` are the model after each stage. After each
-stage the same questions are asked again, and separate test questions measure accuracy.
+stage the training questions are asked again, with exemplars that chose none of them, to see what changed, and separate
+test questions measure accuracy.
 
 **What is here.** Each run has a folder. Read `report.md` first: it starts with a verdict in words and ends with what is
 needed to repeat the run. `figures/` holds its figures. `report.json` holds every number, whether each test question was
@@ -114,11 +116,25 @@ def _runs(reports: Reports) -> Table:
 
 def _categories(reports: Reports) -> Table:
     rows = [
-        [name, point, *(f"{number(one['count'])} ({percent(one['share'])})" for one in shares.values())]
+        [name, point, *_category_cells(shares, greedy_only=bool(report.get("greedy_only")))]
         for name, report in reports.items()
         for point, shares in report["categories"].items()
     ]
-    return make_table(f"run | point | {category_heads()}", rows)
+    caption = "Number of questions and share of all."
+    if any(report.get("greedy_only") for report in reports.values()):
+        caption += (
+            " Where WeaklyKnown is a dash, only greedy answers were asked after the first detection: Unknown then holds "
+            "all questions that were never right."
+        )
+    return make_table(f"run | point | {category_heads()}", rows, caption)
+
+
+def _category_cells(shares: Mapping[str, Mapping[str, Any]], *, greedy_only: bool) -> list[str]:
+    weakly = KnowledgeCategory.WEAKLY_KNOWN.value
+    return [
+        NONE if greedy_only and name == weakly else f"{number(one['count'])} ({percent(one['share'])})"
+        for name, one in shares.items()
+    ]
 
 
 def _accuracy(reports: Reports) -> Table:
