@@ -123,7 +123,7 @@ def _categories(reports: Reports) -> Table:
     caption = "Number of questions and share of all."
     if any(report.get("greedy_only") for report in reports.values()):
         caption += (
-            " Where WeaklyKnown is a dash, only greedy answers were asked after the first detection: Unknown then holds "
+            " Where WeaklyKnown is a dash, only greedy answers were asked after the first detection: Unknown then is "
             "all questions that were never right."
         )
     return make_table(f"run | point | {category_heads()}", rows, caption)
