@@ -77,8 +77,10 @@ def test_published_accuracy_and_its_changes_follow_from_the_answers_by_question(
     values = {(row["point"], row["shots"], row["other_type"]): question_values(row) for row in test["accuracy"]}
     for row in test["accuracy"]:
         for reading in Reading:
-            mean = clustered_mean(values[row["point"], row["shots"], row["other_type"]], groups, reading).to_json()
-            assert row["clustered"][reading.value] == pytest.approx(mean, rel=1e-5)
+            mean = clustered_mean(values[row["point"], row["shots"], row["other_type"]], groups, reading)
+            published = row["clustered"][reading.value]
+            for key in ("n", "clusters", "mean", "low", "high", "design_effect"):
+                assert published[key] == pytest.approx(getattr(mean, key), rel=1e-5), (key, row["point"])
     for row in test["differences"]:
         before, after = (values[row[point], row["shots"], row["other_type"]] for point in ("before", "after"))
         for reading in Reading:
