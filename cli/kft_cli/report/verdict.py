@@ -18,13 +18,28 @@ EMPTY_SHARE = 0.1
 
 def verdict(report: Report) -> str:
     """A headline, then what the test says, what validation was for, and how the training questions moved."""
-    paragraphs = (
-        f"**{headline(report)}**",
-        " ".join(_test_sentences(report)),
-        _validation_sentence(report),
-        f"{_movement_sentences(report)} {_retest_sentences(report)}",
+    if not report.get("measured"):
+        paragraphs = (
+            f"**{headline(report)}**",
+            " ".join(_test_sentences(report)),
+            _validation_sentence(report),
+            f"{_movement_sentences(report)} {_retest_sentences(report)}",
+        )
+        return "\n\n".join(paragraphs)
+    return "\n\n".join(
+        (
+            f"**{headline(report)}**",
+            "On the test questions:",
+            _bullets(_test_sentences(report)),
+            "On the training questions:",
+            _bullets(verdict_sentences(report)),
+            f"{_validation_sentence(report)} {_retest_sentences(report)}",
+        )
     )
-    return "\n\n".join(paragraphs)
+
+
+def _bullets(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def headline(report: Report) -> str:
@@ -167,8 +182,6 @@ def _validation_sentence(report: Report) -> str:
 
 
 def _movement_sentences(report: Report) -> str:
-    if report.get("measured"):
-        return verdict_sentences(report)
     moved = report["transitions"][-1]["movement"]
     up, forgotten = moved["upgraded"], moved["forgotten"]
     return (
@@ -191,7 +204,7 @@ def _retest_sentences(report: Report) -> str:
     if report.get("measured"):
         changed = moved["n"] - moved["unchanged"]["count"]
         return (
-            f"Asked with these other exemplars, {number(changed)} of {number(moved['n'])} categories of the untrained "
+            f"Asked with other exemplars, {number(changed)} of {number(moved['n'])} categories of the untrained "
             "model came out different: that much is measurement alone."
         )
     return (

@@ -69,8 +69,8 @@ def change_rows(report: Report, groups: Sequence[str] | None = None) -> Table:
     return _change_table(measured["changes"], caption, groups)
 
 
-def verdict_sentences(report: Report) -> str:
-    """What the measurement says about the training questions, for the top of the report."""
+def verdict_sentences(report: Report) -> list[str]:
+    """What the measurement says about the training questions, one finding each, for the top of the report."""
     measured = report["measured"]
     span = measured["changes"][-1]
     before, after = plain(span["before"]), plain(span["after"])
@@ -91,8 +91,7 @@ def verdict_sentences(report: Report) -> str:
         )
     if measured["untrained"]:
         sentences.append(_untrained_sentence(measured["untrained"]))
-    sentences += [_control_sentence(one) for one in measured["against_control"]]
-    return " ".join(sentences)
+    return sentences + [_control_sentence(one) for one in measured["against_control"]]
 
 
 def _intro(measured: Mapping[str, Any]) -> str:

@@ -46,6 +46,10 @@ def is_clear_change(row: Mapping[str, Any]) -> bool:
 
 def unclear_words(found: Mapping[str, Any]) -> str:
     """What stands beside "not clear" for a reading: what would have been seen, and whether p could be small at all."""
+    if found["low"] is not None and (found["low"] > 0 or found["high"] < 0):
+        return (
+            f"p is {p_value(found['p'])} before the correction for all comparisons, and no longer below 0.05 after it"
+        )
     told = Detectable(**found["detectable"])
     if told.effect is None:
         words = told.sentence().rstrip(".")
@@ -53,6 +57,11 @@ def unclear_words(found: Mapping[str, Any]) -> str:
         words = f"a change of {100 * told.effect:.1f} points would have been seen {100 * told.power:.0f} % of the time"
     if found["changed"] and found["smallest_p"] >= ALPHA:
         words += f"; so few {cluster_word(found)} changed that p could not go below {found['smallest_p']:.2g}"
+    elif found.get("low") is not None and (found["low"] > 0 or found["high"] < 0):
+        words += (
+            f"; the interval does not contain 0, but p is {p_value(found['p'])} before and {p_value(found['holm_p'])} "
+            "after the correction for all comparisons"
+        )
     return words
 
 
