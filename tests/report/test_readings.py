@@ -69,3 +69,8 @@ def test_a_change_that_is_not_clear_comes_with_what_would_have_been_seen() -> No
     assert unclear_words({**found, "detectable": detectable}) == words
     few = {**found, "smallest_p": 0.125, "detectable": detectable}
     assert unclear_words(few) == f"{words}; so few types changed that p could not go below 0.12"
+    apart = {**found, "detectable": detectable, "low": 0.01, "high": 0.09, "p": 0.012, "holm_p": 0.14}
+    assert unclear_words(apart) == (
+        f"{words}; the interval does not contain 0, but p is 0.012 before and 0.140 after the correction for all "
+        "comparisons"
+    )

@@ -46,9 +46,6 @@ def is_clear_change(row: Mapping[str, Any]) -> bool:
 
 def unclear_words(found: Mapping[str, Any]) -> str:
     """What stands beside "not clear" for a reading: what would have been seen, and whether p could be small at all."""
-    if found["low"] is not None and (found["low"] > 0 or found["high"] < 0):
-        return (
-            f"p is {p_value(found['p'])} before the correction for all comparisons, and no longer below 0.05 after it"
         )
     told = Detectable(**found["detectable"])
     if told.effect is None:
