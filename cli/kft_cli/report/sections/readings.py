@@ -46,7 +46,6 @@ def is_clear_change(row: Mapping[str, Any]) -> bool:
 
 def unclear_words(found: Mapping[str, Any]) -> str:
     """What stands beside "not clear" for a reading: what would have been seen, and whether p could be small at all."""
-        )
     told = Detectable(**found["detectable"])
     if told.effect is None:
         words = told.sentence().rstrip(".")
