@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import permutations
 from typing import NamedTuple
 
-from kft_tasks.scoring.corrections import correction, without_denied_others, without_remarks_of_certainty
+from kft_tasks.scoring.corrections import correction, may_qualify, without_denied_others, without_remarks_of_certainty
 from kft_tasks.scoring.markup import plain_text
 from kft_tasks.scoring.normalization import ARTICLES, Words, canonical_words, find_words, singular
 from kft_tasks.scoring.other_languages import is_country, names_said
@@ -36,7 +36,7 @@ _LINKS = _set("is was are were be been being has had does did do in by as called
 _FILLERS = _LINKS | _set(
     "of on at to for from with and it its this that these those there he him his she her they them their who which "
     "what where i im we you think believe guess sure probably yes answer correct would be question definitely "
-    "certainly located situated found born died also"
+    "certainly actually indeed located situated found born died also"
 )
 _STOP_WORDS = _FILLERS | _DENIALS | ARTICLES | _set("about into over under after before between during than then so")
 # What comes before, after or under something is something else, unless the question asks for that.
@@ -47,6 +47,7 @@ _COMPANY_FORMS = _set("inc incorporated corp corporation company co ltd limited 
 _KINDS = _set("records music film language")  # "Capitol" for "Capitol Records", "rock" for "rock music"
 _APPROXIMATE = _set("about approximately around roughly circa nearly almost exactly")
 _TIMES_OF_DAY = _set("night morning afternoon evening day")
+_AFTER_AN_ANSWER = _STOP_WORDS | _COMPANY_FORMS | _KINDS | _APPROXIMATE
 _NUMBER = re.compile(r"-?\d")
 _YEAR = re.compile(r"\d{3,4}$")
 _PART_OF_DATE = re.compile(r"[md]\d{1,2}$")
@@ -101,34 +102,30 @@ def answer_match(given: str, answers: Sequence[str], question: str = "") -> bool
 
 def match_reason(given: str, answers: Sequence[str], question: str = "") -> Reason | None:
     """Why :func:`answer_match` accepts an answer; None if it does not."""
-    if found := _spelled(given, answers):
-        return Reason("the same words in another spelling", found)
-    text = plain_text(given)
-    if found := _match(text, answers, question):
-        if correction(without_remarks_of_certainty(text)) is None:
-            return found
-    return _match_as_meant(text, answers, question)
+    return _match_one(given, answers, question, None)
 
 
-def _spelled(given: str, answers: Sequence[str]) -> str:
+def _match_one(
+    given: str, answers: Sequence[str], question: str, readings: Sequence[tuple[str, str]] | None
+) -> Reason | None:
     words = canonical_words(given)
-    return next((" ".join(words) for answer in answers if words and words == canonical_words(answer)), "")
-
-
-def _match_as_meant(text: str, answers: Sequence[str], question: str) -> Reason | None:
-    """Like :func:`_match`, after corrections, denials of other answers, and names in other languages."""
-    meant = _as_meant(text, answers)
-    for rule, claim in meant:
+    if words and any(words == canonical_words(answer) for answer in answers):
+        return Reason("the same words in another spelling", " ".join(words))
+    readings = _readings(given, answers) if readings is None else readings
+    for rule, claim in readings:
         if found := _match(claim, answers, question):
             return Reason(rule or found.rule, found.words)
-    for rule, claim in meant:
+    for rule, claim in readings:
         if (names := names_said(claim, answers)) and (found := _match(claim, names, question)):
             return Reason(rule or "a name in another language", found.words)
     return None
 
 
-def _as_meant(text: str, answers: Sequence[str]) -> list[tuple[str, str]]:
+def _readings(given: str, answers: Sequence[str]) -> list[tuple[str, str]]:
     """What an answer says, by how it was read: as it stands, corrected, or without other answers that it denies."""
+    text = plain_text(given)
+    if not may_qualify(text):
+        return [("", text)]
     sure = without_remarks_of_certainty(text)
     if (corrected := correction(sure)) is not None:
         return [("the answer after a correction", corrected)]
@@ -177,11 +174,12 @@ def answer_stated(given: str, answers: Sequence[str], question: str = "") -> boo
 
 def stated_reason(given: str, answers: Sequence[str], question: str = "") -> Reason | None:
     """Why :func:`answer_stated` accepts an answer; None if it does not."""
-    if reason := match_reason(given, answers, question):
+    readings = _readings(given, answers)
+    if reason := _match_one(given, answers, question, readings):
         return reason
     if not canonical_words(question):
         return None
-    for rule, claim in _as_meant(plain_text(given), answers):
+    for rule, claim in readings:
         if found := _stated(claim, answers, question):
             return Reason(rule or "stated in a sentence", found)
     return None
@@ -194,7 +192,7 @@ def _stated(text: str, answers: Sequence[str], question: str) -> str:
     asked = canonical_words(question)
     if _LISTED.search(sentence) or _denies(canonical_words(sentence)):
         return ""
-    links = _LINKS | _verbs(question)
+    links = _LINKS | _verbs_of_object(question)
     segments = _after_verb([canonical_words(segment) for segment in _SEGMENT_END.split(sentence)], links)
     for answer in answers:
         for sought in _forms(answer, question):
@@ -219,9 +217,9 @@ def _stands_by_itself(words: Words, sought: Words, answer: str, asked: Words, li
     if place < 0:
         return False
     before, after = words[:place], words[place + len(sought) :]
-    if after and after[0] not in _STOP_WORDS | _COMPANY_FORMS | _KINDS | _APPROXIMATE:
+    if after and after[0] not in _AFTER_AN_ANSWER:
         return False
-    if _is_related(before, asked):
+    if _is_related(before, sought, asked):
         return False
     if not before or answer[0].islower():  # "an American actor"
         return True
@@ -230,9 +228,12 @@ def _stands_by_itself(words: Words, sought: Words, answer: str, asked: Words, li
     return before[-1] in _STOP_WORDS | _WHOLES or before[-1] in links
 
 
-def _is_related(before: Words, asked: Words) -> bool:
-    """Whether the answer only says what something came before, was made for, and the like."""
-    return bool(before) and before[-1] in _RELATIONS and before[-1] not in asked
+def _is_related(before: Words, sought: Words, asked: Words) -> bool:
+    """Whether the answer only says what something came before, was made for, is about, and the like."""
+    if not before or before[-1] in asked:
+        return False
+    about = before[-1] == "about" and not _NUMBER.match(sought[0]) and "how" not in asked  # "about an hour"
+    return about or before[-1] in _RELATIONS
 
 
 def answer_in_sentence(given: str, answers: Sequence[str], question: str = "") -> bool:
@@ -314,10 +315,9 @@ def _nothing_else(before: Words, after: Words, sought: Words, question: str) -> 
     if _STOP_WORDS.issuperset(sought):
         return concluding  # "Its symbol is I", while "I am sure" does not give iodine's
     asked = canonical_words(question)
-    if _is_related(before, asked):
+    if _is_related(before, sought, asked):
         return False
     kind = _kind_asked(question)
-    verbs = _verbs(question)
     fillers = _FILLERS | kind
     ahead, behind = set(_without_title(before, sought, asked, kind)) - fillers, set(after) - fillers
     behind -= _COMPANY_FORMS | _KINDS
@@ -326,8 +326,8 @@ def _nothing_else(before: Words, after: Words, sought: Words, question: str) -> 
         ahead -= _TIMES_OF_DAY if len(sought) > 2 else frozenset()
     if not ahead and not behind:
         return True
-    others = {singular(word) for word in (ahead | behind) - verbs}
-    if (_LINKS | verbs).isdisjoint(before + after) or not others <= _singulars(asked):
+    others = {singular(word) for word in (ahead | behind) - _verbs_of_object(question)}
+    if not _linked(before, after, question) or not others <= _singulars(asked):
         return False
     # A sentence in the words of the question; if they include the answer: "The capital of Katsina State is Katsina".
     return concluding or find_words(asked, sought) < 0
@@ -338,14 +338,28 @@ def _denies(words: Words) -> bool:
 
 
 @lru_cache(maxsize=1 << 14)
-def _verbs(question: str) -> frozenset[str]:
-    """Verbs with which a sentence answers: "wrote" for "Who wrote it?", "created" for "Which did she create?"."""
-    words = canonical_words(question)
-    found = {match[1].lower() for match in _WHO.finditer(question)} - _STOP_WORDS
-    if not _DID.isdisjoint(words):
-        last = [word for word in words if word.isalpha() and word not in _STOP_WORDS and len(word) > 2]
-        found |= {word + ("d" if word.endswith("e") else "ed") for word in last}
-    return frozenset(found)
+def _verb_of_subject(question: str) -> frozenset[str]:
+    """The verb that an answer comes before: "wrote" for "Who wrote it?"."""
+    return frozenset(match[1].lower() for match in _WHO.finditer(question)) - _STOP_WORDS
+
+
+@lru_cache(maxsize=1 << 14)
+def _verbs_of_object(question: str) -> frozenset[str]:
+    """Verbs that an answer may come after: "created" for "Which language did she create?"."""
+    asked = canonical_words(question)
+    if _DID.isdisjoint(asked):
+        return frozenset()
+    stems = [word for word in asked if word.isalpha() and word not in _STOP_WORDS and len(word) > 2]
+    return frozenset(form for stem in stems for form in (stem + ("d" if stem.endswith("e") else "ed"), f"{stem}s"))
+
+
+def _linked(before: Words, after: Words, question: str) -> bool:
+    """Whether there is a verb that makes the words around an answer a sentence about it."""
+    return (
+        not _LINKS.isdisjoint(before + after)
+        or not _verb_of_subject(question).isdisjoint(after)
+        or not _verbs_of_object(question).isdisjoint(before)
+    )
 
 
 @lru_cache(maxsize=1 << 14)
@@ -404,7 +418,7 @@ def _forms(answer: str, question: str) -> tuple[Words, ...]:
 
 
 def _in_other_order(answer: str) -> Iterator[str]:
-    """ "Brin and Page", "Page, Brin" for "Page and Brin": who else says both says the same."""
+    """The same things in another order: "Brin and Page", "Page, Brin" for "Page and Brin"."""
     items = [item.strip() for item in _PAIRED.split(answer)]
     if 1 < len(items) < 4 and all(items) and not items[-1][0].isdigit() and " and " in answer.replace("&", "and"):
         for order in permutations(items):

@@ -9,41 +9,48 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+# Whatever this module changes has one of these.
+_CUES = re.compile(
+    r"\b(?:no|not|oh|oops|sorry|wait|hold|actually|correction|edit|rather|meant?|say|second|scratch|mistaken?|correct|"
+    r"instead|opposed|but|without|doubt|right|if|far|knowledge|sure|certain)\b|n['’]?t\b",
+    re.I,
+)
 _TAKING_BACK = (
     r"(?:no|oh|oops|sorry|wait|hold on|actually|correction|edit|(?:or )?rather(?! than)|i mean|i meant|i should say|"
     r"(?:on|upon) second thoughts?|scratch that|my mistake|let me correct (?:that|myself|this))"
 )
 _CORRECTION = re.compile(
-    rf"(?:[.!?;,:…]|\s[-–—])+\s*(?P<mark>{_TAKING_BACK}\b(?:[\s,.:;!…–—-]+{_TAKING_BACK}\b)*)[\s,.:;!…–—-]*(?P<rest>\S.*)$",
+    rf"(?P<stop>(?:[.!?;,:…]|\s[-–—])+)\s*(?P<mark>{_TAKING_BACK}\b(?:[\s,.:;!…–—-]+{_TAKING_BACK}\b)*)[\s,.:;!…–—-]*(?P<rest>\w.*)$",
     re.S | re.I,
 )
 _RESTATED = re.compile(
-    r"(?:(?:it|that|he|she|this|they|the (?:right |correct |real |actual )?answer)(?:['’]s| is| was| are| were)|it should be)\b",
-    re.I,
+    r"(?:(?:it|that|he|she|this|they|the (?:right |correct |real |actual )?answer)(?:['’]s| is| was| are| were)|"
+    r"it should be)\s+(?P<thing>\S.*)$",
+    re.I | re.S,
 )
+_DESCRIPTION = re.compile(r"(?:an?|the|one of|not)\s+[a-z]|(?:very|really|also|quite|so)\b")
+_NO_ANSWER = re.compile(r"(?:for|about|if|to|that|but)\b", re.I)  # "Sorry for ..."
 _VERB = re.compile(
     r"\b(?:is|are|was|were|has|have|had|do|does|did|can|could|will|would|took|takes|[a-z]{3,}(?:ed|es))\b"
 )
 _LONGEST_RESTATEMENT = 6  # words of a correction that is no sentence
 
-_NOT_SURE = r"(?!only\b|just\b|sure\b|certain\b|confident\b|really\b|quite\b|exactly\b|necessarily\b|yet\b|any\b|anymore\b|at all\b|even\b|that\b)"
+_IT_IS = r"(?:it|this|that|he|she)(?:['’]s|\s+is|\s+was)\s+"
+_THING = (  # "not sure" and "not only" deny no other answer
+    r"(?!(?:only|just|sure|certain|confident|really|quite|exactly|necessarily|yet|any|anymore|at all|even|that)\b)"
+    r"(?P<other>[^,.;()?!]+?)"
+)
 _ANOTHER_DENIED = re.compile(
-    rf"(?:,\s*(?:and\s+|but\s+)?not|\s+and\s+not|\s+rather\s+than|\s+instead\s+of|,?\s+as\s+opposed\s+to|\s*\(\s*not)\s+{_NOT_SURE}"
-    r"(?P<other>[^,.;()?!]+)(?P<end>\)|[,.;?!]|$)",
+    r"(?:,\s*(?:and\s+|but\s+)?not|\s+and\s+not|\s+rather\s+than|\s+instead\s+of|,?\s+as\s+opposed\s+to|\s*\(\s*not)"
+    rf"\s+{_THING}(?P<end>\)|[,.;?!]|$)",
     re.I,
 )
-_BUT = re.compile(
-    rf"\b(?:not|n['’]t)\s+{_NOT_SURE}(?P<other>[^,.;()?!]+?)(?:,\s*|\s+)but(?:\s+rather)?\s+(?P<rest>\S.*)$",
-    re.I | re.S,
-)
-_IT_IS_NOT = re.compile(
-    rf"^\W*(?:(?:it|this|that|he|she)(?:['’]s|\s+is|\s+was)\s+)?not\s+{_NOT_SURE}(?P<other>[^,.;()?!]+)[,.;]\s*"
-    r"(?P<rest>(?:it|this|that|he|she)(?:['’]s|\s+is|\s+was)\s+\S.*)$",
-    re.I | re.S,
-)
+_BUT = re.compile(rf"\b(?:not|n['’]t)\s+{_THING}(?:,\s*|\s+)but(?:\s+rather)?\s+(?P<rest>\S.*)$", re.I | re.S)
+_IT_IS_NOT = re.compile(rf"^\W*(?:{_IT_IS})?not\s+{_THING}[,.;]\s*(?P<rest>{_IT_IS}\S.*)$", re.I | re.S)
 _BELIEVED = re.compile(
-    r"^\W*(?:many|most|some|people|many people|most people|some people|you)\s+(?:may\s+|might\s+)?(?:think|believe|say|assume)\b"
-    r"(?P<other>[^.;]*?),?\s+but\s+(?P<rest>(?:it|the (?:right |correct )?answer)(?:['’]s| is| was|\s+is actually)\s+\S.*)$",
+    r"^\W*(?:(?:many|most|some)(?:\s+people)?|people|you)\s+(?:may\s+|might\s+)?(?:think|believe|say|assume)\b"
+    r"(?P<other>[^.;]*?),?\s+but\s+"
+    r"(?P<rest>(?:it|the (?:right |correct )?answer)(?:['’]s| is| was| is actually)\s+\S.*)$",
     re.I | re.S,
 )
 
@@ -53,14 +60,21 @@ _SURE = re.compile(
     re.I,
 )
 _AS_FAR = re.compile(
-    r",?\s*\b(?:if (?:i remember|i recall|memory serves|i['’]m not mistaken|i am not mistaken)(?: me)?(?: correctly| rightly| right)?|"
-    r"as far as i (?:know|remember|recall|can tell)|to (?:the best of )?my (?:best )?knowledge)\b,?",
+    r",?\s*\b(?:if (?:i (?:remember|recall)|memory serves|i(?:['’]m| am) not mistaken)(?: me)?"
+    r"(?: correctly| rightly| right)?|as far as i (?:know|remember|recall|can tell)|"
+    r"to (?:the best of )?my (?:best )?knowledge)\b,?",
     re.I,
 )
 _UNSURE_BUT = re.compile(
-    r"^\W*i(?:['’]m| am) not (?:entirely |completely |totally |absolutely |quite |100 ?% )?(?:sure|certain),?\s+but\s+(?=i (?:think|believe)|it)",
+    r"^\W*i(?:['’]m| am) not (?:entirely |completely |totally |absolutely |quite |100 ?% )?(?:sure|certain),?\s+but\s+"
+    r"(?=i (?:think|believe)|it)",
     re.I,
 )
+
+
+def may_qualify(text: str) -> bool:
+    """Whether there is a word in the text without which the functions of this module change nothing."""
+    return bool(_CUES.search(text))
 
 
 def correction(text: str) -> str | None:
@@ -79,24 +93,28 @@ def correction(text: str) -> str | None:
     rest = match["rest"]
     if (later := correction(rest)) is not None:
         return later
-    if _RESTATED.match(rest) or (len(rest.split()) <= _LONGEST_RESTATEMENT and not _VERB.search(rest)):
-        return rest
-    return None
+    if restated := _RESTATED.match(rest):
+        return None if _DESCRIPTION.match(restated["thing"]) else rest
+    aside = match["stop"] in (",", ";") and match["mark"].lower() == "actually"  # "Paris, actually a large city"
+    if aside or len(rest.split()) > _LONGEST_RESTATEMENT or _VERB.search(rest) or _NO_ANSWER.match(rest):
+        return None
+    return rest
 
 
 def without_denied_others(text: str) -> Iterator[tuple[str, str]]:
-    """The text without an answer that it denies, and that other answer: ("Canberra", "Sydney") for "Canberra, not Sydney".
+    """The text without an answer that it denies, and that other answer.
 
-    Nothing comes out where only the answer itself is denied ("It is not Paris.").
+    For "Canberra, not Sydney" these are "Canberra" and "Sydney". Nothing comes out where only the answer itself is
+    denied ("It is not Paris.").
     """
     for match in _ANOTHER_DENIED.finditer(text):
         before, end = text[: match.start()], match["end"]
         if before.strip():
             yield before + (" " if end == "," else "" if end == ")" else end) + text[match.end() :], match["other"]
-    if match := _IT_IS_NOT.search(text) or _BELIEVED.search(text):
-        yield match["rest"], match["other"]
-    elif match := _BUT.search(text):
-        yield text[: match.start()] + match["rest"], match["other"]
+    if restated := _IT_IS_NOT.search(text) or _BELIEVED.search(text):
+        yield restated["rest"], restated["other"]
+    elif but := _BUT.search(text):
+        yield text[: but.start()] + but["rest"], but["other"]
 
 
 def without_remarks_of_certainty(text: str) -> str:

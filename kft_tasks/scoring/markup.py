@@ -11,7 +11,7 @@ import re
 
 _MARKED = re.compile(r"[\\$<>*_^`~\[&|#\n:]")
 _NEXT_TURN = re.compile(r"\n\s*(?:Q|Question|User|Human)\s*:.*$", re.S)
-_STRUCK_OUT = re.compile(r"~~.*?~~|<(s|del|strike)>.*?</\1>", re.S | re.I)
+_STRUCK_OUT = re.compile(r"~~.*?~~|<(del|strike)>.*?</\1>", re.S | re.I)
 _TEMPLATE_MARK = re.compile(r"<\|[\w ]+\|>|</?s>")
 _JOINING_TAG = re.compile(r"</?(?:sub|sup|b|i|u|em|strong|span|code|font)\b[^<>]*>", re.I)
 _TAG = re.compile(r"</?[a-z][\w-]*(?:\s[^<>]*)?/?>", re.I)

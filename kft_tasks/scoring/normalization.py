@@ -24,7 +24,7 @@ _TOKEN = re.compile(
 _PLUS = re.compile(r"\b([a-z]+)((?: plus){1,2})\b")
 _SHARP = re.compile(r"\b([a-g]) sharp\b")
 _BLOOD_GROUP = re.compile(r"\b(ab|[abo])(?: rh)?[ -](positive|negative)\b")
-_VITAMIN = re.compile(r"\b([a-z])[ -](\d{1,2})\b(?=\s*$)")  # "B-12" at the end
+_VITAMIN = re.compile(r"\b([a-z])[ -](\d{1,2})\b(?=\s*$)")  # "B-12"
 _INITIALS = re.compile(r"\b([a-z])\.[ -]?(?=[a-z]\b)")  # "P. G. Wodehouse", "U.S.A."
 _SIGNS = str.maketrans({"&": " and ", "%": " percent ", "=": " is ", "'": None, "`": None})
 _ALIKE = {
@@ -60,6 +60,7 @@ _NAMES: dict[Words, str] = {
 }
 _WHOLE_NAMES: dict[Words, Words] = {("america",): ("usa",), ("britain",): ("uk",)}  # not in "South America"
 _LONGEST_NAME = max(map(len, _NAMES))
+_FIRST_WORDS = frozenset(words[0] for words in _NAMES)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -81,7 +82,8 @@ def canonical_words(text: str) -> Words:
         text = _ascii_quantities(text)
         text = anyascii(text)
     text = _joined_signs(text.lower()).translate(_SIGNS)
-    raw = _TOKEN.findall(_INITIALS.sub(r"\1", unified_quantities(text)))
+    text = unified_quantities(text)
+    raw = _TOKEN.findall(_INITIALS.sub(r"\1", text) if "." in text else text)
     if not raw:
         return signs
     named = _named(_joined(_units([word for word in raw if word not in ARTICLES] or raw)))
@@ -95,10 +97,13 @@ def _ascii_quantities(text: str) -> str:
 
 def _joined_signs(text: str) -> str:
     """Signs that belong to a name, as signs: "c++" for "c plus plus"."""
+    if " " not in text and "-" not in text:
+        return text
     if " plus" in text:
         text = _PLUS.sub(lambda match: match[1] + "+" * match[2].count("plus"), text)
-    text = _BLOOD_GROUP.sub(lambda match: match[1] + ("+" if match[2] == "positive" else "-"), text)
-    return _VITAMIN.sub(r"\1\2", _SHARP.sub(r"\1#", text))
+    if "itive" in text or "ative" in text:
+        text = _BLOOD_GROUP.sub(lambda match: match[1] + ("+" if match[2] == "positive" else "-"), text)
+    return _VITAMIN.sub(r"\1\2", _SHARP.sub(r"\1#", text) if " sharp" in text else text)
 
 
 def _units(words: list[str]) -> list[str]:
@@ -130,6 +135,8 @@ def _joined(words: list[str]) -> list[str]:
 def _named(words: list[str]) -> Words:
     named: list[str] = []
     start = 0
+    if _FIRST_WORDS.isdisjoint(words):
+        return tuple(words)
     while start < len(words):
         for size in range(_LONGEST_NAME, 0, -1):
             if name := _NAMES.get(tuple(words[start : start + size])):

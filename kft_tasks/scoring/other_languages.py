@@ -15,6 +15,7 @@ from kft_tasks.scoring.normalization import Words, canonical_words
 
 _CONTINENTS = frozenset({"002", "003", "005", "009", "019", "142", "150"})
 _SHORTEST = 3  # letters: shorter forms are words of other languages more often than names
+_LONGEST = 6  # words of a name
 _Key = tuple[str, str]
 """Kind ("territory", "language", "city") and CLDR's code."""
 
@@ -26,9 +27,16 @@ def names_said(given: str, answers: Sequence[str]) -> tuple[str, ...]:
         >>> names_said("It is Москва", ["Moscow"]), names_said("Nigeria", ["Niger"])
         (('moskva',), ())
     """
+    names = frozenset[Words]().union(*map(_in_other_languages, answers))
+    if not names:
+        return ()
     words = canonical_words(given)
-    runs = {words[start:end] for start in range(len(words)) for end in range(start + 1, min(start + 5, len(words) + 1))}
-    return tuple(" ".join(name) for answer in answers for name in sorted(runs & _in_other_languages(answer)))
+    runs = {
+        words[start:end]
+        for start in range(len(words))
+        for end in range(start + 1, min(start + _LONGEST, len(words)) + 1)
+    }
+    return tuple(" ".join(name) for name in sorted(runs & names))
 
 
 @lru_cache(maxsize=1 << 14)

@@ -28,6 +28,7 @@ _NUMBER_WORD = re.compile(
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SCALED = re.compile(rf"\b(\d+(?:\.\d+)?)[ -]({'|'.join(_SCALES)})\b")
 _FACTOR = re.compile(r"\b(\d+\.\d+) (1(?:000)+)\b")  # "two point one million" comes out as "2.1 1000000"
+_DIGIT = re.compile(r"\d")
 _GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _GROUPED_OTHERWISE = re.compile(r"(?<![\d.,])\d{1,3}(?:(?:[ \u00a0\u2009\u202f]\d{3})+|(?:\.\d{3}){2,})(?![\d.,]*\d)")
 _DECIMAL_COMMA = re.compile(r"(?<![\d,.])(\d+),(\d{1,2})(?![\d,]*\d)")
@@ -42,7 +43,8 @@ _REGNAL = re.compile(r"\b([A-Z][a-z]+ )the ([A-Z][a-z]+(?:-[a-z]+)?|\d+(?:st|nd|
 _ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)$")
 _NUMERO = re.compile(r"(?:\b(?:no|nr)\.? ?|#)(?=\d)")
 _UNITS = {
-    "cm": "centimeter", "ft": "foot", "feet": "foot", "g": "gram", "gb": "gigabyte", "ghz": "gigahertz", "gramme": "gram",
+    "cm": "centimeter", "ft": "foot", "feet": "foot", "g": "gram", "gb": "gigabyte", "ghz": "gigahertz",
+    "gramme": "gram",
     "ha": "hectare", "hz": "hertz", "kb": "kilobyte", "kg": "kilogram", "khz": "kilohertz", "kilo": "kilogram",
     "kilogramme": "kilogram", "km": "kilometer", "kmh": "kilometer per hour", "kph": "kilometer per hour",
     "kw": "kilowatt", "l": "liter", "lb": "pound", "m": "meter", "mb": "megabyte", "mg": "milligram",
@@ -52,7 +54,9 @@ _UNITS = {
 _BRITISH = re.compile(r"(met|lit)re$")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?$")
 _NUMBER_AND_UNIT = re.compile(rf"\b(\d+(?:\.\d+)?)({'|'.join(_UNITS)})\b")
-_PER = re.compile(r"(?<=[a-z])(?:/| per | an? )(s|sec|seconds?|h|hr|hours?|min|minutes?)\b")
+_TIME = r"(s|sec|seconds?|h|hr|hours?|min|minutes?)\b"
+_PER = re.compile(rf"(?<=[a-z])(?:/| per ){_TIME}")
+_AN = re.compile(rf"\b(miles?|(?:kilo)?met(?:er|re)s?|km|feet) an? {_TIME}")
 _PER_WHAT = {"s": "sec", "h": "hour", "m": "minute"}  # "second" would be read as a rank
 _AREA = re.compile(r"\b(square|sq\.?|cubic) ([a-z]+)")
 _POWER = re.compile(r"\b((?:k|c|m)?m|ft|mi)\^?([23])\b")
@@ -62,12 +66,14 @@ _TEMPERATURES = {"c": "celsius", "f": "fahrenheit", "centigrade": "celsius"}
 
 def unified_signs(text: str) -> str:
     """Group separators, decimal commas, prices and Roman numerals, in a text that still has its case and its signs."""
-    if any(map(str.isdigit, text)):
+    if _DIGIT.search(text):
         text = _GROUPED_OTHERWISE.sub(lambda match: re.sub(r"\D", "", match[0]), _GROUPED.sub("", text))
         text = _DECIMAL_COMMA.sub(r"\1.\2", text)
         text = _PRICE.sub(lambda match: f"{match[3]} {_CURRENCIES[(match[1] or match[2]).lower()]}", text)
         text = _PRICE_AFTER.sub(lambda match: f"{match[1]} {_CURRENCIES[match[2].lower()]}", text)
         text = _US_DOLLAR.sub("dollar", text)
+    if " " not in text:
+        return text
     text = _ROMAN.sub(_roman, text)
     text = _SINGLE_ROMAN.sub(lambda match: f"{match[1]}{'I   V    X'.index(match[2]) + 1}", text)
     return _REGNAL.sub(_regnal, text)
@@ -82,7 +88,7 @@ def _roman(match: re.Match[str]) -> str:
 
 
 def _regnal(match: re.Match[str]) -> str:
-    """ "Henry 8" for "Henry the Eighth"."""
+    """A ruler's number in digits: "Henry 8" for "Henry the Eighth"."""
     rank = _ORDINAL.match(_number_words(match[2].lower()))
     return f"{match[1]}{rank[1]}" if rank else match[0]
 
@@ -94,9 +100,10 @@ def unified_quantities(text: str) -> str:
         >>> unified_quantities("100 °c"), unified_quantities("seventy miles an hour"), unified_quantities("14/07/1789")
         ('100 celsius', '70 miles per hour', '1789 m7 d14')
     """
-    if not any(map(str.isdigit, text)) and not _NUMBER_WORD.search(text):
+    if not _DIGIT.search(text) and not _NUMBER_WORD.search(text):
         return text
     text = _PER.sub(lambda match: f" per {_PER_WHAT[match[1][0]]}", text)
+    text = _AN.sub(lambda match: f"{match[1]} per {_PER_WHAT[match[2][0]]}", text)
     text = _NUMERO.sub("number ", _NUMERIC_DATE.sub(_numeric_date, text))
     text = _number_words(_SCALED.sub(lambda match: f"{Decimal(match[1]) * _SCALES[match[2]]:f}", text))
     text = _DEGREES.sub(lambda match: f" {_TEMPERATURES.get(match[1], match[1])}", text)
@@ -150,10 +157,10 @@ def is_number(word: str) -> bool:
 
 def unit_name(word: str) -> str:
     """The full name of a unit that follows a number, in the singular; other words lose an "s" at the end too."""
-    return _unit(word.removesuffix("s") or word)
+    return _unit(word if word.endswith(("us", "ss")) else word.removesuffix("s") or word)
 
 
 def _unit(word: str) -> str:
     if word not in _UNITS:
-        word = _BRITISH.sub(r"\1er", word.removesuffix("s"))
+        word = _BRITISH.sub(r"\1er", word if word.endswith(("us", "ss")) else word.removesuffix("s"))
     return _UNITS.get(word, word)
