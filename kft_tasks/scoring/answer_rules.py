@@ -254,6 +254,44 @@ def in_sentence_reason(given: str, answers: Sequence[str], question: str = "") -
     return None
 
 
+def objection(given: str, answers: Sequence[str], question: str = "") -> Reason:
+    """What speaks against an answer that :func:`answer_match` or :func:`answer_stated` rejects."""
+    readings = _readings(given, answers)
+    if len(readings) == 1 and readings[0][0]:
+        return Reason("it takes back what it said, and the later answer is not accepted", readings[0][1])
+    claim = readings[0][1]
+    words = canonical_words(claim)
+    asked = canonical_words(question)
+    found = [sought for answer in answers for sought in _forms(answer, question) if find_words(words, sought) >= 0]
+    if not found:
+        return Reason("no accepted answer is in it", " ".join(words))
+    sought = max(found, key=len)
+    place = find_words(words, sought)
+    before, after = words[:place], words[place + len(sought) :]
+    if denials := [word for word in before + after if word in _DENIALS]:
+        return Reason("a denial, an alternative or a doubt", " ".join(denials))
+    for pair in _DENYING_PAIRS:
+        if find_words(words, pair) >= 0:
+            return Reason("a denial, an alternative or a doubt", " ".join(pair))
+    if _is_related(before, sought, asked):
+        return Reason("it says what the answer is related to", " ".join((before[-1], *sought)))
+    others = [word for word in before + after if word not in _FILLERS and singular(word) not in _singulars(asked)]
+    if others:
+        return Reason("the answer stands among other words that may mean something else", " ".join(others))
+    return Reason("no sentence about the question", " ".join(words))
+
+
+def sentence_objection(given: str, answers: Sequence[str], question: str = "") -> Reason:
+    """What speaks against an answer that :func:`answer_in_sentence` rejects."""
+    words = canonical_words(_SENTENCE_END.split(given)[0])
+    if _denies(words):
+        denials = [word for word in words if word in _DENIALS]
+        return Reason("a denial, an alternative or a doubt", " ".join(denials or words))
+    if core := telling_part(words, question):
+        return Reason("its own words are in no accepted sentence", " ".join(core))
+    return Reason("it has no words of its own, only stop words and words of the question", " ".join(words))
+
+
 def telling_part(words: Words, question: str) -> Words:
     """The words from the first to the last that is neither a stop word nor in the question; empty if there is none."""
     asked = _singulars(canonical_words(question))
