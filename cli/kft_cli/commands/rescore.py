@@ -22,6 +22,7 @@ from kft_tasks.categories.rescore import (
     rescore,
 )
 from kft_tasks.errors import DataError, StateError, UsageError
+from kft_tasks.scoring.explanation import Explanation
 
 _NAMED = 20  # undecided questions that the terminal names; --json names all
 _CELL = 60  # characters of a question or an answer in the terminal
@@ -54,6 +55,9 @@ _CELL = 60  # characters of a question or an answer in the terminal
     show_default=True,
     help="Questions to show for each kind of change.",
 )
+@click.option(
+    "--explain", "explained", is_flag=True, help="Say which rule decided on each answer shown, and on what words."
+)
 @json_option
 def command(
     files: tuple[Path, ...],
@@ -63,6 +67,7 @@ def command(
     allow_undecided: bool,
     overwrite: bool,
     examples: int,
+    explained: bool,
     as_json: bool,
 ) -> None:
     """Score the stored answers of category files again, without the model, and show what changed.
@@ -87,6 +92,7 @@ def command(
                 allow_undecided=allow_undecided,
                 overwrite=overwrite,
                 examples=examples,
+                explained=explained,
                 progress=progress,
             )
         results.append(result)
@@ -160,12 +166,30 @@ def summarize(result: Rescoring, width: int | None = None) -> str:
     if rows:
         table = make_table("before | now | question | accepted now | an answer given | is now", rows)
         sections.append(Section("Examples", (table,)))
+    if whys := _why_rows(result):
+        sections.append(Section("Why", (make_table("question | answer given | before | now", whys),)))
     if result.undecided:
         more = len(result.undecided) - _NAMED
         rows = [[visible(id_)] for id_ in result.undecided[:_NAMED]]
         caption = f"and {more:,} more; --json names all" if more > 0 else ""
         sections.append(Section("Undecided and left out", (make_table("id", rows, caption),)))
     return terminal_text(sections, width)
+
+
+def _why_rows(result: Rescoring) -> list[list[str]]:
+    """For each example with a changed verdict: the rule that decided before and now, and its words."""
+    return [
+        [visible(example.question, _CELL), visible(example.given[0], _CELL), *map(_why, example.why)]
+        for examples in result.examples.values()
+        for example in examples
+        if example.given is not None and example.why is not None
+    ]
+
+
+def _why(explanation: Explanation) -> str:
+    verdict = "right" if explanation.verdict else "wrong"
+    words = f": {visible(explanation.words, _CELL)}" if explanation.words else ""
+    return f"{verdict}, {explanation.rule}{words}"
 
 
 def _moves_section(result: Rescoring) -> Section:
