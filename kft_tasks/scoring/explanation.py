@@ -87,7 +87,7 @@ def _contained(given: str, answers: Sequence[str], question: str) -> Reason:
 
 
 def _not_contained(given: str, answers: Sequence[str], question: str) -> Reason:
-    return Reason("no accepted answer's words are in it, in order", normalize(given))
+    return Reason("no accepted answer's words are in it, in order", normalize(given) or given)
 
 
 def _f1(given: str, answers: Sequence[str], question: str) -> Reason:
