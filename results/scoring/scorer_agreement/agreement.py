@@ -109,6 +109,15 @@ def kept_as_before(result: Mapping[str, Any], label: str) -> dict[str, Any]:
     }
 
 
+def kept_generations(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of WikiQA's numbers that needs a model's answers, with the name of the rules that it was measured by."""
+    names = ("generations", "generations_by_phrase", "generations_rules")
+    found = {name: kept["wikiqa"][name] for name in names if name in kept.get("wikiqa", {})}
+    if "generations" in found and "before" in kept:
+        found.setdefault("generations_rules", kept["before"]["label"])
+    return found
+
+
 def best_scorer(pairs: Sequence[Pair], verdicts: Mapping[str, Sequence[bool]]) -> str:
     """The scorer with the best F1 among those that never accept a wrong answer of kind "negation"."""
     scores = {}
@@ -278,6 +287,8 @@ def main(folder: Path, wikiqa: Path | None, answers: tuple[Path, ...], keep_as_b
         result["before"] = kept["before"]
     if wikiqa is not None:
         result["wikiqa"] = measure_wikiqa(wikiqa, answers)
+        if not answers:
+            result["wikiqa"] |= kept_generations(kept)
     elif "wikiqa" in kept:
         result["wikiqa"] = kept["wikiqa"]
     write_json(target, result)
