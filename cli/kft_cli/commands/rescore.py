@@ -22,7 +22,6 @@ from kft_tasks.categories.rescore import (
     rescore,
 )
 from kft_tasks.errors import DataError, StateError, UsageError
-from kft_tasks.scoring.explanation import Explanation
 
 _NAMED = 20  # undecided questions that the terminal names; --json names all
 _CELL = 60  # characters of a question or an answer in the terminal
@@ -167,7 +166,7 @@ def summarize(result: Rescoring, width: int | None = None) -> str:
         table = make_table("before | now | question | accepted now | an answer given | is now", rows)
         sections.append(Section("Examples", (table,)))
     if whys := _why_rows(result):
-        sections.append(Section("Why", (make_table("question | answer given | before | now", whys),)))
+        sections.append(Section("Why", (make_table("answer given | scorer | it is | because | words", whys),)))
     if result.undecided:
         more = len(result.undecided) - _NAMED
         rows = [[visible(id_)] for id_ in result.undecided[:_NAMED]]
@@ -177,19 +176,16 @@ def summarize(result: Rescoring, width: int | None = None) -> str:
 
 
 def _why_rows(result: Rescoring) -> list[list[str]]:
-    """For each example with a changed verdict: the rule that decided before and now, and its words."""
-    return [
-        [visible(example.question, _CELL), visible(example.given[0], _CELL), *map(_why, example.why)]
-        for examples in result.examples.values()
-        for example in examples
-        if example.given is not None and example.why is not None
-    ]
-
-
-def _why(explanation: Explanation) -> str:
-    verdict = "right" if explanation.verdict else "wrong"
-    words = f": {visible(explanation.words, _CELL)}" if explanation.words else ""
-    return f"{verdict}, {explanation.rule}{words}"
+    """For each example with a changed verdict two rows: the rule that decided before and the one that does now."""
+    before = result.header.rescored.scorer if result.header.rescored else ""
+    rows = []
+    for example in (example for examples in result.examples.values() for example in examples):
+        if example.given is None or example.why is None:
+            continue
+        for scorer, why in zip((before, result.header.protocol.scorer), example.why, strict=True):
+            verdict = "right" if why.verdict else "wrong"
+            rows.append([visible(example.given[0], _CELL), scorer, verdict, why.rule, visible(why.words, _CELL)])
+    return rows
 
 
 def _moves_section(result: Rescoring) -> Section:
