@@ -27,8 +27,8 @@ def names_said(given: str, answers: Sequence[str]) -> tuple[str, ...]:
         >>> names_said("It is Москва", ["Moscow"]), names_said("Nigeria", ["Niger"])
         (('moskva',), ())
     """
-    names = frozenset[Words]().union(*map(_in_other_languages, answers))
-    if not names:
+    known = [names for answer in answers if (names := _in_other_languages(answer))]
+    if not known:
         return ()
     words = canonical_words(given)
     runs = {
@@ -36,18 +36,15 @@ def names_said(given: str, answers: Sequence[str]) -> tuple[str, ...]:
         for start in range(len(words))
         for end in range(start + 1, min(start + _LONGEST, len(words)) + 1)
     }
-    return tuple(" ".join(name) for name in sorted(runs & names))
+    return tuple(" ".join(name) for names in known for name in sorted(runs & names))
 
 
 @lru_cache(maxsize=1 << 14)
 def _in_other_languages(answer: str) -> frozenset[Words]:
     names = _english_names()
     keys = names.get(canonical_words(answer), frozenset())
-    found: set[Words] = set()
-    for key in keys:
-        for locale in _locales():
-            if text := _name(locale, key):
-                found.add(canonical_words(text))
+    texts = {_name(locale, key) for key in keys for locale in _locales()}
+    found = {canonical_words(text) for text in texts if text}
     # A name that means something else in English is not taken for another language's.
     return frozenset(name for name in found if len("".join(name)) >= _SHORTEST and name not in names)
 
