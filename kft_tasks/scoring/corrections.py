@@ -12,7 +12,7 @@ from collections.abc import Iterator
 # Whatever this module changes has one of these.
 _CUES = re.compile(
     r"\b(?:no|not|oh|oops|sorry|wait|hold|actually|correction|edit|rather|meant?|say|second|scratch|mistaken?|correct|"
-    r"instead|opposed|but|without|doubt|right|if|far|knowledge|sure|certain)\b|n['’]?t\b",
+    r"instead|opposed|but|without|doubt|right|if|far|course|knowledge|sure|certain)\b|n['’]?t\b",
     re.I,
 )
 _TAKING_BACK = (
@@ -55,6 +55,7 @@ _BELIEVED = re.compile(
 )
 
 _SURE = re.compile(
+    r",\s*of course\b,?|^of course,?\s|"
     r",?\s*\b(?:there(?:['’]s| is) )?(?:no|without (?:a|any)) doubt(?: about (?:it|that))?(?: that)?\b,?|"
     r",\s*(?:is|was|are|were|does|did|has|do)n['’]?t (?:it|he|she|they)\?\s*$|,\s*(?:right|correct|no)\?\s*$",
     re.I,
