@@ -28,6 +28,7 @@ from kft_tasks.files import sha256_of_file
 from kft_tasks.progress import ProgressCallback, no_progress
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.questions import Question, QuestionDigest, digest_questions
+from kft_tasks.scoring.explanation import Explanation, explain
 
 UNDECIDED = "undecided"
 _NAMED = 5  # number of undecided questions that an error message names
@@ -60,6 +61,7 @@ class Example:
         accepted: accepted answers now; ``accepted_before`` those of the source.
         given: a stored answer that is scored differently now, and whether it is right now; None if there is none,
             because the source's own rule has changed since the file was written.
+        why: why ``given`` was found right or wrong before, and now; None if it was not asked for or there is none.
     """
 
     id: str
@@ -69,10 +71,15 @@ class Example:
     before: KnowledgeCategory
     after: KnowledgeCategory | None
     given: tuple[str, bool] | None
+    why: tuple[Explanation, Explanation] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The example as JSON values."""
-        given = None if self.given is None else {"answer": self.given[0], "right_now": self.given[1]}
+        given: dict[str, Any] | None = None
+        if self.given is not None:
+            given = {"answer": self.given[0], "right_now": self.given[1]}
+            if self.why is not None:
+                given |= {"why_before": self.why[0].to_json(), "why_now": self.why[1].to_json()}
         return {
             "id": self.id,
             "question": self.question,
@@ -170,6 +177,7 @@ def rescore(
     allow_undecided: bool = False,
     overwrite: bool = False,
     examples: int = 3,
+    explained: bool = False,
     progress: ProgressCallback = no_progress,
 ) -> Rescoring:
     """Rescore the stored answers of ``source`` and write a new category file.
@@ -183,6 +191,7 @@ def rescore(
         allow_undecided: leave out questions that the stored answers do not decide, instead of refusing.
         overwrite: replace an existing ``output``.
         examples: largest number of examples for each kind of move.
+        explained: say of each example's answer why it was and is found right or wrong.
 
     Raises:
         DataError: a broken source, corrections of other questions, or undecided questions.
@@ -195,7 +204,7 @@ def rescore(
     protocol = dataclasses.replace(file.header.protocol, scorer=scorer or file.header.protocol.scorer)
     output = output or default_output(source, protocol.scorer)
     _check_output(source, output, overwrite)
-    rescorer = _Rescorer(file.header.protocol, protocol, corrections)
+    rescorer = _Rescorer(file.header.protocol, protocol, corrections, explained)
     result = Rescoring(source, output, file.header)
     digest = _survey(file, rescorer, result, examples, progress)
     _check_result(result, corrections, allow_undecided)
@@ -207,8 +216,9 @@ def rescore(
 class _Rescorer:
     """Scores stored answers by the new rule and the corrected answers."""
 
-    def __init__(self, old: Protocol, new: Protocol, corrections: Corrections | None) -> None:
+    def __init__(self, old: Protocol, new: Protocol, corrections: Corrections | None, explained: bool) -> None:
         self._protocol = new
+        self._rules = (old.scorer, new.scorer) if explained else None
         self._old, self._new = AnswerScorer(old.scorer), AnswerScorer(new.scorer)
         self._corrections = corrections.questions if corrections else {}
 
@@ -253,7 +263,13 @@ class _Rescorer:
             if right is not self._old.right(text, before):
                 given = (text, right)
                 break
-        return Example(before.id, before.question, before.answers, question.answers, item.category, after, given)
+        why = None
+        if self._rules and given is not None:
+            why = (
+                explain(self._rules[0], given[0], before.answers, before.question),
+                explain(self._rules[1], given[0], question.answers, question.question),
+            )
+        return Example(before.id, before.question, before.answers, question.answers, item.category, after, given, why)
 
 
 def _survey(

@@ -6,6 +6,7 @@ any lm-eval model that generates. Source of the interface: lm_eval/api/task.py o
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,13 +23,14 @@ from kft_tasks.categories.category_file import CategorizedQuestion
 from kft_tasks.errors import DataError, UsageError
 from kft_tasks.harness.instance import KnowledgeInstance
 from kft_tasks.harness.patches import seed_requests_in_harness, show_errors_in_one_line, use_engine_for_hf
-from kft_tasks.harness.task_config import check_generation, check_yaml, task_settings
+from kft_tasks.harness.task_config import TaskSettings, check_generation, check_yaml, task_settings
 from kft_tasks.protocol.exemplars import ExemplarPool
 from kft_tasks.protocol.generation import cut_answer, generation_kwargs, length_and_stop, stop_strings
 from kft_tasks.protocol.prompt_maker import PromptMaker, PromptRequest
 from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.question_sets.info import scorer_of
 from kft_tasks.question_sets.registry import open_set
-from kft_tasks.questions import Question, parse_question
+from kft_tasks.questions import Question, QuestionSet, parse_question
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +66,10 @@ class KnowledgeTask(ConfigurableTask):
         values.pop("class", None)
         self.settings = task_settings(values.pop("kft", None) or {}, values.get("metadata") or {})
         check_yaml(values)
+        check_generation(values.get("generation_kwargs") or {}, self.settings.protocol, "generation_kwargs")
+        self._source = open_set(self.settings.set, self.settings.path, self.settings.options)
+        self.settings = _with_own_scorer(self.settings, self._source)
         protocol = self.settings.protocol
-        check_generation(values.get("generation_kwargs") or {}, protocol, "generation_kwargs")
         self._scorer = AnswerScorer(protocol.scorer)
         effective = {f"kft_{name}": value for name, value in protocol.to_json().items() if name != "chat"}
         effective |= {
@@ -88,8 +92,7 @@ class KnowledgeTask(ConfigurableTask):
 
     def download(self, dataset_kwargs: Any = None, **kwargs: Any) -> None:
         """Load the split under test and the exemplars."""
-        settings = self.settings
-        source = open_set(settings.set, settings.path, settings.options)
+        settings, source = self.settings, self._source
         self.exemplars = ExemplarPool(source.split("exemplars"), settings.protocol, settings.set)
         rows = [question.to_json() for question in source.split(settings.split)]
         if not rows:
@@ -231,3 +234,18 @@ class KnowledgeTask(ConfigurableTask):
 
 def _first_answer(doc: dict[str, Any]) -> str:
     return str(doc["answers"][0])
+
+
+def _with_own_scorer(settings: TaskSettings, source: QuestionSet) -> TaskSettings:
+    """The settings with the question set's own default scorer, if it has one and nobody named another."""
+    scorer = scorer_of(source)
+    if scorer is None or settings.scorer_named or scorer == settings.protocol.scorer:
+        return settings
+    logger.warning(
+        "%s: scorer %s, because the accepted answers are whole sentences here (--metadata kft_scorer=%s for the usual "
+        "rule)",
+        settings.set,
+        scorer,
+        settings.protocol.scorer,
+    )
+    return dataclasses.replace(settings, protocol=dataclasses.replace(settings.protocol, scorer=scorer))

@@ -28,6 +28,7 @@ class TaskSettings:
         path: local file or folder of the data, or None.
         options: options of the question set.
         protocol: how mastery is detected.
+        scorer_named: whether the task or the user names the scorer; if not, the set's own default goes first.
     """
 
     set: str
@@ -35,6 +36,7 @@ class TaskSettings:
     path: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     protocol: Protocol = field(default_factory=Protocol)
+    scorer_named: bool = False
 
 
 def task_settings(yaml: Mapping[str, Any], metadata: Mapping[str, Any]) -> TaskSettings:
@@ -77,7 +79,7 @@ def task_settings(yaml: Mapping[str, Any], metadata: Mapping[str, Any]) -> TaskS
         raise UsageError(f"kft_split is {values['split']!r}. Use one of {', '.join(SPLITS)}.")
     protocol = Protocol.from_mapping({key: value for key, value in values.items() if key in fields}, "--metadata")
     own = {key: value for key, value in values.items() if key in _OWN_KEYS}
-    return TaskSettings(**own, protocol=protocol)
+    return TaskSettings(**own, protocol=protocol, scorer_named="scorer" in values)
 
 
 def check_generation(given: Mapping[str, Any], protocol: Protocol, where: str = "--gen_kwargs") -> None:

@@ -75,6 +75,16 @@ class SetInfo:
         return f"KFT_DATA_{self.name.upper()}"
 
 
+def scorer_of(source: object) -> str | None:
+    """The scorer that fits the accepted answers of an opened set where the general default does not, else None.
+
+    A set says so with an attribute ``scorer``: what is accepted may depend on the files and the options it was opened
+    with. It is only a default; a scorer that a user names goes first.
+    """
+    scorer = getattr(source, "scorer", None)
+    return scorer if isinstance(scorer, str) else None
+
+
 def check_options(info: SetInfo, options: Mapping[str, object] | None) -> dict[str, Any]:
     """Fill in defaults and check names and values.
 

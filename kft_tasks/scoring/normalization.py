@@ -1,46 +1,32 @@
 """One spelling for many: the words of a text with case, accents, numbers, dates and abbreviations unified.
 
 Both sides of a comparison go through :func:`canonical_words`, so a rule here only has to be right about which texts
-mean the same. Libraries do what they do better: anyascii transliterates, text2num reads number words, dateutil reads
-dates.
+mean the same. Libraries do what they do better: anyascii transliterates, and see
+:mod:`kft_tasks.scoring.quantities` for numbers and dates.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
-from decimal import Decimal
 from functools import lru_cache
+
+from kft_tasks.scoring.markup import plain_text
+from kft_tasks.scoring.quantities import is_number, unified_quantities, unified_signs, unit_name
 
 Words = tuple[str, ...]
 
 ARTICLES = frozenset({"a", "an", "the"})
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]*\.?"
-_DAY = r"\d{1,2}(?:st|nd|rd|th)?"
-_DATE = re.compile(
-    rf"\b(?:{_DAY}(?: of)? {_MONTH}(?:,? \d{{3,4}})?|{_MONTH} (?:{_DAY}(?:,? \d{{4}})?|\d{{4}})|\d{{4}}-\d\d-\d\d)\b"
+# "C++", "C#", "AB-" are words of their own; "A- " is one only as a grade or a blood group.
+_TOKEN = re.compile(
+    r"-?\d+\.\d+|(?<![a-z\d])-\d+|[a-z]+(?:\+{1,2}|#)(?![a-z\d])|\b(?:ab|[abcdfo])-(?=[\s,;.)]|$)|[a-z\d]+"
 )
-_NUMBER_WORD = re.compile(
-    r"(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twel|thir|teen|twent|fort|fift|hundred|"
-    r"thousand|illion|first|second)"
-)
-_SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_SCALED = re.compile(rf"\b(\d+(?:\.\d+)?)[ -]({'|'.join(_SCALES)})\b")
-_FACTOR = re.compile(r"\b(\d+\.\d+) (1(?:000)+)\b")  # "two point one million" comes out as "2.1 1000000"
-_GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_TOKEN = re.compile(r"-?\d+\.\d+|(?<![a-z\d])-\d+|[a-z\d]+")
-_PRICE = re.compile(rf"([$€£])\s?(\d+(?:\.\d+)?(?: (?:{'|'.join(_SCALES)})\b)?)", re.I)
-_CURRENCIES = {"$": "dollar", "€": "euro", "£": "pound"}
+_PLUS = re.compile(r"\b([a-z]+)((?: plus){1,2})\b")
+_SHARP = re.compile(r"\b([a-g]) sharp\b")
+_BLOOD_GROUP = re.compile(r"\b(ab|[abo])(?: rh)?[ -](positive|negative)\b")
+_VITAMIN = re.compile(r"\b([a-z])[ -](\d{1,2})\b(?=\s*$)")  # "B-12"
 _INITIALS = re.compile(r"\b([a-z])\.[ -]?(?=[a-z]\b)")  # "P. G. Wodehouse", "U.S.A."
-_SIGNS = str.maketrans({"&": " and ", "%": " percent ", "'": None, "`": None})
-_UNITS = {
-    "cm": "centimeter", "ft": "foot", "feet": "foot", "kg": "kilogram", "km": "kilometer", "lb": "pound",
-    "m": "meter", "mi": "mile", "ml": "milliliter", "mm": "millimeter", "mph": "mile per hour",
-}  # fmt: skip
-_BRITISH = re.compile(r"(met|lit)re$")
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?$")
-_NUMBER_AND_UNIT = re.compile(rf"\b(\d+(?:\.\d+)?)({'|'.join(_UNITS)})\b")
+_SIGNS = str.maketrans({"&": " and ", "%": " percent ", "=": " is ", "'": None, "`": None})
 _ALIKE = {
     "st": "saint", "mt": "mount", "jan": "january", "feb": "february", "aug": "august", "sept": "september",
     "oct": "october", "nov": "november", "dec": "december",
@@ -65,66 +51,67 @@ _NAMES: dict[Words, str] = {
     ("ivory", "coast"): "cotedivoire",
     ("cote", "divoire"): "cotedivoire",
     ("new", "york", "city"): "nyc",
+    ("1st", "world", "war"): "ww1",
+    ("world", "war", "1"): "ww1",
+    ("wwi",): "ww1",
+    ("2nd", "world", "war"): "ww2",
+    ("world", "war", "2"): "ww2",
+    ("wwii",): "ww2",
 }
 _WHOLE_NAMES: dict[Words, Words] = {("america",): ("usa",), ("britain",): ("uk",)}  # not in "South America"
 _LONGEST_NAME = max(map(len, _NAMES))
+_FIRST_WORDS = frozenset(words[0] for words in _NAMES)
 
 
 @lru_cache(maxsize=1 << 16)
 def canonical_words(text: str) -> Words:
-    """The words of a text in one spelling, without articles (unless there is nothing else).
+    """The words of a text in one spelling, without markup and without articles (unless there is nothing else).
+
+    A text of signs only ("!!!", "@") is one word for each run of signs.
 
     Example:
         >>> canonical_words("The 21st of May, 1789"), canonical_words("U.S.A."), canonical_words("Łódź")
         (('1789', 'm5', 'd21'), ('usa',), ('lodz',))
     """
-    text = _GROUPED.sub("", text)
-    text = _PRICE.sub(lambda match: f"{match[2]} {_CURRENCIES[match[1]]}", text)
+    text = plain_text(text)
+    signs = tuple(text.split())
+    text = unified_signs(text)
     if not text.isascii():
         from anyascii import anyascii  # 1 ms and 300 kB, needed by few answers
 
+        text = _ascii_quantities(text)
         text = anyascii(text)
-    text = text.lower().translate(_SIGNS)
-    text = _DATE.sub(_date, _numbers(text))
-    raw = _TOKEN.findall(_INITIALS.sub(r"\1", text))
+    text = _joined_signs(text.lower()).translate(_SIGNS)
+    text = unified_quantities(text)
+    raw = _TOKEN.findall(_INITIALS.sub(r"\1", text) if "." in text else text)
+    if not raw:
+        return signs
     named = _named(_joined(_units([word for word in raw if word not in ARTICLES] or raw)))
     return _WHOLE_NAMES.get(named, named)
 
 
-def _date(match: re.Match[str]) -> str:
-    """Year, month and day as separate words, from large to small: a date contains its year and its month."""
-    from dateutil import parser
-
-    fields = []
-    for filler in (datetime(1904, 1, 1), datetime(1908, 2, 2)):  # fields that differ were not in the text; leap years
-        try:
-            fields.append(parser.parse(match[0], default=filler))
-        except (ValueError, OverflowError):
-            return match[0]
-    one, two = fields
-    parts = [(one.year, two.year, ""), (one.month, two.month, "m"), (one.day, two.day, "d")]
-    return " ".join(f"{prefix}{value}" for value, other, prefix in parts if value == other)
+def _ascii_quantities(text: str) -> str:
+    """Signs that anyascii writes in another way than people: degrees and sharps."""
+    return text.replace("\u2103", "°C").replace("\u2109", "°F").replace("°", " degrees ").replace("♯", "#")
 
 
-def _numbers(text: str) -> str:
-    """Digits for "2.5 million" and "two hundred", two words for "5km"."""
-    text = _SCALED.sub(lambda match: f"{Decimal(match[1]) * _SCALES[match[2]]:f}", text)
-    if _NUMBER_WORD.search(text):
-        from text_to_num import alpha2digit
-
-        text = _FACTOR.sub(
-            lambda match: f"{Decimal(match[1]) * int(match[2]):f}", alpha2digit(text, "en", threshold=-1)
-        )
-    return _NUMBER_AND_UNIT.sub(r"\1 \2", text)
+def _joined_signs(text: str) -> str:
+    """Signs that belong to a name, as signs: "c++" for "c plus plus"."""
+    if " " not in text and "-" not in text:
+        return text
+    if " plus" in text:
+        text = _PLUS.sub(lambda match: match[1] + "+" * match[2].count("plus"), text)
+    if "itive" in text or "ative" in text:
+        text = _BLOOD_GROUP.sub(lambda match: match[1] + ("+" if match[2] == "positive" else "-"), text)
+    return _VITAMIN.sub(r"\1\2", _SHARP.sub(r"\1#", text) if " sharp" in text else text)
 
 
 def _units(words: list[str]) -> list[str]:
     """Expand abbreviations, and units after a number; strip zeros from the end of a fraction."""
     spelled: list[str] = []
     for word in words:
-        if spelled and _NUMBER.match(spelled[-1]):
-            word = _BRITISH.sub(r"\1er", word.removesuffix("s"))
-            word = _UNITS.get(word, word)
+        if spelled and is_number(spelled[-1]):
+            word = unit_name(word)
         if "." in word:
             word = word.rstrip("0").rstrip(".")
         spelled += _ALIKE.get(word, word).split()
@@ -148,6 +135,8 @@ def _joined(words: list[str]) -> list[str]:
 def _named(words: list[str]) -> Words:
     named: list[str] = []
     start = 0
+    if _FIRST_WORDS.isdisjoint(words):
+        return tuple(words)
     while start < len(words):
         for size in range(_LONGEST_NAME, 0, -1):
             if name := _NAMES.get(tuple(words[start : start + size])):

@@ -25,20 +25,40 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation + "\u2018\u2019\u201c\u201d\u2013\u2014\u2026")
 
 
-def normalize(text: str) -> str:
-    """SQuAD normalisation: lower case, no punctuation, no articles, single spaces.
+_SQUAD_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
-    Source: Rajpurkar et al. 2016, evaluation script of SQuAD v1.1; here typographic quotes and dashes count as
-    punctuation too.
+
+def squad_normalize(text: str) -> str:
+    """SQuAD's normalisation to the letter: lower case, no ASCII punctuation, no articles, single spaces.
+
+    It joins what punctuation separates: "-5" becomes "5", "3.5" becomes "35", "1-2" becomes "12". Source: Rajpurkar et
+    al. 2016, evaluation script of SQuAD v1.1.
     """
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_SQUAD_PUNCTUATION)).split())
+
+
+def squad_exact_match(given: str, answers: Sequence[str], question: str = "") -> bool:
+    """Exact match as SQuAD's evaluation script computes it: to compare with published numbers.
+
+    The signs of numbers and decimal points do not count ("-5" is right for "5"), and an answer of punctuation only is
+    equal to an empty one, in both as in the script.
+    """
+    normal = squad_normalize(given)
+    return any(normal == squad_normalize(answer) for answer in answers)
+
+
+def normalize(text: str) -> str:
+    """SQuAD's normalisation, see :func:`squad_normalize`; typographic quotes and dashes count as punctuation too."""
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
 def exact_match(given: str, answers: Sequence[str], question: str = "") -> bool:
     """Whether the normalised answer equals one of the accepted answers.
 
-    An accepted answer that normalises to nothing ("The", "?") is compared verbatim, so that an empty generation is
-    never right.
+    This is SQuAD's rule with two additions, which files of all versions have: typographic quotes and dashes count as
+    punctuation, and an accepted answer that normalises to nothing ("The", "?") is compared verbatim, so that an empty
+    generation is never right. Like SQuAD's rule it accepts "-5" for "5", "3.5" for "35" and "1-2" for "12". For the
+    rule without additions see :func:`squad_exact_match`.
     """
     normal = normalize(given)
     return any(normal == normalize(answer) if normalize(answer) else given.strip() == answer for answer in answers)
@@ -78,6 +98,7 @@ def spelled_match(given: str, answers: Sequence[str], question: str = "") -> boo
 
 SCORERS: dict[str, Scorer] = {
     "exact_match": exact_match,
+    "squad_exact_match": squad_exact_match,
     "spelled_match": spelled_match,
     "answer_match": answer_match,
     "answer_stated": answer_stated,

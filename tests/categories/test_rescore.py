@@ -341,6 +341,46 @@ def test_command_prints_what_moved(full: Path, run: Run) -> None:
     assert str(default_output(full, "answer_contained")) in err
 
 
+def test_command_explains_changed_verdicts(
+    full: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    code, out, _ = run(full, "--scorer", "answer_contained", "--explain")
+    text = " ".join(out.split())
+    assert code == 0
+    assert "yes indeed exact_match wrong equal to no accepted answer after SQuAD's" in text
+    assert "yes indeed answer_contained right all words of an accepted answer are in it, in order yes" in text
+
+    code, out, _ = run(full, "--scorer", "answer_contained", "-o", tmp_path / "two.jsonl", "--explain", "--json")
+    given = [example["given"] for example in json.loads(out)["examples"]]
+    assert code == 0
+    assert given
+    for one in given:
+        assert one["right_now"] is one["why_now"]["verdict"] is True
+        assert one["why_before"] == {
+            "verdict": False,
+            "rule": "equal to no accepted answer after SQuAD's normalisation with typographic punctuation",
+            "words": "yes indeed",
+        }
+        assert one["why_now"]["words"] == "yes"
+
+
+def test_command_explains_only_when_asked(full: Path, run: Run) -> None:
+    _, out, _ = run(full, "--scorer", "answer_contained", "--json")
+    assert all("why_now" not in example["given"] for example in json.loads(out)["examples"])
+
+
+def test_corrected_answers_are_explained_by_what_is_accepted_now(full: Path) -> None:
+    changed = next(item for item in CategoryFile(full) if "no" in item.greedy_answers)
+    result = rescore(
+        full, corrections=correction(changed.question.id, "no"), explained=True, allow_undecided=True, examples=20
+    )
+    why = [example.why for found in result.examples.values() for example in found if example.id == changed.question.id]
+    assert why
+    assert why[0] is not None
+    assert why[0][0].verdict is not why[0][1].verdict
+
+
 def test_command_names_the_undecided(lazy: Path, tmp_path: Path, run: Run) -> None:
     id_ = lazy_maybe_known(lazy).question.id
     fix = write_answers(

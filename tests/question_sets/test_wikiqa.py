@@ -9,6 +9,7 @@ import pytest
 from kft_tasks.errors import DataError, UnavailableError, UsageError
 from kft_tasks.protocol.exemplars import ExemplarPool
 from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.question_sets.info import scorer_of
 from kft_tasks.question_sets.registry import open_set
 
 Write = Callable[..., Path]
@@ -198,3 +199,16 @@ def test_phrases_without_the_corpus_are_refused(tmp_path: Path, write: Write) ->
     write(tmp_path / "train.parquet", _hub_rows(3))
     with pytest.raises(DataError, match="there are no answer phrases"):
         open_set("wikiqa", tmp_path, {"answers": "phrases"})
+
+
+def test_a_set_of_sentences_names_the_scorer_for_sentences(corpus: Path, write: Write, tmp_path: Path) -> None:
+    hub = tmp_path / "hub"
+    write(hub / "data" / "train-00000-of-00001.parquet", _hub_rows(40))
+    assert scorer_of(open_set("wikiqa", hub)) == "answer_in_sentence"
+    assert scorer_of(open_set("wikiqa", hub, {"deduplicate": True})) == "answer_in_sentence"
+    assert scorer_of(open_set("wikiqa", corpus, {"answers": "sentences"})) == "answer_in_sentence"
+    # phrases, also where some questions have none
+    assert scorer_of(open_set("wikiqa", corpus)) is None
+    assert scorer_of(open_set("wikiqa", corpus, {"answers": "phrases"})) is None
+    assert scorer_of(open_set("worldfacts")) is None
+    assert scorer_of(object()) is None

@@ -76,6 +76,44 @@ WIFE, LABEL = "Who is Jared Kushner married to?", "What music label is Abstract 
         ("On which continent is Benin located?", "Africa", "West Africa", True),
         ("In which state is Lynchburg?", "Virginia", "West Virginia", False),
         ("In which country is Jeonju?", "South Korea", "Jeonju is in the southern part of South Korea.", True),
+        ("On which continent is Zambia?", "Africa", "South Africa", False),  # a country
+        ("On which continent is Zambia?", "Africa", "Zambia is in southern Africa.", True),
+        # signs
+        ("Which band is it?", "!!!", "The band is !!!", True),
+        ("Which band is it?", "!!!", "The band is not !!!", False),
+        ("Which band is it?", "!!!", "!", False),
+        ("Which sign is it?", "@", "The @ sign", True),
+        ("Which language is it?", "C", "C++", False),
+        # other answers denied, corrections
+        (CAPITAL, "Milan", "Milan, not Bergamo", True),
+        (CAPITAL, "Milan", "Bergamo, not Milan", False),
+        (CAPITAL, "Milan", "not Bergamo but Milan", True),
+        (CAPITAL, "Milan", "Milan, not sure", False),
+        (CAPITAL, "Milan", "Milan. Actually, it is Turin.", False),
+        (CAPITAL, "Milan", "Turin. Actually, it is Milan.", True),
+        (CAPITAL, "Milan", "Milan, no doubt", True),
+        (CAPITAL, "Milan", "Milan? I doubt it.", False),
+        (CAPITAL, "Milan", "It is said to be Milan.", False),
+        # markup
+        (CAPITAL, "Milan", "\\boxed{Milan}", True),
+        (CAPITAL, "Milan", "The capital is **Milan**.", True),
+        (CAPITAL, "Milan", "~~Milan~~ Turin", False),
+        # the verb of the question
+        ("Who killed Oswald?", "Jack Ruby", "Jack Ruby killed Oswald.", True),
+        ("Who killed Oswald?", "Jack Ruby", "Oswald killed Jack Ruby.", False),
+        ("Which language did she create?", "C++", "She created C++.", True),
+        ("Who wrote it?", "Mark Twain", "It was written for Mark Twain.", False),
+        # what belongs together, in any order
+        ("Who founded Google?", "Larry Page and Sergey Brin", "Sergey Brin & Larry Page", True),
+        ("Who founded Google?", "Larry Page and Sergey Brin", "It was founded by Sergey Brin and Larry Page.", True),
+        ("Who founded Google?", "Larry Page and Sergey Brin", "Larry Page", False),
+        ("Who founded Google?", "Larry Page and Sergey Brin", "Larry Page, Sergey Brin and Eric Schmidt", False),
+        # states by their official name, decades, temperatures, nights
+        ("Which country is it?", "Germany", "Federal Republic of Germany", True),
+        ("When was it?", "1970s", "the 70s", True),
+        ("How hot is it?", "100 °C", "100 degrees", True),
+        ("How hot is it?", "100 °C", "100 degrees Fahrenheit", False),
+        ("When was it?", "9 November 1989", "the night of 9 November 1989", True),
         # nothing
         (CAPITAL, "Milan", "", False),
         (CAPITAL, "Milan", "the", False),
@@ -88,6 +126,8 @@ def test_answer_match(question: str, gold: str, text: str, right: bool) -> None:
 
 def test_several_answers_that_are_all_accepted_are_right() -> None:
     assert answer_match("Greek and Turkish", ["Greek", "Turkish"], "What is one of the official languages of Cyprus?")
+    assert answer_match("1. Greek\n2. Turkish", ["Greek", "Turkish"], "What is one of the official languages?")
+    assert answer_match("Greek or Turkish", ["Greek", "Turkish"], "What is one of the official languages?")
     assert not answer_match(
         "Greek and French", ["Greek", "Turkish"], "What is one of the official languages of Cyprus?"
     )
@@ -108,6 +148,10 @@ def test_several_answers_that_are_all_accepted_are_right() -> None:
         ("What work does X do?", "actor", "X is an American actor known for films", True),
         (CAPITAL, "Milan", "The capital is lovely Turin and not Milan.", False),
         (CAPITAL, "Milan", "Lovely Milan", False),  # no sentence
+        ("Who wrote it?", "Mark Twain", "It was written by somebody before Mark Twain.", False),
+        ("Who wrote it?", "Mark Twain", "It is a lovely book about Mark Twain.", False),
+        ("Who wrote it?", "Mark Twain", "The book was first written by Mark Twain around 1880.", True),
+        ("Who wrote it?", "Mark Twain", "The book was first written by Mark Twain, not by Dickens.", True),
     ],
 )
 def test_answer_stated(question: str, gold: str, text: str, right: bool) -> None:

@@ -13,6 +13,8 @@ from kft_tasks.scoring.scorers import (
     get_scorer,
     normalize,
     paper_substring,
+    squad_exact_match,
+    squad_normalize,
     token_f1,
 )
 
@@ -171,3 +173,29 @@ def test_unknown_scorer_suggests_the_nearest() -> None:
     with pytest.raises(UsageError, match="Unknown scorer 'exact'. Did you mean 'exact_match'"):
         get_scorer("exact")
     assert get_scorer("exact_match") is exact_match
+
+
+@given(TEXTS)
+def test_squad_normalisation_is_that_of_the_official_script(text: str) -> None:
+    """A copy of the official script is in lm-eval: its normalisation ends with a set of characters, ours with a table."""
+    from lm_eval.tasks.qasper.metrics import normalize_answer
+
+    assert squad_normalize(text) == normalize_answer(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "squad", "exact"),
+    [
+        ("-5", "5", True, True),
+        ("3.5", "35", True, True),
+        ("1-2", "12", True, True),
+        ("The Paris.", "paris", True, True),
+        ("O\u2019Brien", "O'Brien", False, True),  # typographic quotes are the difference
+        ("\u201cParis\u201d", "Paris", False, True),
+        ("", "The", True, False),
+        ("!!!", "???", True, False),
+    ],
+)
+def test_squads_rule_to_the_letter_and_ours(text: str, gold: str, squad: bool, exact: bool) -> None:
+    assert squad_exact_match(text, [gold]) is squad
+    assert exact_match(text, [gold]) is exact

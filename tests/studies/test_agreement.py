@@ -30,6 +30,7 @@ def pairs() -> list[Pair]:
 def test_published_numbers_are_those_of_the_pairs(pairs: list[Pair]) -> None:
     published = read_json(FOLDER / "agreement.json")
     published.pop("wikiqa")  # its data are not ours to ship
+    assert published.pop("before")["digest"] == published["pairs"]["digest"]  # of rules that are no longer here
     assert published == json.loads(json.dumps(measure(pairs)))
 
 
@@ -161,3 +162,34 @@ def test_no_text_of_wikiqa_is_published() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in FOLDER.iterdir() if path.is_file())
     questions = [question for question in read_entries(WIKIQA) if len(question.split()) > 3]
     assert not [question for question in questions if re.search(rf"\b{re.escape(question)}\b", text, re.IGNORECASE)]
+
+
+def test_numbers_of_a_models_answers_are_kept_with_the_name_of_their_rules(tmp_path: Path, corpus: Path) -> None:
+    for name in ("pairs.jsonl", "agreement.json", "README.md"):
+        (tmp_path / name).write_bytes((FOLDER / name).read_bytes())
+    before = read_json(FOLDER / "agreement.json")
+    assert CliRunner().invoke(main, [str(tmp_path), "--wikiqa", str(corpus)]).exit_code == 0
+    after = read_json(tmp_path / "agreement.json")["wikiqa"]
+    assert after["questions"] == 1
+    assert after["generations"] == before["wikiqa"]["generations"]
+    assert after["generations_rules"] == before["before"]["label"]
+    assert f"Generations: by the rules of {before['before']['label']}." in (tmp_path / "README.md").read_text("utf-8")
+
+
+def test_before_and_after_a_change_of_the_rules(tmp_path: Path) -> None:
+    for name in ("pairs.jsonl", "README.md"):
+        (tmp_path / name).write_bytes((FOLDER / name).read_bytes())
+    assert CliRunner().invoke(main, [str(tmp_path), "--keep-as-before", "version 0"]).exit_code == 0
+    path = tmp_path / "agreement.json"
+    result = read_json(path)
+    assert "| answer_stated | unchanged |" in render(result)
+    del result["before"]["scorers"]["squad_exact_match"]
+    result["before"]["scorers"]["answer_stated"]["written"]["precision"]["count"] -= 5
+    page = render(result)
+    assert "| squad_exact_match | new |" in page
+    lines = [
+        line for line in page.splitlines() if line.startswith(("| answer_stated | before", "| answer_stated | after"))
+    ]
+    assert len(lines) == 2
+    assert lines[0].split("|")[3] != lines[1].split("|")[3]
+    assert "the rules of version 0 on the same pairs" in page

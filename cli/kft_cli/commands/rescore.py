@@ -54,6 +54,9 @@ _CELL = 60  # characters of a question or an answer in the terminal
     show_default=True,
     help="Questions to show for each kind of change.",
 )
+@click.option(
+    "--explain", "explained", is_flag=True, help="Say which rule decided on each answer shown, and on what words."
+)
 @json_option
 def command(
     files: tuple[Path, ...],
@@ -63,6 +66,7 @@ def command(
     allow_undecided: bool,
     overwrite: bool,
     examples: int,
+    explained: bool,
     as_json: bool,
 ) -> None:
     """Score the stored answers of category files again, without the model, and show what changed.
@@ -87,6 +91,7 @@ def command(
                 allow_undecided=allow_undecided,
                 overwrite=overwrite,
                 examples=examples,
+                explained=explained,
                 progress=progress,
             )
         results.append(result)
@@ -160,12 +165,27 @@ def summarize(result: Rescoring, width: int | None = None) -> str:
     if rows:
         table = make_table("before | now | question | accepted now | an answer given | is now", rows)
         sections.append(Section("Examples", (table,)))
+    if whys := _why_rows(result):
+        sections.append(Section("Why", (make_table("answer given | scorer | it is | because | words", whys),)))
     if result.undecided:
         more = len(result.undecided) - _NAMED
         rows = [[visible(id_)] for id_ in result.undecided[:_NAMED]]
         caption = f"and {more:,} more; --json names all" if more > 0 else ""
         sections.append(Section("Undecided and left out", (make_table("id", rows, caption),)))
     return terminal_text(sections, width)
+
+
+def _why_rows(result: Rescoring) -> list[list[str]]:
+    """For each example with a changed verdict two rows: the rule that decided before and the one that does now."""
+    before = result.header.rescored.scorer if result.header.rescored else ""
+    rows = []
+    for example in (example for examples in result.examples.values() for example in examples):
+        if example.given is None or example.why is None:
+            continue
+        for scorer, why in zip((before, result.header.protocol.scorer), example.why, strict=True):
+            verdict = "right" if why.verdict else "wrong"
+            rows.append([visible(example.given[0], _CELL), scorer, verdict, why.rule, visible(why.words, _CELL)])
+    return rows
 
 
 def _moves_section(result: Rescoring) -> Section:

@@ -88,8 +88,8 @@ def _wrong_splits(found: Survey) -> Iterator[str]:
             yield f"{name}: holds no questions."
         if split.unmatched:
             yield (
-                f"{name}: {split.unmatched:,} questions have no answer with a letter or a digit in it, so scorers have "
-                "nothing to compare. Add an alias in words."
+                f"{name}: {split.unmatched:,} questions have no answer with a letter or a digit in it, so most scorers "
+                "have nothing to compare. Add an alias in words."
             )
 
 

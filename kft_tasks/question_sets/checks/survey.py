@@ -15,8 +15,6 @@ from kft_tasks.progress import ProgressCallback, no_progress
 from kft_tasks.question_sets.splits.overlap import KINDS, SplitKeys
 from kft_tasks.question_sets.splits.splitting import key_of
 from kft_tasks.questions import SPLITS, Question, QuestionDigest, QuestionSet
-from kft_tasks.scoring.normalization import canonical_words
-from kft_tasks.scoring.scorers import normalize
 
 if TYPE_CHECKING:
     from kft_tasks.question_sets.splits.overlap import Keys
@@ -63,7 +61,7 @@ class SplitSurvey:
         characters: canonical answers by their length in characters (Unicode code points).
         words: canonical answers by their length in words (separated by white space).
         aliases: questions by how many answers they accept besides the canonical one.
-        unmatched: questions none of whose answers has a letter or a digit, so scorers have nothing to compare.
+        unmatched: questions none of whose answers has a letter or a digit, so most scorers have nothing to compare.
     """
 
     types: Counter[str] = field(default_factory=Counter)
@@ -81,7 +79,7 @@ class SplitSurvey:
         self.characters[len(canonical)] += 1
         self.words[len(canonical.split())] += 1
         self.aliases[len(question.answers) - 1] += 1
-        self.unmatched += not any(normalize(answer) or canonical_words(answer) for answer in question.answers)
+        self.unmatched += not any(any(map(str.isalnum, answer)) for answer in question.answers)
         self.digest.add(question)
         self.keys.add(question)
 

@@ -73,6 +73,14 @@ class WikiQA(BaseQuestionSet):
         self._place = place
         self._listed = listed
         self._answers = answers
+        if self._only_sentences():
+            self.scorer = "answer_in_sentence"
+
+    def _only_sentences(self) -> bool:
+        """Whether every accepted answer is a whole sentence, which no rule for short answers finds in an answer."""
+        if self._answers == "auto":
+            return not any(entry.phrases for part in self._parts.values() for entry in part.values())
+        return self._answers == "sentences"
 
     def splits(self) -> tuple[str, ...]:
         """Splits for which there are files."""

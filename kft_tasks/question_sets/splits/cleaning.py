@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kft_tasks.question_sets.info import OptionInfo, SetInfo, check_options
+from kft_tasks.question_sets.info import OptionInfo, SetInfo, check_options, scorer_of
 from kft_tasks.question_sets.splits.overlap import subject_key, text_key
 from kft_tasks.question_sets.splits.row_set import BaseQuestionSet, log
 from kft_tasks.questions import Question, QuestionSet
@@ -109,6 +109,7 @@ class Cleaned(BaseQuestionSet):
     ) -> None:
         super().__init__(info)
         self.version = questions.version
+        self.scorer = scorer_of(questions)
         self._questions = questions
         self._deduplicate = deduplicate
         self._remove_overlap = remove_overlap

@@ -28,7 +28,10 @@ class BaseQuestionSet:
 
     Attributes:
         dropped: for each split, the rows left out when it was last streamed, by reason.
+        scorer: the scorer that fits the accepted answers; None for the general default.
     """
+
+    scorer: str | None = None
 
     def __init__(self, info: SetInfo) -> None:
         self.info = info

@@ -3,7 +3,8 @@
 Run with ``PYTHONPATH=results/scoring python -m scorer_agreement.agreement results/scoring``. It reads the folder's
 ``pairs.jsonl`` (answers judged by hand), scores them by every rule, writes ``agreement.json`` and renders its tables
 into ``README.md``. With ``--wikiqa`` the WikiQA corpus is measured again, see
-:mod:`scorer_agreement.agreement_wikiqa`; without it, its numbers are kept.
+:mod:`scorer_agreement.agreement_wikiqa`; without it, its numbers are kept. ``--keep-as-before NAME`` keeps the numbers
+of the present rules, so that they can be compared with those of the next ones.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from kft_tasks.scoring.scorers import SCORERS
 
 # Rules for accepted sentences say nothing about accepted answers.
 PAIR_SCORERS = tuple(name for name in SCORERS if name != "answer_in_sentence")
-PARTS = ("development", "held-out", "written")
+OLD_PARTS = ("development", "held-out", "written")
+NEW_PARTS = ("adversarial", "adversarial held-out")
+PARTS = OLD_PARTS + NEW_PARTS
 NEVER = ("negation", "hedge", "refusal", "list", "empty")
 """Kinds of wrong answers that do not give the answer, though they often contain its words."""
 _BEGIN, _END = "<!-- rendered: begin -->", "<!-- rendered: end -->"
@@ -93,6 +96,28 @@ def measure(pairs: Sequence[Pair]) -> dict[str, Any]:
     }
 
 
+def kept_as_before(result: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """The numbers by part of the present rules, to stand beside those of later rules on the same pairs.
+
+    Args:
+        label: the version or commit of the rules.
+    """
+    return {
+        "label": label,
+        "digest": result["pairs"]["digest"],
+        "scorers": {name: values["parts"] for name, values in result["scorers"].items()},
+    }
+
+
+def kept_generations(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of WikiQA's numbers that needs a model's answers, with the name of the rules that it was measured by."""
+    names = ("generations", "generations_by_phrase", "generations_rules")
+    found = {name: kept["wikiqa"][name] for name in names if name in kept.get("wikiqa", {})}
+    if "generations" in found and "before" in kept:
+        found.setdefault("generations_rules", kept["before"]["label"])
+    return found
+
+
 def best_scorer(pairs: Sequence[Pair], verdicts: Mapping[str, Sequence[bool]]) -> str:
     """The scorer with the best F1 among those that never accept a wrong answer of kind "negation"."""
     scores = {}
@@ -130,7 +155,10 @@ def render(result: Mapping[str, Any]) -> str:
 
     pairs = result["pairs"]
     title = f"### Against hand judgement: {pairs['count']} pairs, {pairs['right']} of them right"
-    parts = [title, _main_table(result), "### By part", _part_table(result), "### By kind", _kind_table(result)]
+    parts = [title, _main_table(result), "### By part", _part_table(result)]
+    if "before" in result:
+        parts += ["### Before and after the last change of the rules", _before_table(result)]
+    parts += ["### By kind", _kind_table(result)]
     if "wikiqa" in result:
         parts += ["### Against the phrases of WikiQA's annotators", render_wikiqa(result["wikiqa"])]
     return "\n\n".join(parts)
@@ -164,6 +192,35 @@ def _part_table(result: Mapping[str, Any]) -> str:
         rows.append((name, *cells))
     columns = " | ".join(f"{part} ({sizes[part]['n']}): precision > | recall > | F1 >" for part in PARTS)
     return markdown_table(make_table(f"scorer | {columns}", rows))
+
+
+def _before_table(result: Mapping[str, Any]) -> str:
+    """Two rows for each rule that changed, one for each that did not or is new."""
+    groups = {"older parts": OLD_PARTS, **{part: (part,) for part in NEW_PARTS}}
+    sizes = {name: sum(result["pairs"]["parts"][part]["n"] for part in parts) for name, parts in groups.items()}
+    before = result["before"]
+    rows = []
+    for name, values in result["scorers"].items():
+        then = before["scorers"].get(name)
+        labels = {"new": values["parts"]} if then is None else {"before": then, "after": values["parts"]}
+        if then == values["parts"]:
+            labels = {"unchanged": then}
+        for label, numbers in labels.items():
+            cells = [
+                share(_pooled(numbers, parts, measure))
+                for parts in groups.values()
+                for measure in ("precision", "recall")
+            ]
+            rows.append((name, label, *cells))
+    columns = " | ".join(f"{name} ({sizes[name]}): precision > | recall >" for name in groups)
+    caption = f"Before: the rules of {before['label']} on the same pairs. Older parts: {', '.join(OLD_PARTS)}."
+    return markdown_table(make_table(f"scorer | rules | {columns}", rows, caption))
+
+
+def _pooled(numbers: Mapping[str, Any], parts: Sequence[str], measure: str) -> dict[str, Any]:
+    """Precision or recall over several parts."""
+    chosen = [numbers[part][measure] for part in parts]
+    return wilson_share(sum(one["count"] for one in chosen), sum(one["n"] for one in chosen)).to_json()
 
 
 def _kind_table(result: Mapping[str, Any]) -> str:
@@ -213,7 +270,8 @@ def insert(page: str, text: str) -> str:
     multiple=True,
     help="Category file of a detection on WikiQA whose generations are to be measured too; repeatable.",
 )
-def main(folder: Path, wikiqa: Path | None, answers: tuple[Path, ...]) -> None:
+@click.option("--keep-as-before", metavar="NAME", help="Keep the numbers of the present rules, under this name.")
+def main(folder: Path, wikiqa: Path | None, answers: tuple[Path, ...], keep_as_before: str | None) -> None:
     """Measure the scorers on the judged pairs in FOLDER and render its README.
 
     Example: PYTHONPATH=results/scoring python -m scorer_agreement.agreement results/scoring
@@ -221,11 +279,18 @@ def main(folder: Path, wikiqa: Path | None, answers: tuple[Path, ...]) -> None:
     from scorer_agreement.agreement_wikiqa import measure_wikiqa
 
     target = folder / "agreement.json"
+    kept = read_json(target) if target.exists() else {}
     result = measure(read_pairs(folder / "pairs.jsonl"))
+    if keep_as_before is not None:
+        result["before"] = kept_as_before(result, keep_as_before)
+    elif "before" in kept:
+        result["before"] = kept["before"]
     if wikiqa is not None:
         result["wikiqa"] = measure_wikiqa(wikiqa, answers)
-    elif target.exists() and "wikiqa" in (before := read_json(target)):
-        result["wikiqa"] = before["wikiqa"]
+        if not answers:
+            result["wikiqa"] |= kept_generations(kept)
+    elif "wikiqa" in kept:
+        result["wikiqa"] = kept["wikiqa"]
     write_json(target, result)
     readme = folder / "README.md"
     page = insert(readme.read_text(encoding="utf-8"), render(result))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kft_cli.display.tables import make_table, markdown_table, share
+from kft_cli.display.tables import NONE, make_table, markdown_table, share
 from kft_cli.stats.intervals import wilson_share
 from kft_tasks.categories.category_file import CategoryFile
 from kft_tasks.question_sets.storage.rows import read_rows
@@ -171,7 +171,8 @@ def render_wikiqa(result: Mapping[str, Any]) -> str:
         (name, f"{values['n']:,}", share(values)) for name, values in result["annotators"].items()
     ]
     if by_phrase := result.get("generations_by_phrase"):
-        annotators = [(*row, str(by_phrase[row[0]])) for row in annotators]
+        annotators = [(*row, str(by_phrase.get(row[0], NONE))) for row in annotators]
+    rules = f" Generations: by the rules of {result['generations_rules']}." if "generations_rules" in result else ""
     parts = [
         f"{result['questions']:,} questions with {result['phrases']:,} different phrases.",
         markdown_table(
@@ -209,7 +210,8 @@ def render_wikiqa(result: Mapping[str, Any]) -> str:
             make_table(
                 columns,
                 rows,
-                "Accepted: the sentences. Reference: the phrases. Empty: stop words and repetitions of the question.",
+                "Accepted: the sentences. Reference: the phrases. Empty: stop words and repetitions of the question."
+                + rules,
             )
         )
     )

@@ -11,6 +11,7 @@ from kft_tasks.scoring.scorers import SCORERS
 
 _SCORERS = {
     "exact_match": "the answer equals an accepted answer, ignoring case, punctuation and articles",
+    "squad_exact_match": "the answer equals an accepted answer after the normalisation of SQuAD's evaluation script",
     "answer_contained": "the answer contains an accepted answer as whole words",
     "spelled_match": "the answer equals an accepted answer, whatever the spelling of names, numbers, dates and accents",
     "answer_match": "the answer amounts to an accepted answer and adds nothing of substance",
