@@ -129,7 +129,7 @@ def test_show_gives_the_prompts_that_detection_asks(run: Any) -> None:
     from kft_tasks.protocol.prompt_maker import PromptMaker
     from kft_tasks.protocol.protocol import Protocol
 
-    arguments = ("show", "worldfacts", "-n", "2", "--exemplars", "--exemplar-sets", "2", "--seed", "3")
+    arguments = ("show", "worldfacts", "-n", "2", "--prompts", "--exemplar-sets", "2", "--seed", "3")
     code, out, err = run(*arguments)
     assert (code, err) == (0, "")
     source, protocol = open_set("worldfacts"), Protocol(exemplar_sets=2, seed=3)
@@ -152,7 +152,7 @@ def test_hostile_text_does_not_reach_the_terminal(run: Any, tmp_path: Path) -> N
     rows = [{**row, "question": f"{HOSTILE} {row['question']}"} for row in rows]
     path = write(tmp_path / "hostile.jsonl", rows)
     for arguments in (
-        ("show", "questions", "--exemplars"),
+        ("show", "questions", "--prompts"),
         ("show", "questions", "--split", "exemplars"),
         ("show", "questions", "--type", "x"),
         ("stats", "questions"),
@@ -186,7 +186,7 @@ def test_export_is_read_back(run: Any, leaky: str, tmp_path: Path) -> None:
         (("fetch", "questions"), 1, "say where your questions are"),
         (("show", "worldfacts", "--split", "tets"), 1, "It has train, validation, test, exemplars."),
         (("show", "worldfacts", "--type", "capital_of_contry"), 2, "Did you mean 'capital_of_country'?"),
-        (("show", "worldfacts", "--exemplars", "--exemplar-sets", "0"), 2, "Use 1 or more"),
+        (("show", "worldfacts", "--prompts", "--exemplar-sets", "0"), 2, "Use 1 or more"),
         (("stats", "worldfacts", "--option", "dedup=true"), 2, "Did you mean 'deduplicate'?"),
         (("stats", "worldfacts", "--option", "deduplicate"), 2, "write KEY=VALUE"),
         (("stats", "questions", "--path", "gone.jsonl"), 1, "gone.jsonl does not exist"),

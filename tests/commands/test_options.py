@@ -55,12 +55,12 @@ def test_every_option_reaches_its_record() -> None:
         *("--set", "questions", "--path", "p", "--option", "question=2024", "--split", "test", "--limit", "3"),
         *("--exemplar-sets", "2", "--shots", "1", "--samples", "0", "--temperature", "1", "--top-k", "5"),
         *("--max-tokens", "7", "--scorer", "exact_match", "--seed", "9", "--template", "slick", "--chat"),
-        *("--system", "Be brief.", "--no-skip-blank-lines", "--own", "2"),
+        *("--system", "Be brief.", "--exemplars", "per_question", "--no-skip-blank-lines", "--own", "2"),
     )
     assert given == {
         "choice": ModelChoice("m", Path("a"), "float32", "cpu", "r", 16, "vllm", {"tensor_parallel_size": 2}),
         "questions": QuestionChoice("questions", "p", {"question": "2024"}, "test", 3),
-        "protocol": Protocol(2, 1, 0, 1.0, 5, 7, "exact_match", 9, "slick", True, "Be brief.", False),
+        "protocol": Protocol(2, 1, 0, 1.0, 5, 7, "exact_match", 9, "slick", True, "Be brief.", "per_question", False),
         "own": 2,
     }
 

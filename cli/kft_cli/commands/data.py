@@ -164,7 +164,9 @@ def check(set_: str, path: str | None, set_options: tuple[str, ...], as_json: bo
 @click.option("--split", default="test", show_default=True, help="train, validation, test or exemplars.")
 @click.option("--type", "type_", help="Only questions of this type.")
 @click.option("--limit", "-n", type=click.IntRange(1), default=5, show_default=True, help="Number of questions.")
-@click.option("--exemplars", is_flag=True, help="Also show prompts: for each type shown, one per exemplar set.")
+@click.option(
+    "--prompts", "with_prompts", is_flag=True, help="Also show prompts: for each type shown, one per exemplar set."
+)
 @exemplar_options
 @json_option
 def show(
@@ -174,14 +176,14 @@ def show(
     split: str,
     type_: str | None,
     limit: int,
-    exemplars: bool,
+    with_prompts: bool,
     as_json: bool,
     protocol: Protocol,
 ) -> None:
     """Show questions of SET and their answers, drawn by --seed.
 
     \b
-    Example: kft data show worldfacts --type capital_of_country --exemplars --exemplar-sets 2
+    Example: kft data show worldfacts --type capital_of_country --prompts --exemplar-sets 2
     """
     from kft_cli.pages.data_views import prompts_by_type, sample_text
     from kft_tasks.protocol.exemplars import ExemplarPool
@@ -191,7 +193,7 @@ def show(
     source = _open(set_, path, set_options)
     drawn = sample(source, split, limit, seed=protocol.seed, type_=type_)
     prompts = {}
-    if exemplars:
+    if with_prompts:
         pool = ExemplarPool(source.split("exemplars"), protocol, source.name)
         maker = PromptMaker(protocol, pool)
         prompts = prompts_by_type(drawn.questions, maker.prompt, protocol.exemplar_sets)
