@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,14 +46,14 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
     return result
 
 
-def read_lora_config(folder: Path) -> dict[str, Any]:
-    """The configuration of a LoRA, checked: it has a rank ``r``, ``lora_alpha`` and ``target_modules``.
+def read_lora_config(folder: Path, needed: Sequence[str] = ("r", "lora_alpha", "target_modules")) -> dict[str, Any]:
+    """The configuration of a LoRA, checked: it has a value for each of the keys ``needed``.
 
     Raises:
         DataError: it is missing, or not a LoRA's.
     """
     config = read_adapter_config(folder)
-    for key in ("r", "lora_alpha", "target_modules"):
+    for key in needed:
         if config.get(key) in (None, "", []):
             raise DataError(f"{folder / CONFIG}: not the configuration of a LoRA ({key}: missing). {_REMEDY}")
     return config

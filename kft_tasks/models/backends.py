@@ -152,6 +152,6 @@ def _arguments(choice: ModelChoice) -> dict[str, Any]:
 
 def _lora_rank(adapter: Path) -> int:
     """The smallest rank that vLLM can be set to for this adapter; its default is 16."""
-    config = read_lora_config(adapter)
+    config = read_lora_config(adapter, ("r",))
     rank: int = max([config["r"], *(config.get("rank_pattern") or {}).values()])
     return next((allowed for allowed in _VLLM_RANKS if allowed >= rank), rank)
