@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kft_tasks.errors import DataError
+from kft_tasks.errors import DataError, KftError
 from kft_tasks.files import read_json
 
 LARGEST = 1 << 63
@@ -60,6 +60,8 @@ def parse_record(
         return model.model_validate(value)
     except ValidationError as error:
         raise DataError(f"{where}: {wrong} ({first_problem(error)}). {remedy}") from error
+    except KftError as error:  # of a value that knows its own rules
+        raise DataError(f"{where}: {wrong} ({_short(str(error))}). {remedy}") from error
 
 
 def read_record(
