@@ -63,8 +63,21 @@ def changed(tree: Any, path: tuple[Any, ...], change: Any) -> Any:
     return tree
 
 
-def mutations(tree: Any) -> Iterator[tuple[str, Any]]:
-    """Every tree that differs from this one in one value, with a name for messages."""
+def mutations(tree: Any, every: int = 1, start: int = 0, kind: str = "") -> Iterator[tuple[str, Any]]:
+    """Trees that differ from this one in one value, with a name for messages.
+
+    Args:
+        tree: stays as it is.
+        every: only one of so many, counted from ``start``.
+        start: number of the first one.
+        kind: only those whose name ends with this.
+    """
+    for number, (name, path, change) in enumerate(item for item in _changes(tree) if item[0].endswith(kind)):
+        if number % every == start:
+            yield name, changed(tree, path, change)
+
+
+def _changes(tree: Any) -> Iterator[tuple[str, tuple[Any, ...], Any]]:
     for path in places(tree):
         found = tree
         for step in path:
@@ -72,13 +85,13 @@ def mutations(tree: Any) -> Iterator[tuple[str, Any]]:
         for change in (*WRONG, [1] * 3):
             same = type(change) is type(found) and change == found
             if (path or not isinstance(change, dict)) and not same:
-                yield f"{path}={str(change)[:20]!r}", changed(tree, path, change)
+                yield f"{path}={str(change)[:20]!r}", path, change
         if path:
-            yield f"{path} deleted", changed(tree, path, DELETED)
+            yield f"{path} deleted", path, DELETED
             if isinstance(path[-1], str):
-                yield f"{path} renamed", changed(tree, path, RENAMED)
+                yield f"{path} renamed", path, RENAMED
         if isinstance(found, dict):
-            yield f"{path} with one key more", changed(tree, path, {**found, "unknown key": 1})
+            yield f"{path} with one key more", path, {**found, "unknown key": 1}
 
 
 class Outcome:
