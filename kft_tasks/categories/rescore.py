@@ -28,6 +28,7 @@ from kft_tasks.files import sha256_of_file
 from kft_tasks.progress import ProgressCallback, no_progress
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.questions import Question, QuestionDigest, digest_questions
+from kft_tasks.scoring.scorers import get_scorer
 
 UNDECIDED = "undecided"
 _NAMED = 5  # number of undecided questions that an error message names
@@ -152,7 +153,12 @@ def read_corrections(path: Path) -> Corrections:
 
 
 def default_output(source: Path, scorer: str) -> Path:
-    """``NAME.<scorer>.categories.jsonl`` beside ``NAME.categories.jsonl``."""
+    """``NAME.<scorer>.categories.jsonl`` beside ``NAME.categories.jsonl``.
+
+    Raises:
+        UsageError: there is no such scorer.
+    """
+    get_scorer(scorer)
     name = source.name
     for suffix in (_SUFFIX, ".jsonl"):
         if name.endswith(suffix) and name != suffix:
