@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.records import Count, Record
@@ -50,8 +51,14 @@ class HeaderRecord(Record):
     kft_version: str
     model: ModelRecord
     protocol: dict[str, Any]
-    protocol_digest: str
+    protocol_digest: str = ""
     questions: QuestionsRecord
     exhaustive: bool
     counts: dict[Category, Count]
     rescored: RescoredRecord | None = None
+
+    @model_validator(mode="after")
+    def _check_rescored(self) -> Self:
+        if "rescored" in self.model_fields_set and self.rescored is None:
+            raise ValueError("rescored: must be an object, or missing")
+        return self

@@ -158,7 +158,8 @@ def default_output(source: Path, scorer: str) -> Path:
     Raises:
         UsageError: there is no such scorer.
     """
-    get_scorer(scorer)
+    if Path(scorer).name != scorer:  # it would lie elsewhere
+        get_scorer(scorer)
     name = source.name
     for suffix in (_SUFFIX, ".jsonl"):
         if name.endswith(suffix) and name != suffix:

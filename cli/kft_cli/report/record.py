@@ -90,6 +90,8 @@ class SettingsRecord(Record):
         for key in ("seed", "scorer", "samples", "exemplar_sets"):
             if key not in self.protocol.model_fields_set:
                 raise ValueError(f"protocol.{key}: missing")
+        if "limit" not in self.questions.model_fields_set:
+            raise ValueError("questions.limit: missing")
         return self
 
 
@@ -296,6 +298,16 @@ class TrainingCost(Record):
     seconds: Amount
 
 
+_SHOWN_SETTINGS = {
+    "num_train_epochs",
+    "learning_rate",
+    "weight_decay",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "loss",
+}
+
+
 class StageRecord(Record):
     """What a stage trained on, and its epochs."""
 
@@ -315,6 +327,8 @@ class StageRecord(Record):
     def _check(self) -> Self:
         if self.chosen_epoch not in [row.epoch for row in self.epochs]:
             raise ValueError(f"chosen_epoch: there is no epoch {self.chosen_epoch}")
+        if missing := _SHOWN_SETTINGS - self.settings.model_fields_set:
+            raise ValueError(f"settings.{min(missing)}: missing")
         return self
 
 

@@ -44,8 +44,9 @@ class AccuracyRecord(ShareRecord):
             raise ValueError("right: must be of 0 and 1, where there is one exemplar set")
         if any(int(count) > self.sets for count in self.right):
             raise ValueError("right: more than there are exemplar sets")
-        if "empty" in self.model_fields_set and self.empty is None:
-            raise ValueError("empty: must be a number")
+        for key in ("empty", "reading", "clustered"):
+            if key in self.model_fields_set and getattr(self, key) is None:
+                raise ValueError(f"{key}: must not be null")
         return self
 
 
