@@ -156,6 +156,8 @@ def test_the_error_of_a_report_names_file_key_and_remedy(tmp_path: Path) -> None
         (lambda report: report["verdict"]["test"].append({"shots": 9, "outcome": "rose"}), "shots that were not asked"),
         (lambda report: report["stages"][0].update(chosen_epoch=77), "there is no epoch 77"),
         (lambda report: report["test"]["accuracy"][0].update(right="0"), "right: must have one entry"),
+        (lambda report: report["cost"]["total"].update(made=None), "total.made and total.saved: must be numbers"),
+        (lambda report: report["stages"][0]["settings"].pop("learning_rate"), "settings.learning_rate: missing"),
         (lambda report: report["test"].update(n=99), "accuracy: not of n questions"),
     ],
 )

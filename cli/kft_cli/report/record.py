@@ -425,6 +425,12 @@ class RunCost(Record):
     steps: list[NamedStepCost]
     total: StepCostRecord
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.total.made is None or self.total.saved is None:
+            raise ValueError("total.made and total.saved: must be numbers")
+        return self
+
 
 class RepeatRecord(Record):
     """How to repeat the run."""
