@@ -15,7 +15,7 @@ from typing import IO, Any
 import jsonlines
 
 from kft_tasks import limits
-from kft_tasks.errors import DataError
+from kft_tasks.errors import DataError, UsageError
 from kft_tasks.strict_json import check_memory, parse_json, parse_json_leniently
 
 
@@ -190,8 +190,28 @@ def _sha256_of_stream(stream: IO[bytes]) -> str:
     return state.hexdigest()
 
 
+def home_path(name: str | Path, where: str) -> Path:
+    """A path whose ``~`` or ``~user`` is replaced by the home folder.
+
+    Args:
+        name: as it was given.
+        where: option or variable that gave it, for the message.
+
+    Raises:
+        UsageError: there is no such user.
+    """
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{where}: {str(name)!r} is in the home folder of nobody. Write the whole path.") from error
+
+
 def cache_folder() -> Path:
-    """Where fetched models and data are kept: ``$KFT_CACHE``, else ``$XDG_CACHE_HOME/kft``, else ``~/.cache/kft``."""
+    """Where fetched models and data are kept: ``$KFT_CACHE``, else ``$XDG_CACHE_HOME/kft``, else ``~/.cache/kft``.
+
+    Raises:
+        UsageError: a variable names the home folder of an unknown user.
+    """
     if own := os.environ.get("KFT_CACHE"):
-        return Path(own).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser().absolute() / "kft"
+        return home_path(own, "KFT_CACHE").absolute()
+    return home_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "XDG_CACHE_HOME").absolute() / "kft"

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from kft_tasks.errors import UsageError
+
 _LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "PMI_", "OMPI_COMM_WORLD_", "MV2_COMM_WORLD_")
 
 
@@ -28,8 +30,34 @@ class Process:
 
 
 def this_process() -> Process:
-    """Return this process as numbered by the launcher; without a launcher it is the only one."""
-    return Process(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+    """Return this process as numbered by the launcher; without a launcher it is the only one.
+
+    Raises:
+        UsageError: RANK or WORLD_SIZE is no number, or they do not go together.
+    """
+    process = Process(_number("RANK", 0), _number("WORLD_SIZE", 1))
+    if process.world < 1 or process.rank >= process.world:
+        raise UsageError(
+            f"RANK={process.rank} and WORLD_SIZE={process.world} do not go together: ranks count from 0 to WORLD_SIZE "
+            "- 1. Correct or unset both."
+        )
+    return process
+
+
+def local_rank() -> int | None:
+    """Number of this process on its machine, and so of its GPU; None without a launcher.
+
+    Raises:
+        UsageError: LOCAL_RANK is no number.
+    """
+    return _number("LOCAL_RANK", 0) if "LOCAL_RANK" in os.environ else None
+
+
+def _number(name: str, default: int) -> int:
+    given = os.environ.get(name, str(default))
+    if not (given.isascii() and given.isdigit()) or len(given) > 9:
+        raise UsageError(f"{name}={given[:40]!r} is not a number from 0. Correct or unset it; launchers set it.")
+    return int(given)
 
 
 @contextmanager

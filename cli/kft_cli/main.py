@@ -6,6 +6,8 @@ import importlib
 import json
 import os
 import sys
+import tempfile
+import traceback
 import warnings
 from collections.abc import Sequence
 
@@ -41,6 +43,9 @@ GROUPS = {
     },
 }
 """Commands with their summaries, in the order of work; a summary fits on one line of 80 columns."""
+
+UNEXPECTED = 70
+"""Exit code of an error that nobody thought of: EX_SOFTWARE of sysexits.h."""
 
 COMMANDS = {name: summary for commands in GROUPS.values() for name, summary in commands.items()}
 
@@ -87,7 +92,11 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; every expected error becomes one message and an exit code (1 failed, 2 wrong use)."""
+    """Run the command line; every error becomes one message and an exit code.
+
+    Codes: 1 failed, 2 wrong use, 130 interrupted, 70 for an error that nobody thought of. ``KFT_DEBUG=1`` shows the
+    traceback of the last kind.
+    """
     _calm_libraries()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
@@ -112,6 +121,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:  # a full disk, a folder that vanished: nothing says it better than the system itself
         click.echo(f"Error: {error.filename or 'file system'}: {error.strerror or error}.", err=True)
         sys.exit(1)
+    except Exception as error:
+        message = _unexpected(error)
+        if "--json" in given:
+            _print_json_error(message)
+        click.echo(f"Error: {message}", err=True)
+        sys.exit(UNEXPECTED)
+
+
+def _unexpected(error: Exception) -> str:
+    """One line about an error that nobody thought of; its traceback goes to a file, or is shown if asked for."""
+    text = "".join(traceback.format_exception(error))
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    words = words if len(words) <= 200 else f"{words[:200]}..."
+    if os.environ.get("KFT_DEBUG", "") not in ("", "0"):
+        click.echo(text, err=True)
+        return f"unexpected, a fault of kft or of a library ({words}). Details are above; please report them."
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="kft-error-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as stream:
+            stream.write(f"kft {__version__}: {' '.join(sys.argv)}\n\n{text}")
+        where = f"Details are in {stream.name}; please report them"
+    except OSError:
+        where = "KFT_DEBUG=1 shows details"
+    return f"unexpected, a fault of kft or of a library ({words}). {where}."
 
 
 def _calm_libraries() -> None:

@@ -10,13 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from kft_tasks.categories.category import KnowledgeCategory, Tally, decide
+from kft_tasks.categories.header_record import HeaderRecord
 from kft_tasks.errors import DataError, UsageError
 from kft_tasks.files import atomic_write, json_line, read_jsonl
 from kft_tasks.protocol.identity import ModelIdentity, QuestionsIdentity
 from kft_tasks.protocol.protocol import Protocol
-from kft_tasks.questions import Question, parse_question
+from kft_tasks.questions import Question, parse_question, shortened
+from kft_tasks.records import check_keys, check_type, parse_record
 
 FORMAT = "kft-categories/1"
+
+_TEXTS = ("id", "type", "split", "subject", "question", "category")
+_KEYS = frozenset((*_TEXTS, "answers", "greedy", "sampled", "greedy_answers", "sampled_answers"))
 
 
 @dataclass(frozen=True)
@@ -156,23 +161,7 @@ class CategoryFile:
             raise DataError(
                 f"{self.path}:{max(number, 1)}: not a category file of format {FORMAT}. Make one with `kft detect`."
             )
-        try:
-            self.header = Header(
-                kft_version=row["kft_version"],
-                model=ModelIdentity(**row["model"]),
-                protocol=Protocol.from_stored(row["protocol"]),
-                questions=QuestionsIdentity(**row["questions"]),
-                exhaustive=row["exhaustive"],
-                counts=dict(row["counts"]),
-                rescored=Rescored(**row["rescored"]) if "rescored" in row else None,
-            )
-            _check_header(self.header)
-        except (KeyError, TypeError, ValueError, UsageError) as error:
-            raise DataError(
-                f"{self.path}:1: broken header ({error}). Detect again, or use the kft that wrote it."
-            ) from error
-        if self.header.protocol.digest() != row.get("protocol_digest"):
-            raise DataError(f"{self.path}:1: the protocol was edited after detection. Detect again.")
+        self.header = _header(row, f"{self.path}:1")
 
     def __iter__(self) -> Iterator[CategorizedQuestion]:
         counts: Counter[str] = Counter()
@@ -189,9 +178,13 @@ class CategoryFile:
         _check_counts(self.path, self.header, counts)
 
     def _parse(self, row: Mapping[str, Any], where: str) -> CategorizedQuestion:
+        question = parse_question(row, where)
         try:
+            check_keys(row, _KEYS)
+            check_type(row, str, *_TEXTS)
+            check_type(row, list, "answers", "greedy_answers", "sampled_answers")
             item = CategorizedQuestion(
-                question=parse_question(row, where),
+                question=question,
                 category=KnowledgeCategory(row["category"]),
                 greedy=Tally(**row["greedy"]),
                 sampled=Tally(**row["sampled"]),
@@ -204,7 +197,7 @@ class CategoryFile:
                 item.greedy, item.sampled, greedy_total=protocol.exemplar_sets, sampled_total=protocol.sampled_total
             )
         except (KeyError, TypeError, ValueError, UsageError) as error:
-            raise DataError(f"{where}: broken question line ({error!r}). Detect again.") from error
+            raise DataError(f"{where}: broken question line ({shortened(str(error))}). Detect again.") from error
         if decided is not item.category:
             raise DataError(
                 f"{where}: the category is {item.category}, but the counts make it {decided}. Detect again."
@@ -212,32 +205,40 @@ class CategoryFile:
         return item
 
 
-def _check_header(header: Header) -> None:
-    """Check types and sums; nothing else would notice an error until much later."""
-    model, questions = header.model, header.questions
-    texts = [header.kft_version, model.id, model.weights, model.dtype, "" if model.adapter is None else model.adapter]
-    texts += [questions.set, questions.version, questions.split, questions.digest, questions.exemplars]
-    numbers = [questions.count, *header.counts.values()]
-    if rescored := header.rescored:
-        texts += [rescored.source, rescored.scorer, rescored.corrections or ""]
-        if type(rescored.corrected) is not int or type(rescored.undecided) is not int:
-            raise TypeError("a value of the wrong type")
-    shaped = type(header.exhaustive) is bool and isinstance(questions.options, dict)
-    if not shaped or not all(isinstance(text, str) for text in texts):
-        raise TypeError("a value of the wrong type")
-    if not all(type(number) is int for number in numbers) or sum(numbers) != 2 * questions.count:
-        raise ValueError("the counts do not add up")
-    for name in header.counts:
-        KnowledgeCategory(name)
+def _header(row: Mapping[str, Any], where: str) -> Header:
+    """The header of a decoded line.
+
+    Raises:
+        DataError: it is broken, or the protocol is not the one that its digest was made of.
+    """
+    remedy = "Detect again, or use the kft that wrote it."
+    record = parse_record(HeaderRecord, row, where, remedy, "broken header")
+    try:
+        protocol = Protocol.from_stored(record.protocol)
+    except UsageError as error:
+        raise DataError(f"{where}: broken header ({shortened(str(error))}). {remedy}") from error
+    if sum(record.counts.values()) != record.questions.count:
+        raise DataError(f"{where}: broken header (the counts do not add up). {remedy}")
+    if protocol.digest() != record.protocol_digest:
+        raise DataError(f"{where}: the protocol was edited after detection. Detect again.")
+    return Header(
+        kft_version=record.kft_version,
+        model=ModelIdentity(**record.model.model_dump()),
+        protocol=protocol,
+        questions=QuestionsIdentity(**record.questions.model_dump()),
+        exhaustive=record.exhaustive,
+        counts={category.value: count for category, count in record.counts.items()},
+        rescored=Rescored(**record.rescored.model_dump()) if record.rescored else None,
+    )
 
 
 def _check_answers(item: CategorizedQuestion, row: Mapping[str, Any], protocol: Protocol) -> None:
     """Check that the answers match the counts: training and reports read both."""
     counts = [item.greedy.right, item.greedy.asked, item.sampled.right, item.sampled.asked]
-    if not all(type(count) is int for count in counts):
+    if len(row["greedy"]) != 2 or len(row["sampled"]) != 2 or not all(type(count) is int for count in counts):
         raise TypeError("a count that is not a number")
     drawn = [given for given in row["sampled_answers"] if given is not None]
-    if not all(isinstance(given, list) for given in [row["greedy_answers"], row["sampled_answers"], *drawn]):
+    if not all(isinstance(given, list) for given in drawn):
         raise TypeError("answers that are not a list")
     greedy = [given for given in item.greedy_answers if given is not None]
     if not all(isinstance(text, str) for text in [*greedy, *(text for given in drawn for text in given)]):

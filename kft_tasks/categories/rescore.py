@@ -29,6 +29,7 @@ from kft_tasks.progress import ProgressCallback, no_progress
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.questions import Question, QuestionDigest, digest_questions
 from kft_tasks.scoring.explanation import Explanation, explain
+from kft_tasks.scoring.scorers import get_scorer
 
 UNDECIDED = "undecided"
 _NAMED = 5  # number of undecided questions that an error message names
@@ -159,7 +160,13 @@ def read_corrections(path: Path) -> Corrections:
 
 
 def default_output(source: Path, scorer: str) -> Path:
-    """``NAME.<scorer>.categories.jsonl`` beside ``NAME.categories.jsonl``."""
+    """``NAME.<scorer>.categories.jsonl`` beside ``NAME.categories.jsonl``.
+
+    Raises:
+        UsageError: there is no such scorer.
+    """
+    if Path(scorer).name != scorer:  # it would lie elsewhere
+        get_scorer(scorer)
     name = source.name
     for suffix in (_SUFFIX, ".jsonl"):
         if name.endswith(suffix) and name != suffix:

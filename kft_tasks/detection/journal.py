@@ -19,6 +19,11 @@ from typing import IO, Any
 
 from kft_tasks.detection.schedule import Chunk, Pair
 from kft_tasks.errors import DataError, StateError
+from kft_tasks.records import check_keys, check_type, too_large
+from kft_tasks.strict_json import parse_json
+
+COST_KEYS = ("seconds", "cpu_seconds", "prefilled", "decoded", "prompt_tokens", "answer_tokens")
+"""What a chunk's cost is counted in."""
 
 
 class Journal:
@@ -94,7 +99,7 @@ class Journal:
         chunk.clear(exemplar_sets)
         self._file.seek(self._finished[chunk.number])
         for line in self._file:
-            row = _parse(line)
+            row = self._row(line)
             if (
                 row is None
                 or row.get("chunk") != chunk.number
@@ -115,7 +120,7 @@ class Journal:
         """
         for offset in self._unfinished.get(chunk.number, ()):
             self._file.seek(offset)
-            row = _parse(self._file.readline())
+            row = self._row(self._file.readline())
             if row is None or not _put(row, chunk, exemplar_sets):
                 raise self._misfit(chunk)
 
@@ -128,14 +133,36 @@ class Journal:
     def costs(self) -> Iterator[dict[str, float]]:
         """Costs of all finished chunks."""
         self._file.seek(0)
+        next(self._file, b"")
         for line in self._file:
-            row = _parse(line)
+            row = self._row(line)
             if row is not None and "finished" in row:
                 yield dict(row["cost"])
 
     def close(self) -> None:
         """Close the file and release the lock."""
         self._file.close()
+
+    def _row(self, line: bytes, number: int = 0) -> dict[str, Any] | None:
+        """The row of a line, or None if it is torn or damaged.
+
+        Args:
+            number: of the line: the first is a header and of any shape; 0 if it is not known, and not the first.
+
+        Raises:
+            DataError: it is whole, but of another shape.
+        """
+        try:
+            row = _parse(line)
+            if row is not None and number != 1:
+                _check_row(row)
+        except ValueError as error:
+            raise self._damaged(number, f" ({error})") from error
+        return row
+
+    def _damaged(self, number: int, reason: str = "") -> DataError:
+        where = f"{self.path}:{number}" if number else str(self.path)
+        return DataError(f"{where}: damaged line{reason}. Remove the journal and detect again.")
 
     def _misfit(self, chunk: Chunk) -> DataError:
         return DataError(
@@ -147,12 +174,12 @@ class Journal:
         self._end_of_finished = offset = start = 0
         current: int | None = None
         for number, line in enumerate(self._file, start=1):
-            row = _parse(line)
+            row = self._row(line, number)
             if row is None:
                 if read_only:
                     break  # the line is being written
                 if self._file.read(1) or (number == 1 and not _line(header).startswith(line)):
-                    raise DataError(f"{self.path}:{number}: damaged line. Remove the journal and detect again.")
+                    raise self._damaged(number)
                 break  # torn while it was written
             offset += len(line)
             if number == 1:
@@ -232,14 +259,59 @@ def _line(row: dict[str, Any]) -> bytes:
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
-    """The row of a journal line, or None if the line is torn or damaged."""
+    """The row of a journal line, or None if the line is torn or damaged.
+
+    Raises:
+        ValueError: the line is whole, but no JSON object.
+    """
     if not line.endswith(b"\n") or line[8:9] != b" ":
         return None
     text = line[9:-1]
     if line[:8] != b"%08x" % zlib.crc32(text):
         return None
-    row: dict[str, Any] = json.loads(text)
+    row: dict[str, Any] = parse_json(text.decode())
+    if type(row) is not dict:
+        raise ValueError("not an object")
     return row
+
+
+_ANSWERS = frozenset(("chunk", "kind", "of", "given"))
+_FINISHED = frozenset(("chunk", "finished", "cost"))
+
+
+def _check_row(row: dict[str, Any]) -> None:
+    """Check a line after the first: answers, or the end of a chunk. By hand, since there are many.
+
+    Raises:
+        ValueError: a key or a value is not what this class writes.
+    """
+    finished = "finished" in row
+    check_keys(row, _FINISHED if finished else _ANSWERS)
+    check_type(row, int, "chunk", *(("finished",) if finished else ()))
+    if finished:
+        check_type(row, dict, "cost")
+        if problem := too_large(row["cost"]):
+            raise ValueError(f"cost: {problem}")
+        if set(row["cost"]) - set(COST_KEYS) or not all(type(value) in (int, float) for value in row["cost"].values()):
+            raise ValueError(f"cost: must be numbers of {', '.join(COST_KEYS)}")
+        return
+    check_type(row, list, "of", "given")
+    of, given = row["of"], row["given"]
+    if len(of) != len(given):
+        raise ValueError("given: not as many as in of")
+    for pair in of:
+        if type(pair) is not list or len(pair) != 2 or not all(type(one) is int and one >= 0 for one in pair):
+            raise ValueError("of: must be pairs of integers from 0")
+    if row["kind"] == "greedy":
+        texts = given
+    elif row["kind"] == "sampled":
+        if not all(type(samples) is list for samples in given):
+            raise ValueError("given: must be lists of samples")
+        texts = [text for samples in given for text in samples]
+    else:
+        raise ValueError("kind: must be greedy or sampled")
+    if not all(type(text) is str for text in texts):
+        raise ValueError("given: must be text")
 
 
 def _check_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from kft_tasks.answering.answerer import Answerer
 from kft_tasks.categories.answer_scorer import AnswerScorer
 from kft_tasks.categories.category_file import CategorizedQuestion, CategoryFile, Header, write_category_file
 from kft_tasks.detection.count import DetectionCount
-from kft_tasks.detection.journal import Journal, last_change
+from kft_tasks.detection.journal import COST_KEYS, Journal, last_change
 from kft_tasks.detection.lazy import decided, detect_chunk, finish
 from kft_tasks.detection.schedule import CHUNK_QUESTIONS, Chunk, make_chunks
 from kft_tasks.detection.target import QuestionStream, Target, identify_questions
@@ -29,8 +29,6 @@ from kft_tasks.protocol.identity import ModelIdentity
 from kft_tasks.protocol.prompt_maker import PromptMaker
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.version import __version__
-
-COST_KEYS = ("seconds", "cpu_seconds", "prefilled", "decoded", "prompt_tokens", "answer_tokens")
 
 
 @dataclass

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from kft_tasks.answering.answerer import Answerer, greedy_answers
+from kft_tasks.errors import DataError
 from kft_tasks.files import atomic_write, json_line, read_jsonl
 from kft_tasks.progress import ProgressCallback, no_progress
 from kft_tasks.protocol.prompt_maker import PromptMaker, PromptRequest
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.questions import Question
+from kft_tasks.records import check_keys, check_type
 from kft_tasks.scoring.scorers import get_scorer
 
 
@@ -184,5 +186,34 @@ def write_answers(path: Path, answered: Sequence[Answered]) -> None:
 
 
 def read_answers(path: Path) -> list[Answered]:
-    """Read the answers that :func:`write_answers` wrote."""
-    return [Answered(**{**row, "answers": tuple(row["answers"])}) for _, row in read_jsonl(path)]
+    """Read the answers that :func:`write_answers` wrote.
+
+    Raises:
+        DataError: a line is not an answer; file and line are named.
+    """
+    return [_parse_answer(row, f"{path}:{number}") for number, row in read_jsonl(path)]
+
+
+_TEXTS = ("id", "type", "question", "given")
+_KEYS = frozenset((*_TEXTS, "answers", "shots", "right"))
+_MOST = 1 << 31  # exemplars or exemplar sets: more are a damaged file
+
+
+def _parse_answer(row: dict[str, Any], where: str) -> Answered:
+    try:
+        check_keys(row, _KEYS, frozenset(_LEFT_OUT))
+        check_type(row, str, *_TEXTS)
+        check_type(row, list, "answers")
+        check_type(row, bool, "right")
+        answers = tuple(row["answers"])
+        for text in (*answers, row.get("subject", "")):
+            if type(text) is not str:
+                raise ValueError("answers and subject: must be text")
+        for number in (row["shots"], row.get("exemplar_set", 0)):
+            if type(number) is not int or not 0 <= number < _MOST:
+                raise ValueError("shots and exemplar_set: must be integers from 0")
+        if type(row.get("other_type", False)) is not bool:
+            raise ValueError("other_type: must be true or false")
+    except ValueError as error:
+        raise DataError(f"{where}: not an answer ({error}). Ask again, or restore the file.") from error
+    return Answered(**{**row, "answers": answers})

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kft_tasks.errors import KftError, UnavailableError, UsageError
-from kft_tasks.files import read_json
 from kft_tasks.launcher import launcher_hidden
+from kft_tasks.models.adapter_config import read_lora_config
 from kft_tasks.models.choice import ModelChoice
 from kft_tasks.models.locate import model_folder
 from kft_tasks.models.weights import identify, resolve_dtype
@@ -152,6 +152,6 @@ def _arguments(choice: ModelChoice) -> dict[str, Any]:
 
 def _lora_rank(adapter: Path) -> int:
     """The smallest rank that vLLM can be set to for this adapter; its default is 16."""
-    config = read_json(adapter / "adapter_config.json")
-    rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])
+    config = read_lora_config(adapter, ("r",))
+    rank: int = max([config["r"], *(config.get("rank_pattern") or {}).values()])
     return next((allowed for allowed in _VLLM_RANKS if allowed >= rank), rank)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from kft_tasks.launcher import local_rank
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class ModelChoice:
 
     def place(self) -> str:
         """The device to use; under a launcher each process has its own GPU."""
-        if self.device == "cuda" and "LOCAL_RANK" in os.environ:
-            return f"cuda:{os.environ['LOCAL_RANK']}"
+        if self.device == "cuda" and (rank := local_rank()) is not None:
+            return f"cuda:{rank}"
         return self.device or default_device()
 
 
@@ -44,5 +45,5 @@ def default_device() -> str:
     import torch
 
     if torch.cuda.is_available():
-        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        return f"cuda:{local_rank() or 0}"
     return "mps" if torch.backends.mps.is_available() else "cpu"

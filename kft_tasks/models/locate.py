@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kft_tasks.errors import UnavailableError
+from kft_tasks.files import home_path
 from kft_tasks.models.embedded import ALIASES, fetch
 
 
@@ -16,7 +17,7 @@ def model_folder(name: str, revision: str | None = None) -> Path:
     """
     if name in ALIASES:
         return fetch(ALIASES[name])
-    folder = Path(name).expanduser()
+    folder = home_path(name, "model")
     if (folder / "config.json").is_file():
         return folder.absolute()
     if folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:

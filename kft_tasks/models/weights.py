@@ -13,6 +13,7 @@ from typing import Any
 
 from kft_tasks.errors import DataError, UsageError, suggest
 from kft_tasks.files import cache_folder, open_input, read_json, sha256_of_file, sha256_of_json, write_json
+from kft_tasks.models.adapter_config import read_adapter_config
 from kft_tasks.protocol.identity import ModelIdentity
 
 _SAMPLE = 1 << 20  # bytes of each end of a file
@@ -114,7 +115,7 @@ def adapter_digest(folder: Path) -> str:
     weights = folder / "adapter_model.safetensors"
     if not weights.is_file():
         raise DataError(f"{folder}: no adapter (adapter_model.safetensors is missing). Give a folder saved by PEFT.")
-    config: dict[str, Any] = read_json(folder / "adapter_config.json", dict)
+    config = read_adapter_config(folder)
     config.pop("base_model_name_or_path", None)
     return sha256_of_json([sha256_of_file(weights), config])
 

@@ -8,16 +8,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.categories.category_file import CategorizedQuestion, Header
 from kft_tasks.errors import DataError
 from kft_tasks.files import atomic_write, json_line, read_jsonl
 from kft_tasks.hashing import keyed_digest
 from kft_tasks.protocol.identity import SERVED, ModelIdentity
-from kft_tasks.questions import Question, parse_question
+from kft_tasks.questions import Question, parse_question, shortened
+from kft_tasks.records import Count, Record, check_keys, check_type, parse_record
 from kft_train.recipes.recipe import MixturePart, Selection
 
 FORMAT = "kft-mixture/1"
+
+_TEXTS = ("id", "type", "split", "subject", "question", "part", "reason", "category_now")
+_KEYS = frozenset((*_TEXTS, "answers", "category_before"))
 
 
 @dataclass(frozen=True)
@@ -254,6 +260,23 @@ def write_mixture(path: Path, mixture: Mixture) -> None:
         stream.writelines(json_line(item.to_json()) for item in mixture.items)
 
 
+class _PartRecord(Record):
+    """See :class:`PartCount`."""
+
+    name: str
+    available: Count
+    taken: Count
+
+
+class _HeaderRecord(Record):
+    """The first line of ``mixture.jsonl``."""
+
+    format: str
+    seed: Count
+    parts: list[_PartRecord]
+    redrawn: list[str] = Field(default_factory=list)
+
+
 def read_mixture(path: Path) -> Mixture:
     """Read ``mixture.jsonl``, without pools.
 
@@ -264,28 +287,29 @@ def read_mixture(path: Path) -> Mixture:
     number, header = next(lines, (1, {}))
     if header.get("format") != FORMAT:
         raise DataError(f"{path}:{number}: not a mixture of format {FORMAT}. Build it again.")
-    try:
-        parts = tuple(PartCount(**part) for part in header["parts"])
-        seed = int(header["seed"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}:1: broken header ({error!r}). Build the mixture again.") from error
+    record = parse_record(_HeaderRecord, header, f"{path}:1", "Build the mixture again.", "broken header")
+    parts = tuple(PartCount(part.name, part.available, part.taken) for part in record.parts)
     items = tuple(_parse_item(row, f"{path}:{number}") for number, row in lines)
     _check_items(path, items, parts)
-    return Mixture(items, parts, seed)
+    return Mixture(items, parts, record.seed)
 
 
 def _parse_item(row: Mapping[str, Any], where: str) -> MixtureItem:
+    question = parse_question(row, where)
     try:
+        check_keys(row, _KEYS)
+        check_type(row, str, *_TEXTS)
+        check_type(row, list, "answers")
         before = row["category_before"]
         return MixtureItem(
-            question=parse_question(row, where),
-            part=str(row["part"]),
-            reason=str(row["reason"]),
+            question=question,
+            part=row["part"],
+            reason=row["reason"],
             now=KnowledgeCategory(row["category_now"]),
             before=None if before is None else KnowledgeCategory(before),
         )
-    except (KeyError, ValueError) as error:
-        raise DataError(f"{where}: broken line ({error!r}). Build the mixture again.") from error
+    except ValueError as error:
+        raise DataError(f"{where}: broken line ({shortened(str(error))}). Build the mixture again.") from error
 
 
 def _check_items(path: Path, items: Iterable[MixtureItem], parts: Sequence[PartCount]) -> None:

@@ -22,7 +22,7 @@ from typing_extensions import Self
 
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.errors import UsageError, suggest
-from kft_tasks.files import sha256_of_json
+from kft_tasks.files import home_path, sha256_of_json
 from kft_tasks.protocol.protocol import EARLIER, Protocol
 from kft_train.errors import RecipeError
 from kft_train.recipes.strict_yaml import apply_override, dump_yaml, parse_yaml, set_value
@@ -524,7 +524,7 @@ def _find(name_or_path: str, folder: Path = Path()) -> Path:
     known = {file.stem: file for file in _packaged()}
     if name_or_path in known:
         return known[name_or_path]
-    path = folder / Path(name_or_path).expanduser()
+    path = folder / home_path(name_or_path, "recipe")
     if path.is_file():
         return path
     if path.suffix in (".yaml", ".yml") or "/" in name_or_path:

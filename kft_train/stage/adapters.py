@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kft_tasks.errors import DataError, UsageError
-from kft_tasks.files import read_json, write_json
+from kft_tasks.files import write_json
+from kft_tasks.models.adapter_config import CONFIG, read_adapter_config, read_lora_config
 from kft_train.errors import RecipeError
 from kft_train.recipes.recipe import AdapterConfig, StageConfig
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     import torch
 
 WEIGHTS = "adapter_model.safetensors"
-CONFIG = "adapter_config.json"
 _PREFIX = "base_model.model."
 
 
@@ -69,7 +69,7 @@ def _on_top_of(previous: Path, new: Any, model: str) -> Any:
             new.unload(), str(Path(scratch) / "joined"), is_trainable=True, torch_device="cpu"
         )
     _check_effective(joined, previous)
-    freeze_first_ranks(joined, int(read_json(previous / CONFIG)["r"]), learning)
+    freeze_first_ranks(joined, read_lora_config(previous)["r"], learning)
     return joined
 
 
@@ -102,7 +102,7 @@ def save_alone(source: Path, target: Path, model: str) -> None:
     """Copy an adapter into a folder of its own, its configuration in a fixed order and with an absolute base path."""
     target.mkdir(parents=True)
     (target / WEIGHTS).write_bytes((source / WEIGHTS).read_bytes())
-    _write_config(target, read_json(source / CONFIG), model)
+    _write_config(target, read_adapter_config(source), model)
 
 
 def save_joined(first: Path, second: Path, target: Path, model: str) -> None:
@@ -118,8 +118,11 @@ def save_joined(first: Path, second: Path, target: Path, model: str) -> None:
     from safetensors.torch import load_file, save_file
 
     folders = (first, second)
-    configs = [read_json(folder / CONFIG) for folder in folders]
-    scalings = [_scaling(config, folder) for config, folder in zip(configs, folders, strict=True)]
+    configs = [read_adapter_config(folder) for folder in folders]
+    for config, folder in zip(configs, folders, strict=True):
+        _check_lora(config, folder)
+    configs = [read_lora_config(folder) for folder in folders]
+    scalings = [_scaling(config) for config in configs]
     sides = [load_file(folder / WEIGHTS) for folder in folders]
     for side, folder in zip(sides, folders, strict=True):
         _check_plain(side, folder)
@@ -162,7 +165,7 @@ def _factor(
     return torch.zeros(shape)
 
 
-def _scaling(config: Mapping[str, Any], folder: Path) -> float:
+def _check_lora(config: Mapping[str, Any], folder: Path) -> None:
     if config.get("peft_type") != "LORA":
         raise UsageError(f"{folder}: not a LoRA adapter. Use start: new or start: continue.")
     extra = ("use_dora", "modules_to_save", "alpha_pattern", "rank_pattern", "trainable_token_indices", "lora_bias")
@@ -173,15 +176,18 @@ def _scaling(config: Mapping[str, Any], folder: Path) -> float:
         raise UsageError(
             f"{folder}: an adapter with {', '.join(used)} cannot be joined with another. Use start: continue."
         )
+
+
+def _scaling(config: Mapping[str, Any]) -> float:
     rank, alpha = int(config["r"]), float(config["lora_alpha"])
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
 def _write_config(target: Path, config: Mapping[str, Any], model: str) -> None:
-    names = config["target_modules"]
+    names = config.get("target_modules")
     # PEFT writes a set: its order changes from run to run
     config = {**config, "base_model_name_or_path": base_path(model), "inference_mode": True}
-    config["target_modules"] = sorted(names) if isinstance(names, list) else names
+    config.update({"target_modules": sorted(names)} if isinstance(names, list) else {})
     write_json(target / CONFIG, config)
 
 
@@ -203,7 +209,7 @@ def check_trained(checkpoint: Path, previous: Path | None, stage: StageConfig) -
         before = load_file(previous / WEIGHTS)
         changed = any(not torch.equal(weights[name], before[name]) for name in weights)
     else:
-        frozen = int(read_json(previous / CONFIG)["r"]) if previous is not None else 0
+        frozen = int(read_lora_config(previous)["r"]) if previous is not None else 0
         ups = [weight for name, weight in weights.items() if ".lora_B." in name or ".lora_embedding_B" in name]
         changed = any(bool(up[:, frozen:].any()) for up in ups)
     if not changed:

@@ -6,17 +6,22 @@ The trainer writes a checkpoint file by file. From a broken one it either resume
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import shutil
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from kft_tasks.errors import DataError
 from kft_tasks.files import read_json, write_json
+from kft_tasks.models.adapter_config import read_adapter_config
+from kft_tasks.records import Count, Loss, OpenRecord, Record, Seconds, parse_record
+from kft_tasks.strict_json import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +29,59 @@ STATE = "trainer_state.json"
 _IDENTITY = "request.json"
 
 
+class LogRecord(OpenRecord):
+    """An entry of the log: a step of training, or a validation, or the totals at the end."""
+
+    step: Count
+    epoch: Seconds
+    loss: Loss | None = None
+    loss_tokens: Count | None = None
+    seconds: Seconds | None = None
+    num_input_tokens_seen: Seconds | None = None
+    eval_loss: Loss | None = None
+    eval_right: Count | None = None
+    eval_asked: Count | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        own = set(self.model_dump(exclude_none=True))
+        if "loss" in self.model_fields_set and not {"loss", "loss_tokens", "seconds", "num_input_tokens_seen"} <= own:
+            raise ValueError("a step without loss_tokens, seconds or num_input_tokens_seen")
+        validated = [name for name in self.model_fields_set if name.startswith("eval_")]
+        if validated and not {"eval_loss", "eval_right", "eval_asked"} <= own:
+            raise ValueError("a validation without eval_loss, eval_right or eval_asked")
+        for name in validated:
+            if type(getattr(self, name)) not in (int, float):
+                raise ValueError(f"{name}: must be a number")
+        return self
+
+
+class StateRecord(OpenRecord):
+    """What kft looks at in a trainer's state."""
+
+    global_step: Count
+    max_steps: int
+    best_global_step: Count | None = None
+    log_history: list[LogRecord]
+
+
+class _TensorRecord(Record):
+    """An entry of the header of a safetensors file."""
+
+    dtype: str
+    shape: list[Count]
+    data_offsets: Annotated[list[Count], Field(min_length=2, max_length=2)]
+
+
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """The trainer state of a checkpoint."""
-    state: dict[str, Any] = read_json(checkpoint / STATE)
+    """The trainer state of a checkpoint, checked.
+
+    Raises:
+        DataError: it cannot be read, or is something else.
+    """
+    value = read_json(checkpoint / STATE)
+    parse_record(StateRecord, value, checkpoint / STATE, "Remove the checkpoint.", "not the state of a training")
+    state: dict[str, Any] = value
     return state
 
 
@@ -63,9 +118,9 @@ def is_whole(checkpoint: Path, needed: Sequence[str]) -> bool:
     """Whether state, adapter and the ``needed`` files exist and are readable."""
     try:
         state = read_state(checkpoint)
-        if not isinstance(state, dict) or state.get("global_step") != step_of(checkpoint):
+        if state["global_step"] != step_of(checkpoint):
             return False
-        json.loads((checkpoint / "adapter_config.json").read_text(encoding="utf-8"))
+        read_adapter_config(checkpoint)
         _check_safetensors(checkpoint / "adapter_model.safetensors")
         for name in needed:
             with zipfile.ZipFile(checkpoint / name) as archive:
@@ -88,10 +143,11 @@ def _check_safetensors(path: Path) -> None:
         length = int.from_bytes(stream.read(8), "little")
         if not 0 < length <= size - 8:
             raise ValueError("truncated header")
-        header = json.loads(stream.read(length))
-    if size != 8 + length + max(
-        (entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0
-    ):
+        header = parse_json(stream.read(length).decode())
+    if not isinstance(header, dict):
+        raise ValueError("not a header")
+    tensors = [_TensorRecord.model_validate(entry) for name, entry in header.items() if name != "__metadata__"]
+    if size != 8 + length + max((tensor.data_offsets[1] for tensor in tensors), default=0):
         raise ValueError("truncated data")
 
 

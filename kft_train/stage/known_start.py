@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from kft_tasks.errors import DataError
-from kft_tasks.files import read_json, sha256_of_file, sha256_of_json
+from kft_tasks.files import sha256_of_file, sha256_of_json
 from kft_train.stage.adapters import WEIGHTS, base_path
 from kft_train.stage.request import SUMMARY, StageRequest
+from kft_train.stage.training_record import read_training
 
 VALIDATED = "validated"  # in training.json; files of earlier versions do not have it
 
@@ -52,7 +53,7 @@ def known_start(request: StageRequest, key: str) -> dict[str, float] | None:
     if request.stage.start != "continue" or request.previous is None:
         return None
     try:
-        summary = read_json(request.previous.parent / SUMMARY)
+        summary = read_training(request.previous.parent / SUMMARY)
         if summary[VALIDATED] != validated(request.previous, key):
             return None
         chosen = next(row for row in summary["epochs"] if row["epoch"] == summary["chosen_epoch"])

@@ -9,12 +9,14 @@ from typing import Any
 
 from kft_tasks.errors import DataError, StateError, UsageError
 from kft_tasks.files import read_json, sha256_of_file, sha256_of_json
+from kft_tasks.models.adapter_config import CONFIG
 from kft_tasks.protocol.protocol import Protocol
 from kft_train.data.mixture import Mixture
 from kft_train.data.repeats import Repeats
 from kft_train.data.rows import ValidationPrompt
 from kft_train.recipes.recipe import AdapterConfig, StageConfig
-from kft_train.stage.adapters import CONFIG, WEIGHTS, base_path, check_adapter
+from kft_train.stage.adapters import WEIGHTS, base_path, check_adapter
+from kft_train.stage.training_record import read_training
 
 FORMAT = "kft-training/1"
 SUMMARY = "training.json"
@@ -108,12 +110,12 @@ def finished_stage(request: StageRequest) -> StageResult | None:
     """
     if not request.output.exists():
         return None
-    summary = read_json(request.output / SUMMARY) if (request.output / SUMMARY).is_file() else {}
+    summary = read_json(request.output / SUMMARY, dict) if (request.output / SUMMARY).is_file() else {}
     if summary.get("format") != FORMAT or summary.get("request") != request.digest():
         raise StateError(
             f"{request.output}: holds something other than this stage. Remove it, or choose another folder."
         )
-    return StageResult(request.output, summary)
+    return StageResult(request.output, read_training(request.output / SUMMARY))
 
 
 def checked_request(request: StageRequest) -> StageRequest:

@@ -54,6 +54,7 @@ EXCEPTIONS: Mapping[str, str] = {
     "kft_tasks.question_sets.info": "kft_tasks.question_sets.storage",  # what a set is: records that loaders fill
     # what is read from a run and from the paper: the measures are made of it
     "kft_cli.report.run_layout": "kft_cli.report.measures",
+    "kft_cli.report.run_records": "kft_cli.report.measures",
     "kft_cli.report.run_data": "kft_cli.report.measures",
     "kft_cli.report.paper": "kft_cli.report.measures",
 }

@@ -153,17 +153,21 @@ def test_runs_under_different_numbers_of_exemplar_sets_are_not_tested_with_exemp
 
 
 def measured_change(before: float, after: float) -> dict[str, Any]:
-    values = {"difference": after - before, "low": -0.01, "high": 0.05, "holm_p": 0.4}
-    rows = [
-        {"group": "HighlyKnown", "n": 3, "before": 1.0, "after": 0.9, "clustered": {}},
-        {"group": "all", "n": 12, "before": before, "after": after, "clustered": {"types like these": values}},
-    ]
-    return {
-        "changes": [
-            {"before": "base", "after": "stage1", "rows": []},
-            {"before": "base", "after": "stage2", "rows": rows},
-        ]
-    }
+    """A report's section on what changed, whose last span has these shares of all questions."""
+    untested = {"reading": "types like these", "n": 12, "clusters": 3, "degrees_of_freedom": 2.0, "changed": 1}
+    untested |= {"before": before, "after": after, "difference": after - before, "low": -0.01, "high": 0.05}
+    untested |= {"standard_error": 0.02, "design_effect": 1.0, "reason": None}
+    seen = {"effect": 0.06, "power": 0.8, "n": 12, "design_effect": 1.0, "reason": None}
+    tested = {**untested, "p": 0.2, "smallest_p": 0.01, "holm_p": 0.4, "detectable": seen}
+    these = {"reading": "these types"}
+    known = {"before": 3, "after": 3}
+    known |= {"clustered": {"types like these": untested, "these types": {**untested, **these}}}
+    row = {"group": "all", "n": 12, "before": before, "after": after, "main": True, "highly_known": known}
+    row |= {"clustered": {"types like these": tested, "these types": {**tested, **these}}}
+    first = {"before": "base", "after": "stage1", "rows": [{**row, "before": 0.9}]}
+    last = {"before": "base", "after": "stage2", "rows": [{**row, "group": "HighlyKnown", "n": 3}, row]}
+    measured = {"seed": 1, "n": 12, "of": 12, "greedy_only": True, "exemplar_sets": 4, "tests": 2, "main_tests": 1}
+    return {**measured, "changes": [first, last], "against_control": [], "untrained": None, "trained": []}
 
 
 def test_the_measured_change_of_all_training_questions_stands_beside_the_movement(tmp_path: Path) -> None:

@@ -34,7 +34,12 @@ def measure_paired(runs: Sequence[LoadedRun], asked: str | None) -> list[dict[st
 
 def same_questions(first: LoadedRun, runs: Sequence[LoadedRun]) -> list[LoadedRun]:
     """The runs that were asked the same test questions as the first."""
-    return [run for run in runs if run.test["digest"] == first.test["digest"]]
+    return [run for run in runs if _questions(run) == _questions(first)]
+
+
+def _questions(run: LoadedRun) -> tuple[str, int]:
+    """What tells test questions apart: their digest, and their number, should a report be damaged."""
+    return str(run.test["digest"]), int(run.test["n"])
 
 
 def no_test(first: LoadedRun, other: LoadedRun, asking: Asking, asked: str | None = None) -> str | None:
@@ -62,7 +67,7 @@ def _differences(first: LoadedRun, other: LoadedRun, asking: Asking) -> Differen
 
 def _no_pair(first: LoadedRun, other: LoadedRun, asking: Asking) -> str | None:
     """Why there are no two answers to the same question."""
-    if first.test["digest"] != other.test["digest"]:
+    if _questions(first) != _questions(other):
         return "not paired: different test questions"
     missing = [run.name for run in (first, other) if asking not in run.askings]
     how = "with exemplars of another type" if asking.other_type else "with so many exemplars"

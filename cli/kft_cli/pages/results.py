@@ -8,6 +8,7 @@ from typing import Any
 
 from kft_cli.display.tables import NONE, Section, Table, make_table, markdown_document, number, percent, share
 from kft_cli.pages import certainty_page
+from kft_cli.pages.page_records import read_measurement
 from kft_cli.pages.readme import update_headlines
 from kft_cli.report.render import render_report
 from kft_cli.report.report import read_report
@@ -15,7 +16,7 @@ from kft_cli.report.sections.words import asking_cell, category_heads
 from kft_cli.studies import benchmark
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.errors import DataError
-from kft_tasks.files import atomic_write, read_json
+from kft_tasks.files import atomic_write
 
 Reports = Mapping[str, dict[str, Any]]
 
@@ -85,7 +86,7 @@ def write_results(folder: Path) -> Path:
         _write(file.with_name("report.md"), render_report(read_report(file)))
     for kind, render in (("benchmark", benchmark.render), ("certainty", certainty_page.render)):
         for file in sorted(folder.glob(f"*/{kind}.json")):
-            _write(file.with_suffix(".md"), render(read_json(file), markdown=True))
+            _write(file.with_suffix(".md"), render(read_measurement(kind, file), markdown=True))
     page = folder / "README.md"
     _write(page, render_results(folder))
     update_headlines(folder.parent / "README.md", folder)

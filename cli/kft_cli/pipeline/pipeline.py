@@ -26,7 +26,7 @@ from kft_cli.report.run_layout import ADAPTER, ANSWERS, BASE, CATEGORIES, MIXTUR
 from kft_tasks.detection.run import detect
 from kft_tasks.detection.target import Target, select
 from kft_tasks.evaluation.evaluate import evaluate, write_answers
-from kft_tasks.files import atomic_write, read_json, sha256_of_file, write_json
+from kft_tasks.files import atomic_write, sha256_of_file, write_json
 from kft_tasks.models.choice import ModelChoice, default_device
 from kft_tasks.models.loading import LoadedModel, load_model
 from kft_tasks.models.locate import model_folder
@@ -42,6 +42,7 @@ from kft_train.recipes.plan import Step, control_of, control_stage, purpose_of, 
 from kft_train.recipes.recipe import Purpose, Recipe
 from kft_train.stage.request import StageRequest
 from kft_train.stage.train import train_stage
+from kft_train.stage.training_record import read_training
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ class Pipeline:
             index = [control_of(self.recipe, stage) for stage in self.recipe.stages].index(step.point)
             chosen, own = index - 1, self.recipe.stages[index]
             stage = control_stage(self.recipe, own)
-            max_steps = steps_taken(read_json(self.run.layout.training(own.name)))
+            max_steps = steps_taken(read_training(self.run.layout.training(own.name)))
         points = (BASE, *names)
         now = self.run.layout.detection(points[chosen])
         before = self.run.layout.detection(points[max(chosen - 1, 0)]) if chosen else None

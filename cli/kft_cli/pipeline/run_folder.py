@@ -17,8 +17,9 @@ from typing import Any
 
 from kft_cli.pipeline.machine import now
 from kft_cli.report.run_layout import STEP_RECORD, RunLayout
+from kft_cli.report.run_records import read_started
 from kft_tasks.errors import DataError, StateError
-from kft_tasks.files import read_json, sha256_of_json, write_json
+from kft_tasks.files import sha256_of_json, write_json
 
 
 @dataclass
@@ -75,7 +76,7 @@ class RunFolder:
     def is_done(self, name: str, inputs: Mapping[str, Any]) -> bool:
         """Whether the step is done, with the same inputs."""
         file = self.layout.step_record(name)
-        return file.is_file() and read_json(file).get("inputs") == sha256_of_json(inputs)
+        return file.is_file() and read_started(file).get("inputs") == sha256_of_json(inputs)
 
     def step(self, name: str, inputs: Mapping[str, Any], make: Callable[[Path], StepCost]) -> Path:
         """Do a step unless it is done; return its folder.
@@ -109,4 +110,4 @@ class RunFolder:
 
 def _is_for(partial: Path, wanted: Mapping[str, Any]) -> bool:
     file = partial / STEP_RECORD
-    return file.is_file() and all(read_json(file).get(key) == value for key, value in wanted.items())
+    return file.is_file() and all(read_started(file).get(key) == value for key, value in wanted.items())

@@ -25,6 +25,7 @@ from kft_cli.report.measures.repetition import describe_repetition, measure_cost
 from kft_cli.report.measures.rounding import rounded
 from kft_cli.report.measures.training import describe_stage, measure_trained
 from kft_cli.report.paper import load_paper, paper_runs
+from kft_cli.report.record import check_report
 from kft_cli.report.render import render_report, summary_sections
 from kft_cli.report.run_data import read_run
 from kft_cli.report.run_layout import RunLayout
@@ -110,11 +111,12 @@ def read_report(path: Path) -> dict[str, Any]:
     """Read a ``report.json``.
 
     Raises:
-        DataError: it is not a report of this format.
+        DataError: it is not a report of this format, or a key is missing, unknown or of the wrong type.
     """
     report = read_json(path)
     if not isinstance(report, dict) or report.get("format") != FORMAT:
         raise DataError(f"{path}: not a report of format {FORMAT}. Write it again with `kft report RUN`.")
+    check_report(report, path)
     return report
 
 
@@ -122,7 +124,7 @@ def _check_target(target: Path) -> None:
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     file = target / "report.json"
-    if not file.is_file() or str(read_json(file).get("format", "")).partition("/")[0] != "kft-report":
+    if not file.is_file() or not str(read_json(file, dict).get("format", "")).startswith("kft-report/"):
         raise StateError(f"{target}: exists and is not a report of kft. Choose another folder.")
 
 

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from kft_cli.report.run_layout import BASE, RETEST, TEST_CATEGORIES, RunLayout
+from kft_cli.report.run_records import read_about, read_step
 from kft_cli.stats.clusters import QuestionGroups
 from kft_tasks.categories.category import KnowledgeCategory, Tally
 from kft_tasks.categories.category_file import CategoryFile, Header
 from kft_tasks.errors import DataError
 from kft_tasks.evaluation.evaluate import Asking, TestQuestion, by_question, read_answers
-from kft_tasks.files import read_json, sha256_of_file, sha256_of_json
+from kft_tasks.files import sha256_of_file, sha256_of_json
 from kft_train.data.mixture import Mixture, read_mixture
 from kft_train.recipes.plan import control_of, steps_of
 from kft_train.recipes.recipe import Recipe, load_recorded_recipe
+from kft_train.stage.training_record import read_training
 
 
 @dataclass(frozen=True)
@@ -153,9 +155,7 @@ def read_run(folder: Path) -> RunData:
     layout = RunLayout(folder)
     if not is_run(folder):
         raise DataError(f"{folder}: not a run folder (no run.json). Make one with `kft run RECIPE`.")
-    about = read_json(layout.about)
-    if not isinstance(about, dict):
-        raise DataError(f"{layout.about}: not a JSON object. Restore the file, or run again in another folder.")
+    about = read_about(layout.about)
     reader = _Reader(layout, command_of(about))
     recipe = load_recorded_recipe(reader.need(layout.recipe))
     points = (BASE, *(stage.name for stage in recipe.stages))
@@ -240,17 +240,11 @@ class _Reader:
     def stage(self, before: str, after: str) -> Stage:
         mixture = read_mixture(self.need(self.layout.mixture(after)))
         path = self.need(self.layout.training(after))
-        training = read_json(path)
-        if not _is_training_log(training):
-            raise DataError(f"{path}: not the log of a training stage. {self._redo(path)}")
-        return Stage(after, before, after, mixture, training)
+        return Stage(after, before, after, mixture, read_training(path, self._redo(path)))
 
     def answers(self, point: str, shots: Sequence[int]) -> dict[Asking, list[TestQuestion]]:
         path = self.need(self.layout.answers(point))
-        try:
-            found = by_question(read_answers(path))
-        except (TypeError, KeyError) as error:
-            raise DataError(f"{path}: has a line that is not an answer ({error}). {self._redo(path)}") from error
+        found = by_question(read_answers(path))
         for number in shots:
             questions = found.get(Asking(number), [])
             sets = {len(question.given) for question in questions}
@@ -263,24 +257,13 @@ class _Reader:
         steps = []
         for name in names:
             path = self.need(self.layout.step_record(name))
-            step = read_json(path)
-            if not isinstance(step, dict) or not isinstance(step.get("seconds"), (int, float)):
-                raise DataError(f"{path}: broken. Resume the run with: {self.command}")
+            step = read_step(path, f"Remove {path.parent} and resume the run with: {self.command}")
             steps.append({**step, "step": name})
             del self.digests[self.layout.name_of(path)]  # clock times never repeat
         return steps
 
     def _redo(self, path: Path) -> str:
         return f"Remove {path.parent} and resume with: {self.command}"
-
-
-def _is_training_log(training: Any) -> bool:
-    if not isinstance(training, dict) or {"better_than_start", "cost"} - set(training):
-        return False
-    epochs = training.get("epochs")
-    if not isinstance(epochs, list) or not all({"epoch", "right", "asked"} <= set(row) for row in epochs):
-        return False
-    return training.get("chosen_epoch") in [row["epoch"] for row in epochs]
 
 
 def _finished_steps(layout: RunLayout, recipe: Recipe) -> list[str]:

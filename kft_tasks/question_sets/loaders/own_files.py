@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kft_tasks.errors import DataError
+from kft_tasks.files import home_path
 from kft_tasks.question_sets.info import OptionInfo, SetInfo, check_options
 from kft_tasks.question_sets.splits.row_set import RowSet, Source
 from kft_tasks.question_sets.storage.locate import SUFFIXES, listing, locate, split_files
@@ -103,7 +104,7 @@ def open_questions(path: str | Path | None, options: Mapping[str, object] | None
         )
     sources = [Source(tuple(paths), split) for split, paths in files.items()]
     if checked["exemplars"]:
-        extra = Path(str(checked["exemplars"])).expanduser()
+        extra = home_path(str(checked["exemplars"]), "exemplars")
         if not extra.is_file():
             raise DataError(f"{extra}: the exemplars file does not exist. Check the option exemplars.")
         others = [Source(tuple(p for p in s.files if p.resolve() != extra.resolve()), s.split) for s in sources]

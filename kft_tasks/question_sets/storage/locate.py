@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from kft_tasks.errors import DataError, FetchError, UnavailableError
+from kft_tasks.files import home_path
 from kft_tasks.question_sets.info import SetInfo
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
@@ -43,10 +44,10 @@ def locate(info: SetInfo, path: str | Path | None, fetch: Callable[[], Path] | N
     tried = []
     for origin, value in (("path", path), (info.env, os.environ.get(info.env))):
         if value:
-            return _existing(info, origin, Path(value).expanduser())
+            return _existing(info, origin, home_path(value, origin))
         tried.append(f"{origin}: not set")
     if root := os.environ.get("KFT_DATA"):
-        folder = Path(root).expanduser() / info.name
+        folder = home_path(root, "KFT_DATA") / info.name
         if folder.exists():
             return folder
         tried.append(f"KFT_DATA: there is no {folder}")

@@ -1,0 +1,64 @@
+"""The first line of a category file, as it is read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from kft_tasks.categories.category import KnowledgeCategory
+from kft_tasks.records import Count, Record
+
+Category = Annotated[KnowledgeCategory, Field(strict=False)]
+
+
+class ModelRecord(Record):
+    """See :class:`kft_tasks.protocol.identity.ModelIdentity`."""
+
+    id: str
+    weights: str
+    adapter: str | None = None
+    dtype: str = "auto"
+
+
+class QuestionsRecord(Record):
+    """See :class:`kft_tasks.protocol.identity.QuestionsIdentity`."""
+
+    set: str
+    version: str
+    split: str
+    count: Count
+    digest: str
+    exemplars: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class RescoredRecord(Record):
+    """See :class:`kft_tasks.categories.category_file.Rescored`."""
+
+    source: str
+    scorer: str
+    corrections: str | None = None
+    corrected: Count = 0
+    undecided: Count = 0
+
+
+class HeaderRecord(Record):
+    """See :class:`kft_tasks.categories.category_file.Header`; ``protocol`` is checked by the protocol itself."""
+
+    format: Literal["kft-categories/1"]
+    kft_version: str
+    model: ModelRecord
+    protocol: dict[str, Any]
+    protocol_digest: str = ""
+    questions: QuestionsRecord
+    exhaustive: bool
+    counts: dict[Category, Count]
+    rescored: RescoredRecord | None = None
+
+    @model_validator(mode="after")
+    def _check_rescored(self) -> Self:
+        if "rescored" in self.model_fields_set and self.rescored is None:
+            raise ValueError("rescored: must be an object, or missing")
+        return self
