@@ -23,7 +23,7 @@ RESULTS = ROOT / "results"
 
 
 def test_the_headline_is_that_of_the_published_run() -> None:
-    assert "<!-- headline: demo," in README
+    assert "<!-- headline: worldfacts-full," in README
     assert with_headlines(README, RESULTS) == README
 
 
@@ -35,7 +35,7 @@ def test_a_stale_headline_is_rendered_again_and_a_page_without_one_is_left_alone
     page.write_text("# Something else\n", encoding="utf-8")
     update_headlines(page, RESULTS)
     assert page.read_text(encoding="utf-8") == "# Something else\n"
-    page.write_text(README.replace("headline: demo,", "headline: nothing,"), encoding="utf-8")
+    page.write_text(README.replace("headline: worldfacts-full,", "headline: nothing,"), encoding="utf-8")
     with pytest.raises(DataError, match="nothing"):
         update_headlines(page, RESULTS)
 
