@@ -72,7 +72,9 @@ def _half_known_questions(folder: Path) -> list[Question]:
     _kft(folder, "detect", *chosen, *protocol, "--exhaustive", "-o", "given.jsonl")
     given = {item.question.id: item.greedy_answers[0] or "" for item in CategoryFile(folder / "given.jsonl")}
     return [
-        dataclasses.replace(question, answers=(answer,)) if (answer := given.get(question.id)) else question
+        dataclasses.replace(question, answers=(answer,))
+        if any(map(str.isalnum, answer := given.get(question.id, "")))
+        else question
         for question in questions
     ]
 
