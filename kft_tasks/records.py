@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kft_tasks.errors import DataError, KftError
 from kft_tasks.files import read_json
+from kft_tasks.row_checks import short
 
 LARGEST = 1 << 63
 """Integers of a file are smaller than this in size: seeds are, and everything else that kft counts."""
@@ -61,7 +62,7 @@ def parse_record(
     except ValidationError as error:
         raise DataError(f"{where}: {wrong} ({first_problem(error)}). {remedy}") from error
     except KftError as error:  # of a value that knows its own rules
-        raise DataError(f"{where}: {wrong} ({_short(str(error))}). {remedy}") from error
+        raise DataError(f"{where}: {wrong} ({short(str(error))}). {remedy}") from error
 
 
 def read_record(
@@ -88,7 +89,7 @@ def first_problem(error: ValidationError) -> str:
     first = found[0]
     key = ".".join(str(part) for part in first["loc"])
     more = f"; {len(found) - 1} more" if len(found) > 1 else ""
-    return (f"{_short(key)}: " if key else "") + _short(first["msg"].rstrip(".")) + more
+    return (f"{short(key)}: " if key else "") + short(first["msg"].rstrip(".")) + more
 
 
 def too_large(value: object, key: str = "") -> str | None:
@@ -98,42 +99,10 @@ def too_large(value: object, key: str = "") -> str | None:
     elif isinstance(value, (list, tuple)):
         parts = ((str(number), inner) for number, inner in enumerate(value))
     elif type(value) is int and abs(value) >= LARGEST:
-        return f"{_short(key) or 'value'}: the number is too large"
+        return f"{short(key) or 'value'}: the number is too large"
     else:
         return None
     for name, inner in parts:
         if type(inner) is not str and (problem := too_large(inner, f"{key}.{name}" if key else name)):
             return problem
     return None
-
-
-def check_keys(row: Mapping[str, Any], keys: frozenset[str], optional: frozenset[str] = frozenset()) -> None:
-    """Check that a row has these keys and no others; by hand, since files have 100,000 of lines.
-
-    Raises:
-        ValueError: a key is missing or unknown.
-    """
-    if row.keys() == keys:
-        return
-    if missing := keys - row.keys():
-        raise ValueError(f"{min(missing)}: missing")
-    if unknown := row.keys() - keys - optional:
-        raise ValueError(f"{_short(min(unknown))}: unknown key")
-
-
-def check_type(row: Mapping[str, Any], kind: type, *keys: str) -> None:
-    """Check that the values of some keys are exactly of this type; a bool is no int.
-
-    Raises:
-        ValueError: one is not.
-    """
-    for key in keys:
-        if type(row[key]) is not kind:
-            raise ValueError(f"{key}: must be {_NAMES.get(kind, kind.__name__)}")
-
-
-_NAMES: Mapping[type, str] = {str: "text", int: "an integer", bool: "true or false", list: "a list", dict: "an object"}
-
-
-def _short(text: str, most: int = 200) -> str:
-    return text if len(text) <= most else f"{text[:most]}..."

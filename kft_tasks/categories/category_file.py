@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from kft_tasks.categories.category import KnowledgeCategory, Tally, decide
-from kft_tasks.categories.header_record import HeaderRecord
 from kft_tasks.errors import DataError, UsageError
 from kft_tasks.files import atomic_write, json_line, read_jsonl
 from kft_tasks.protocol.identity import ModelIdentity, QuestionsIdentity
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.questions import Question, parse_question, shortened
-from kft_tasks.records import check_keys, check_type, parse_record
+from kft_tasks.row_checks import check_keys, check_type
 
 FORMAT = "kft-categories/1"
 
@@ -211,6 +210,9 @@ def _header(row: Mapping[str, Any], where: str) -> Header:
     Raises:
         DataError: it is broken, or the protocol is not the one that its digest was made of.
     """
+    from kft_tasks.categories.header_record import HeaderRecord  # pydantic, which `kft --help` does without
+    from kft_tasks.records import parse_record
+
     remedy = "Detect again, or use the kft that wrote it."
     record = parse_record(HeaderRecord, row, where, remedy, "broken header")
     try:

@@ -19,7 +19,8 @@ from typing import IO, Any
 
 from kft_tasks.detection.schedule import Chunk, Pair
 from kft_tasks.errors import DataError, StateError
-from kft_tasks.records import check_keys, check_type, too_large
+from kft_tasks.records import too_large
+from kft_tasks.row_checks import check_keys, check_type
 from kft_tasks.strict_json import parse_json
 
 COST_KEYS = ("seconds", "cpu_seconds", "prefilled", "decoded", "prompt_tokens", "answer_tokens")

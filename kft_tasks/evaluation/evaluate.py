@@ -19,7 +19,7 @@ from kft_tasks.progress import ProgressCallback, no_progress
 from kft_tasks.protocol.prompt_maker import PromptMaker, PromptRequest
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.questions import Question
-from kft_tasks.records import check_keys, check_type
+from kft_tasks.row_checks import check_keys, check_type
 from kft_tasks.scoring.scorers import get_scorer
 
 

@@ -17,7 +17,8 @@ from kft_tasks.files import atomic_write, json_line, read_jsonl
 from kft_tasks.hashing import keyed_digest
 from kft_tasks.protocol.identity import SERVED, ModelIdentity
 from kft_tasks.questions import Question, parse_question, shortened
-from kft_tasks.records import Count, Record, check_keys, check_type, parse_record
+from kft_tasks.records import Count, Record, parse_record
+from kft_tasks.row_checks import check_keys, check_type
 from kft_train.recipes.recipe import MixturePart, Selection
 
 FORMAT = "kft-mixture/1"
