@@ -55,3 +55,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     return f"{hint}Known: {', '.join(names)}."
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """A text for an error message: cut after ``most`` characters."""
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from kft_tasks.errors import DataError
+from kft_tasks.errors import DataError, shortened
 from kft_tasks.files import atomic_write, json_line, read_jsonl, sha256_of_json
 from kft_tasks.hashing import keyed_digest
 
@@ -96,11 +96,6 @@ def parse_question(row: Mapping[str, Any], where: str, *, set_name: str = "quest
         split=chosen,
         subject=fields["subject"] or "",
     )
-
-
-def shortened(text: str, most: int = 200) -> str:
-    """A text for an error message: cut after ``most`` characters."""
-    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _is_unicode(text: str) -> bool:

@@ -8,9 +8,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kft_tasks.errors import DataError, KftError
+from kft_tasks.errors import DataError, KftError, shortened
 from kft_tasks.files import read_json
-from kft_tasks.row_checks import short
 
 LARGEST = 1 << 63
 """Integers of a file are smaller than this in size: seeds are, and everything else that kft counts."""
@@ -62,7 +61,7 @@ def parse_record(
     except ValidationError as error:
         raise DataError(f"{where}: {wrong} ({first_problem(error)}). {remedy}") from error
     except KftError as error:  # of a value that knows its own rules
-        raise DataError(f"{where}: {wrong} ({short(str(error))}). {remedy}") from error
+        raise DataError(f"{where}: {wrong} ({shortened(str(error))}). {remedy}") from error
 
 
 def read_record(
@@ -89,7 +88,7 @@ def first_problem(error: ValidationError) -> str:
     first = found[0]
     key = ".".join(str(part) for part in first["loc"])
     more = f"; {len(found) - 1} more" if len(found) > 1 else ""
-    return (f"{short(key)}: " if key else "") + short(first["msg"].rstrip(".")) + more
+    return (f"{shortened(key)}: " if key else "") + shortened(first["msg"].rstrip(".")) + more
 
 
 def too_large(value: object, key: str = "") -> str | None:
@@ -99,7 +98,7 @@ def too_large(value: object, key: str = "") -> str | None:
     elif isinstance(value, (list, tuple)):
         parts = ((str(number), inner) for number, inner in enumerate(value))
     elif type(value) is int and abs(value) >= LARGEST:
-        return f"{short(key) or 'value'}: the number is too large"
+        return f"{shortened(key) or 'value'}: the number is too large"
     else:
         return None
     for name, inner in parts:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kft_tasks.errors import shortened
+
 
 def check_keys(row: Mapping[str, Any], keys: frozenset[str], optional: frozenset[str] = frozenset()) -> None:
     """Check that a row has these keys and no others; by hand, since files have 100,000 of lines.
@@ -17,7 +19,7 @@ def check_keys(row: Mapping[str, Any], keys: frozenset[str], optional: frozenset
     if missing := keys - row.keys():
         raise ValueError(f"{min(missing)}: missing")
     if unknown := row.keys() - keys - optional:
-        raise ValueError(f"{short(min(unknown))}: unknown key")
+        raise ValueError(f"{shortened(min(unknown))}: unknown key")
 
 
 def check_type(row: Mapping[str, Any], kind: type, *keys: str) -> None:
@@ -32,8 +34,3 @@ def check_type(row: Mapping[str, Any], kind: type, *keys: str) -> None:
 
 
 _NAMES: Mapping[type, str] = {str: "text", int: "an integer", bool: "true or false", list: "a list", dict: "an object"}
-
-
-def short(text: str, most: int = 200) -> str:
-    """A text cut to a readable length."""
-    return text if len(text) <= most else f"{text[:most]}..."

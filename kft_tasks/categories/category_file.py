@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from kft_tasks.categories.category import KnowledgeCategory, Tally, decide
-from kft_tasks.errors import DataError, UsageError
+from kft_tasks.errors import DataError, UsageError, shortened
 from kft_tasks.files import atomic_write, json_line, read_jsonl
 from kft_tasks.protocol.identity import ModelIdentity, QuestionsIdentity
 from kft_tasks.protocol.protocol import Protocol
-from kft_tasks.questions import Question, parse_question, shortened
+from kft_tasks.questions import Question, parse_question
 from kft_tasks.row_checks import check_keys, check_type
 
 FORMAT = "kft-categories/1"

@@ -12,11 +12,11 @@ from pydantic import Field
 
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.categories.category_file import CategorizedQuestion, Header
-from kft_tasks.errors import DataError
+from kft_tasks.errors import DataError, shortened
 from kft_tasks.files import atomic_write, json_line, read_jsonl
 from kft_tasks.hashing import keyed_digest
 from kft_tasks.protocol.identity import SERVED, ModelIdentity
-from kft_tasks.questions import Question, parse_question, shortened
+from kft_tasks.questions import Question, parse_question
 from kft_tasks.records import Count, Record, parse_record
 from kft_tasks.row_checks import check_keys, check_type
 from kft_train.recipes.recipe import MixturePart, Selection
@@ -166,12 +166,17 @@ def _check_questions(
             )
 
 
+def selects(selection: Selection | MixturePart, now: KnowledgeCategory, before: KnowledgeCategory | None) -> bool:
+    """Whether a selection takes a question of these categories; ``before`` is None without an earlier detection."""
+    if selection.now is not None and now not in selection.now:
+        return False
+    return selection.before is None or (before is not None and before in selection.before)
+
+
 def _matches(
     selection: Selection | MixturePart, item: CategorizedQuestion, before: Mapping[str, KnowledgeCategory] | None
 ) -> bool:
-    if selection.now is not None and item.category not in selection.now:
-        return False
-    return selection.before is None or (before is not None and before[item.question.id] in selection.before)
+    return selects(selection, item.category, before[item.question.id] if before is not None else None)
 
 
 def _size(

@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from kft_tasks.question_sets.splits.overlap import plain_text
 from kft_tasks.questions import Question
+
+
+class Asks(Protocol):
+    """What is compared of a question."""
+
+    @property
+    def question(self) -> str:
+        """Its text."""
+        ...
+
+    @property
+    def type(self) -> str:
+        """Its type."""
+        ...
+
+    @property
+    def subject(self) -> str:
+        """The entity asked about, or ""."""
+        ...
 
 
 class Repeats:
@@ -26,6 +46,13 @@ class Repeats:
             if subject := plain_text(question.subject):
                 self._subjects.add((question.type, subject))
 
-    def __contains__(self, question: Question) -> bool:
-        subject = plain_text(question.subject)
-        return plain_text(question.question) in self._texts or (question.type, subject) in self._subjects
+    def same_text(self, question: Asks) -> bool:
+        """Whether one of the others has this text."""
+        return plain_text(question.question) in self._texts
+
+    def same_subject(self, question: Asks) -> bool:
+        """Whether one of the others has this type and subject; not if the subject is unknown."""
+        return (question.type, plain_text(question.subject)) in self._subjects
+
+    def __contains__(self, question: Asks) -> bool:
+        return self.same_text(question) or self.same_subject(question)

@@ -18,7 +18,7 @@ from kft_cli.report.render import render_report
 from kft_cli.report.report import build_report, read_report, summarize
 from kft_cli.studies import benchmark
 from kft_tasks.errors import DataError
-from mutating import Outcome, mutations, places
+from mutating import Outcome, mutations, places, try_each
 from report_helpers import H, M, U, W, make_run
 
 ROOT = Path(__file__).parents[2]
@@ -53,22 +53,11 @@ def _use(path: Path, other: Path) -> None:
 
 
 def _try(values: Iterator[tuple[str, Any]], path: Path, use: Callable[[], object]) -> Outcome:
-    outcome = Outcome()
-    for name, value in values:
+    def read(value: Any) -> None:
         path.write_text(json.dumps(value), encoding="utf-8")
-        try:
-            use()
-        except DataError as error:
-            text = str(error)
-            if str(path) in text and len(text) < 2000 and "\n" not in text:
-                outcome.refused += 1
-            else:
-                outcome.wrong.append(f"{name}: unclear: {text[:300]}")
-        except Exception as error:
-            outcome.wrong.append(f"{name}: {type(error).__name__}: {error}"[:300])
-        else:
-            outcome.read.append(name)
-    return outcome
+        use()
+
+    return try_each(values, read, str(path))
 
 
 def _check(report: dict[str, Any], tmp_path: Path, every: int, start: int) -> None:

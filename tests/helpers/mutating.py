@@ -119,8 +119,18 @@ def try_all(tree: Any, read: Callable[[Any], object], named: str, error_type: ty
         read: writes the value into a file and reads it.
         named: what an error must name, such as the file.
     """
+    return try_each(mutations(tree), read, named, error_type)
+
+
+def try_each(
+    values: Iterator[tuple[str, Any]],
+    read: Callable[[Any], object],
+    named: str,
+    error_type: type[KftError] = DataError,
+) -> Outcome:
+    """The same for some mutations, each with its name."""
     outcome = Outcome()
-    for name, value in mutations(tree):
+    for name, value in values:
         try:
             read(value)
         except error_type as error:

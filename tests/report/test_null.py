@@ -15,7 +15,7 @@ from kft_cli.report.measures.accuracy import measure_differences
 from kft_cli.report.render import render_report
 from kft_cli.report.report import build_report, summarize
 from kft_cli.report.run_data import read_run
-from kft_cli.stats.clusters import Reading
+from kft_cli.stats.groups import Reading
 from kft_cli.stats.intervals import is_clear
 from report_helpers import NULL_TYPES, H, M, U, W, make_run, null_run
 

@@ -8,7 +8,7 @@ import pytest
 from kft_cli.report.measures.readings import question_groups
 from kft_cli.report.report import build_report
 from kft_cli.report.sections.readings import deciding, is_clear_change, unclear_words
-from kft_cli.stats.clusters import Reading
+from kft_cli.stats.groups import Reading
 from kft_cli.stats.intervals import holm
 from kft_tasks.evaluation.evaluate import read_answers, write_answers
 from report_helpers import answered, null_run

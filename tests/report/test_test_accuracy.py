@@ -18,7 +18,8 @@ from kft_cli.report.measures.accuracy import question_values
 from kft_cli.report.measures.readings import measure_share, question_groups
 from kft_cli.report.render import render_report
 from kft_cli.report.report import build_report, summarize
-from kft_cli.stats.clusters import QuestionGroups, Reading, clustered_difference, clustered_mean
+from kft_cli.stats.clusters import clustered_difference, clustered_mean
+from kft_cli.stats.groups import QuestionGroups, Reading
 from kft_cli.stats.intervals import holm
 from kft_tasks.evaluation.evaluate import TestQuestion, read_answers, write_answers
 from report_helpers import Answers, H, M, Right, U, W, make_recipe, make_run

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kft_cli.report.measures.readings import correct, to_be_tested
 from kft_cli.stats.clusters import clustered_difference
 from kft_cli.stats.groups import QuestionGroups, Reading
-from kft_cli.stats.intervals import ALPHA, holm, is_clear
-from kft_cli.stats.power import detectable, detectable_over_seeds
+from kft_cli.stats.intervals import ALPHA, is_clear
+from kft_cli.stats.power import detectable_over_seeds
 from kft_cli.stats.seeds import seeds_change
 from kft_cli.stats.spread import spread
 
@@ -29,8 +30,7 @@ def measure_change(before: Sequence[float], after: Sequence[float], groups: Ques
     clustered = {}
     for name, (reading, grouped) in _readings(groups, len(before)).items():
         found = clustered_difference(before, after, grouped, reading)
-        told = detectable(found).to_json()
-        clustered[name] = {**found.to_json(), "reading": name, "detectable": told, "holm_p": None}
+        clustered[name] = {**to_be_tested(found), "reading": name}
     first = next(iter(clustered.values()))
     return {
         "n": len(before),
@@ -67,17 +67,10 @@ def measure_seeds_change(changes: Sequence[Sequence[float]], groups: QuestionGro
     }
 
 
-def correct(rows: Sequence[dict[str, Any]]) -> None:
-    """Write ``holm_p`` into rows with ``p``: Holm's correction over these rows and no others."""
-    tested = [row for row in rows if row["p"] is not None]
-    for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
-        row["holm_p"] = p
-
-
 def correct_readings(rows: Sequence[Mapping[str, Any]]) -> None:
-    """The same for the rows of :func:`measure_change`, each reading apart."""
+    """Write ``holm_p`` into the rows of :func:`measure_change`: corrected over these rows, each reading apart."""
     for name in _ORDER:
-        correct([row["clustered"][name] for row in rows if name in row["clustered"]])
+        correct([(row["clustered"][name], False) for row in rows if name in row["clustered"]])
 
 
 def deciding(clustered: Mapping[str, Any]) -> Mapping[str, Any] | None:

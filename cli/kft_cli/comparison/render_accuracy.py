@@ -20,7 +20,7 @@ from kft_cli.display.tables import (
     points,
     share,
 )
-from kft_cli.stats.groups import Reading
+from kft_cli.report.sections.readings import cluster_word
 from kft_cli.stats.intervals import ALPHA, is_clear
 from kft_cli.stats.power import POWER, Detectable
 
@@ -165,13 +165,7 @@ def _paired_rows(row: Mapping[str, Any]) -> list[list[str]]:
 def _reading_cell(found: Mapping[str, Any]) -> str:
     if found["reading"] == INDEPENDENT:
         return INDEPENDENT
-    return f"{found['reading']} ({number(found['clusters'])} {_clusters(found)})"
-
-
-def _clusters(found: Mapping[str, Any]) -> str:
-    if found["reading"] == Reading.TYPES_LIKE_THESE.value:
-        return "types"
-    return "questions" if found["clusters"] == found["n"] else "subjects"
+    return f"{found['reading']} ({number(found['clusters'])} {cluster_word(found)})"
 
 
 def _clear_cell(found: Mapping[str, Any]) -> str:
@@ -182,7 +176,7 @@ def _clear_cell(found: Mapping[str, Any]) -> str:
         return "clear"
     words = f"not clear: {_seen(found)}"
     if found["changed"] and found["smallest_p"] >= ALPHA:
-        words += f"; so few {_clusters(found)} changed that p could not go below {found['smallest_p']:.2g}"
+        words += f"; so few {cluster_word(found)} changed that p could not go below {found['smallest_p']:.2g}"
     return words
 
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from kft_cli.comparison.changes import correct, measure_seeds_change, outcome
+from kft_cli.comparison.changes import measure_seeds_change, outcome
 from kft_cli.comparison.loading import LoadedRun, shared_groups
 from kft_cli.comparison.paired import no_test, same_questions
 from kft_cli.comparison.settings import SEEDS
+from kft_cli.report.measures.readings import correct
 from kft_cli.stats.seeds import reach_of_seeds
 from kft_cli.stats.spread import spread
 from kft_tasks.evaluation.evaluate import Asking
@@ -112,5 +113,5 @@ def _measured(changes: Sequence[Sequence[float]], runs: Sequence[LoadedRun], mem
 
 def _tested(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows of one table, corrected, with what they come to."""
-    correct(rows)
+    correct([(row, False) for row in rows])
     return [{**row, "outcome": outcome(row["clustered"], row["holm_p"])} for row in rows]

@@ -15,6 +15,7 @@ from kft_cli.display.drawing import (
     stack_categories,
 )
 from kft_cli.report.sections.mastery import category_bars, levels
+from kft_cli.report.sections.words import exemplars
 
 _SERIES = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-."), ("#CC79A7", "D", ":"))
 
@@ -116,10 +117,9 @@ def draw_test_accuracy(report: Mapping[str, Any]) -> Any:
 
 
 def _way_label(shots: int, other_type: bool, *, sets: int) -> str:
-    exemplars = f"{shots or 'no'} exemplar{'' if shots == 1 else 's'}"
     if other_type:
-        return f"{exemplars} of another type"
-    return f"{exemplars}, mean of {sets} sets" if sets > 1 else f"{exemplars} in the prompt"
+        return f"{exemplars(shots)} of another type"
+    return f"{exemplars(shots)}, mean of {sets} sets" if sets > 1 else f"{exemplars(shots)} in the prompt"
 
 
 def _error_bars(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from kft_cli.stats.clusters import Reading
+from kft_cli.stats.groups import Reading
 from kft_tasks.records import Count, Record
 
 LIKE_THESE, THESE = Reading.TYPES_LIKE_THESE.value, Reading.THESE_TYPES.value

@@ -12,7 +12,7 @@ from typing import Any
 
 from kft_cli.report.run_layout import BASE, RETEST, TEST_CATEGORIES, RunLayout
 from kft_cli.report.run_records import read_about, read_step
-from kft_cli.stats.clusters import QuestionGroups
+from kft_cli.stats.groups import QuestionGroups
 from kft_tasks.categories.category import KnowledgeCategory, Tally
 from kft_tasks.categories.category_file import CategoryFile, Header
 from kft_tasks.errors import DataError

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kft_cli.display.tables import number, p_value, percent, points
+from kft_cli.display.tables import number, percent, points
 from kft_cli.report.sections.measured import verdict_sentences
-from kft_cli.report.sections.readings import deciding, is_clear_change, unclear_words
-from kft_cli.report.sections.words import Report, asking_words, exemplars, no_other_type
-
-_OUTCOMES = {"rose": "rose", "fell": "fell", "no clear change": "did not clearly change"}
+from kft_cli.report.sections.readings import OUTCOMES, deciding, is_clear_change, unclear_words
+from kft_cli.report.sections.words import Report, asking_words, exemplars, no_other_type, p_words
 
 EMPTY_SHARE = 0.1
 """From this share of empty answers of the base model on, a gain is said to be of form."""
@@ -56,8 +54,8 @@ def headline(report: Report) -> str:
 def _outcome_sentence(report: Report, outcomes: Mapping[str, Sequence[int]], *, everywhere: bool) -> str:
     span = f"from the base model to {report['run']['points'][-1]}"
     if everywhere and len(outcomes) == 1:
-        return f"Test accuracy {_OUTCOMES[next(iter(outcomes))]} {span}."
-    parts = [f"{_OUTCOMES[name]} {_with_shots(shots)}" for name, shots in outcomes.items()]
+        return f"Test accuracy {OUTCOMES[next(iter(outcomes))]} {span}."
+    parts = [f"{OUTCOMES[name]} {_with_shots(shots)}" for name, shots in outcomes.items()]
     return f"F{span[1:]}, test accuracy {' and '.join(parts)}."
 
 
@@ -103,7 +101,7 @@ def _tested(row: Mapping[str, Any]) -> str:
         return "not tested: one subject only cannot show how subjects differ"
     reading, test = ("", "McNemar ") if found is row else (f"for {found['reading']}: ", "")
     interval = f"95 % interval {points(found['low'])} to {points(found['high'])}"
-    return f"{reading}{interval}, Holm-corrected {test}p {_p(found['holm_p'])}"
+    return f"{reading}{interval}, Holm-corrected {test}p {p_words(found['holm_p'])}"
 
 
 def _unclear_sentence(row: Mapping[str, Any]) -> str:
@@ -168,11 +166,6 @@ def _beyond_form(report: Report) -> str:
     if row["difference"] < 0:
         return f"{shown}, accuracy fell {span}, so the gain is one of form."
     return f"{shown}, accuracy rose too {span}, so part of the gain may be knowledge."
-
-
-def _p(value: float) -> str:
-    text = p_value(value)
-    return text if text.startswith("<") else f"= {text}"
 
 
 def _validation_sentence(report: Report) -> str:

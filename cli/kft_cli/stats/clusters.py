@@ -37,9 +37,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from kft_cli.stats.groups import Clusters
-from kft_cli.stats.groups import QuestionGroups as QuestionGroups  # offered here too: what every function here takes
-from kft_cli.stats.groups import Reading as Reading
+from kft_cli.stats.groups import Clusters, QuestionGroups, Reading
 from kft_cli.stats.intervals import LEVEL
 from kft_cli.stats.sign_flips import SEED, SIGN_FLIPS, sign_flip_test
 from kft_tasks.errors import UsageError

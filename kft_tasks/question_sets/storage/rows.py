@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from kft_tasks import limits
-from kft_tasks.errors import DataError
+from kft_tasks.errors import DataError, shortened
 from kft_tasks.files import bounded_lines, read_jsonl, read_whole
 from kft_tasks.question_sets.storage.parquet import parquet_rows
-from kft_tasks.questions import shortened
 from kft_tasks.strict_json import iterate_array
 
 Row = tuple[str, dict[str, Any]]

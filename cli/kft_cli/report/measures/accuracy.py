@@ -8,7 +8,7 @@ from typing import Any
 from kft_cli.report.measures.leaks import measure_trained_on
 from kft_cli.report.measures.readings import BOTH, corrected, measure_change, measure_share, sets_of
 from kft_cli.report.run_data import RunData, question_digest
-from kft_cli.stats.clusters import Reading
+from kft_cli.stats.groups import Reading
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.evaluation.evaluate import Asking, TestQuestion
 

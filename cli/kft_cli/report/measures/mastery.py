@@ -9,7 +9,8 @@ from typing import Any
 from kft_cli.report.paper import comparable
 from kft_cli.report.run_data import Detection, RunData
 from kft_cli.report.run_layout import BASE
-from kft_cli.stats.clusters import Reading, clustered_mean
+from kft_cli.stats.clusters import clustered_mean
+from kft_cli.stats.groups import Reading
 from kft_cli.stats.intervals import wilson_share
 from kft_cli.stats.movement import Categories, Matrix, movement, transition_matrix
 from kft_tasks.categories.category import KnowledgeCategory

@@ -11,16 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from kft_cli.report.measures.readings import correct
+from kft_cli.report.measures.readings import correct, to_be_tested
 from kft_cli.report.run_data import Detection, RunData, Stage
 from kft_cli.report.run_layout import BASE
-from kft_cli.report.sections.readings import is_clear_change
+from kft_cli.report.sections.readings import outcome
 from kft_cli.stats.clusters import ClusteredDifference, clustered_difference
 from kft_cli.stats.groups import QuestionGroups, Reading
-from kft_cli.stats.power import detectable
 from kft_cli.stats.sign_flips import SIGN_FLIPS
 from kft_tasks.categories.category import KnowledgeCategory, Tally
 from kft_tasks.errors import DataError
+from kft_train.data.mixture import selects
 
 ALL = "all"
 BELOW = "all below HighlyKnown"
@@ -89,14 +89,6 @@ def measure_measured(data: RunData, *, flips: int = SIGN_FLIPS) -> dict[str, Any
     }
 
 
-def outcome(row: Mapping[str, Any]) -> str:
-    """What a row's P_correct did: "rose", "fell" or "no clear change"."""
-    tested = any(one["holm_p"] is not None for one in row["clustered"].values())
-    if not tested or not is_clear_change(row):
-        return "no clear change"
-    return "rose" if row["after"] > row["before"] else "fell"
-
-
 def claim_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Of the untrained questions, the row of those that could rise: the first group below all, where there is one."""
     return rows[1] if len(rows) > 1 else rows[0]
@@ -117,8 +109,7 @@ def trained_ids(data: RunData, stage: Stage) -> set[str]:
             ids |= {
                 id_
                 for id_, category in now.items()
-                if (part.now is None or category in part.now)
-                and (part.before is None or (before is not None and before[id_] in part.before))
+                if selects(part, category, before[id_] if before is not None else None)
             }
     return ids
 
@@ -167,10 +158,7 @@ def _tested_row(group: str, one: Detection, two: Detection, ids: Sequence[str], 
     return {
         **_row(group, one, two, ids),
         "main": False,
-        "clustered": {
-            reading.value: {**change.to_json(), "detectable": detectable(change).to_json(), "holm_p": None}
-            for reading, change in found.items()
-        },
+        "clustered": {reading.value: to_be_tested(change) for reading, change in found.items()},
         "highly_known": {
             "before": round(sum(known[0])),
             "after": round(sum(known[1])),

@@ -7,7 +7,7 @@ from typing import Any
 
 from kft_cli.report.run_data import RunData
 from kft_cli.report.run_layout import BASE
-from kft_cli.report.sections.readings import is_clear_change
+from kft_cli.report.sections.readings import outcome
 
 
 def describe_run(data: RunData) -> dict[str, Any]:
@@ -42,10 +42,4 @@ def measure_verdict(data: RunData, test: Mapping[str, Any]) -> dict[str, Any]:
     """
     span = (BASE, data.points[-1])
     last = [row for row in test["differences"] if (row["before"], row["after"]) == span and not row["other_type"]]
-    return {"test": [{"shots": row["shots"], "outcome": _outcome(row)} for row in last]}
-
-
-def _outcome(row: Mapping[str, Any]) -> str:
-    if not is_clear_change(row):
-        return "no clear change"
-    return "rose" if row["difference"] > 0 else "fell"
+    return {"test": [{"shots": row["shots"], "outcome": outcome(row)} for row in last]}

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kft_cli.report.sections.readings import deciding
-from kft_cli.stats.clusters import ClusteredMean, QuestionGroups, Reading, clustered_difference, clustered_mean
+from kft_cli.stats.clusters import ClusteredDifference, ClusteredMean, clustered_difference, clustered_mean
+from kft_cli.stats.groups import QuestionGroups, Reading
 from kft_cli.stats.intervals import holm, paired_difference
 from kft_cli.stats.power import detectable
 from kft_tasks.evaluation.evaluate import TestQuestion
@@ -85,11 +86,13 @@ def measure_change(
     if row["sets"] == 1:
         cells = paired_difference([value == 1 for value in one], [value == 1 for value in two])
         row |= {"both": cells.both, "neither": cells.neither, "mcnemar_p": cells.mcnemar_p}
-    row["clustered"] = {
-        reading.value: {**one.to_json(), "detectable": detectable(one).to_json(), "holm_p": None}
-        for reading, one in found.items()
-    }
+    row["clustered"] = {reading.value: to_be_tested(one) for reading, one in found.items()}
     return row
+
+
+def to_be_tested(change: ClusteredDifference) -> dict[str, Any]:
+    """A change under one reading with what would have been seen; :func:`correct` fills in ``holm_p``."""
+    return {**change.to_json(), "detectable": detectable(change).to_json(), "holm_p": None}
 
 
 def corrected(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -17,14 +17,13 @@ from kft_cli.display.tables import (
     plain,
     points,
 )
-from kft_cli.report.sections.readings import MAIN, deciding, is_clear_change, unclear_words
-from kft_cli.report.sections.words import Report
-from kft_cli.stats.clusters import Reading
+from kft_cli.report.sections.readings import MAIN, OUTCOMES, deciding, is_clear_change, unclear_words
+from kft_cli.report.sections.words import Report, p_words
+from kft_cli.stats.groups import Reading
 from kft_cli.stats.intervals import ALPHA
 
 Row = Mapping[str, Any]
 
-_OUTCOMES = {"rose": "rose", "fell": "fell", "no clear change": "did not clearly change"}
 _READINGS = (Reading.TYPES_LIKE_THESE.value, Reading.THESE_TYPES.value)
 _CHANGES = "change, types like these > | change, these types >"
 
@@ -220,13 +219,13 @@ def _untrained(measured: Mapping[str, Any]) -> list[Block]:
 
 
 def _untrained_sentence(span: Mapping[str, Any]) -> str:
-    """About the questions that could rise, where there are any: the first group below all."""
+    """About the questions that could rise, where there are any."""
     rows = span["rows"]
-    row = rows[1] if len(rows) > 1 else rows[0]
+    row = next((row for row in rows if row["main"]), rows[0])
     which = "" if row["group"] == "all" else f" and that were below HighlyKnown at {plain(span['before'])}"
     return (
         f"Among the {number(row['n'])} questions that {plain(span['after'])} did not train on{which}, the share of "
-        f"right answers {_OUTCOMES[row['outcome']]}, from {percent(row['before'])} to {percent(row['after'])}: "
+        f"right answers {OUTCOMES[row['outcome']]}, from {percent(row['before'])} to {percent(row['after'])}: "
         f"{_told(row)}."
     )
 
@@ -275,7 +274,7 @@ def _told(row: Row) -> str:
     found = _test_of(row)
     if found is None:
         return f"{points(row['after'] - row['before'])} percentage points, not tested"
-    words = f"{_interval(found)}, Holm-corrected p {_p(found['holm_p'])}"
+    words = f"{_interval(found)}, Holm-corrected p {p_words(found['holm_p'])}"
     return f"{words}, clear" if is_clear_change(row) else f"{words}, not clear: {unclear_words(found)}"
 
 
@@ -291,8 +290,3 @@ def _interval(found: Row) -> str:
     if found["low"] is None:
         return change
     return f"{change}, 95 % interval {points(found['low'])} to {points(found['high'])} for {found['reading']}"
-
-
-def _p(value: float) -> str:
-    text = p_value(value)
-    return text if text.startswith("<") else f"= {text}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from kft_cli.display.tables import Table, difference, make_table, number, p_value
 from kft_cli.report.sections.words import asking_cell
-from kft_cli.stats.clusters import Reading
+from kft_cli.stats.groups import Reading
 from kft_cli.stats.intervals import ALPHA, is_clear
 from kft_cli.stats.power import Detectable
 
@@ -41,7 +41,18 @@ def deciding(row: Mapping[str, Any]) -> Mapping[str, Any]:
 def is_clear_change(row: Mapping[str, Any]) -> bool:
     """Whether a change is called clear, by the reading that decides."""
     found = deciding(row)
-    return found["holm_p"] is not None and is_clear(found["holm_p"], found["low"], found["high"])
+    return found.get("holm_p") is not None and is_clear(found["holm_p"], found["low"], found["high"])
+
+
+def outcome(row: Mapping[str, Any]) -> str:
+    """What a change came to: a key of :data:`OUTCOMES`."""
+    if not is_clear_change(row):
+        return "no clear change"
+    return "rose" if deciding(row)["difference"] > 0 else "fell"
+
+
+OUTCOMES = {"rose": "rose", "fell": "fell", "no clear change": "did not clearly change"}
+"""How an outcome is said of a quantity."""
 
 
 def unclear_words(found: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kft_cli.display.tables import number
+from kft_cli.display.tables import number, p_value
 from kft_tasks.categories.category import KnowledgeCategory
 
 Report = Mapping[str, Any]
@@ -48,6 +48,12 @@ def no_other_type(report: Report) -> str | None:
     if not max(test["shots"]):
         return "this run asked without exemplars only"
     return "the test questions are of one type, so there are no exemplars of another"
+
+
+def p_words(value: float) -> str:
+    """A p in a sentence: "= 0.029", "< 0.001"."""
+    text = p_value(value)
+    return text if text.startswith("<") else f"= {text}"
 
 
 def category_cells(counts: Mapping[str, int]) -> list[str]:
