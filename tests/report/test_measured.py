@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kft_cli.report.measures.leaks import measure_trained_on
 from kft_cli.report.measures.measured import measure_measured, trained_ids
 from kft_cli.report.render import render_report
 from kft_cli.report.report import build_report, read_report, summarize, write_report
 from kft_cli.report.run_data import Detection, RunData, read_run
-from kft_cli.stats.clusters import QuestionGroups, Reading, clustered_mean
+from kft_cli.stats.clusters import clustered_mean
+from kft_cli.stats.groups import QuestionGroups, Reading
 from kft_cli.stats.intervals import holm
 from kft_tasks.categories.category import KnowledgeCategory, Tally
 from kft_tasks.categories.category_file import CategoryFile
 from kft_tasks.errors import DataError
+from kft_tasks.evaluation.evaluate import read_answers, write_answers
 from kft_train.data.mixture import Mixture, MixtureItem
 from report_helpers import NULL_TYPES, H, M, U, W, make_question, make_recipe, make_run, small_run, write_detection
 from report_helpers import measured as measured_question
@@ -146,11 +149,8 @@ def test_holm_covers_every_tested_row_of_a_reading(tmp_path: Path, reading: Read
     found = [row["clustered"][reading.value] for span in spans for row in span["rows"]]
     assert len(found) == measured["tests"] == 3 * 6 + 6 + 2
     main = [row["main"] for span in spans for row in span["rows"]]
-    assert [index for index, one in enumerate(main) if one] == [
-        12,
-        18,
-        25,
-    ]  # all to the last, all by control, the claim
+    # all questions to the last point, all against the control, the untrained ones that could rise
+    assert [index for index, one in enumerate(main) if one] == [12, 18, 25]
     assert [one["holm_p"] for one in found] == pytest.approx(holm([one["p"] for one in found], main), rel=1e-4)
 
 
@@ -169,6 +169,15 @@ def test_a_part_that_is_redrawn_has_trained_on_all_that_it_selects(tmp_path: Pat
     data = read_run(run)
     assert len(data.stages[0].mixture.items) == 1
     assert trained_ids(data, data.stages[0]) == {"train-0002", "train-0003"}
+    # a test question with the text of the one that the first epoch left out was trained on, too
+    (drawn,) = (item.question.id for item in data.stages[0].mixture.items)
+    text = {"train-0002": "What is train fact 3?", "train-0003": "What is train fact 2?"}[drawn]
+    for path in run.glob("evaluate-*/answers.jsonl"):
+        write_answers(
+            path,
+            [dataclasses.replace(one, question=text) if one.id == "test-0000" else one for one in read_answers(path)],
+        )
+    assert measure_trained_on(read_run(run))["by_text"] == 1
 
 
 def test_a_random_part_may_be_measured_and_is_said_to_be_one(tmp_path: Path) -> None:

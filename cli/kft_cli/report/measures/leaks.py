@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from kft_cli.report.measures.measured import trained_ids
 from kft_cli.report.measures.readings import corrected, measure_change
-from kft_cli.report.run_data import RunData
+from kft_cli.report.run_data import RunData, Stage
+from kft_tasks.categories.category_file import CategoryFile
 from kft_tasks.evaluation.evaluate import TestQuestion
 from kft_tasks.question_sets.splits.overlap import plain_text
+from kft_tasks.questions import Question
+from kft_train.data.repeats import Repeats
 
 
 def measure_trained_on(data: RunData) -> dict[str, Any]:
@@ -22,12 +26,10 @@ def measure_trained_on(data: RunData) -> dict[str, Any]:
         and subject) and ``either``: numbers of test questions; ``rows``: the change without and with these questions,
         none where there are no such questions.
     """
-    trained = [item.question for stage in data.stages for item in stage.mixture.all_items]
-    texts = {plain_text(question.question) for question in trained}
-    subjects = {(question.type, plain_text(question.subject)) for question in trained if plain_text(question.subject)}
+    trained = Repeats(question for stage in data.stages for question in _trained(data, stage))
     tested = data.test_answers
-    by_text = {item.id for item in tested if plain_text(item.question) in texts}
-    by_subject = {item.id for item in tested if (item.type, plain_text(item.subject)) in subjects}
+    by_text = {item.id for item in tested if trained.same_text(item)}
+    by_subject = {item.id for item in tested if trained.same_subject(item)}
     either = by_text | by_subject
     return {
         "n": len(tested),
@@ -37,6 +39,16 @@ def measure_trained_on(data: RunData) -> dict[str, Any]:
         "either": len(either),
         "rows": _with_and_without(data, either) if either else [],
     }
+
+
+def _trained(data: RunData, stage: Stage) -> Iterator[Question]:
+    """Questions that some epoch may have trained on; the mixture's file holds those of the first epoch only."""
+    first = {item.question.id: item.question for item in stage.mixture.items}
+    yield from first.values()
+    later = trained_ids(data, stage) - first.keys()
+    if later:
+        file = CategoryFile(data.detections[stage.before].path)
+        yield from (item.question for item in file if item.question.id in later)
 
 
 def _with_and_without(data: RunData, trained_on: set[str]) -> list[dict[str, Any]]:
