@@ -159,6 +159,9 @@ class _Run:
         """The journals of all processes, present and past, of this detection: ``own``, and the others read-only."""
         held = {journal.path for journal in own}
         paths = [path for path in sorted(self.folder.glob("*.jsonl")) if path not in held]
+        for path in paths:
+            if not path.stem.isdecimal():  # a journal is named by the rank of its process
+                raise StateError(f"{path}: not a journal of kft. Move it out of this folder, which kft removes.")
         with contextlib.ExitStack() as stack:
             journals = list(own)
             for path in paths:

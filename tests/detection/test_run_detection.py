@@ -249,6 +249,16 @@ def test_the_file_or_journal_of_another_detection_is_refused_and_stays(
     assert run() != finished
 
 
+def test_a_foreign_file_among_the_journals_is_named_and_stays(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    foreign = output.with_name("out.jsonl.journal") / "notes.jsonl"
+    foreign.parent.mkdir()
+    foreign.write_text("mine\n", encoding="utf-8")
+    with pytest.raises(StateError, match=r"notes\.jsonl: not a journal of kft"):
+        scripted_detection(_source(), PROTOCOL, output, _answerer())
+    assert foreign.read_text(encoding="utf-8") == "mine\n"
+
+
 def test_a_question_edited_under_the_same_id_is_another_question(tmp_path: Path) -> None:
     output = tmp_path / "x.jsonl"
     scripted_detection(_source(), PROTOCOL, output, _answerer())
