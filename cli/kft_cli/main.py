@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import sys
@@ -103,29 +104,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         result = cli.main(args=given, prog_name="kft", standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
     except click.ClickException as error:
-        if "--json" in given:
-            _print_json_error(error.format_message())
-        error.show()
+        usage = io.StringIO()
+        error.show(usage)
+        _print_error(error.format_message(), usage.getvalue().rstrip("\n"), as_json="--json" in given)
         sys.exit(error.exit_code)
     except click.Abort:
         click.echo("Interrupted. Run the same command again to resume.", err=True)
         sys.exit(130)
     except KftError as error:
-        if "--json" in given:
-            _print_json_error(str(error))
-        click.echo(f"Error: {error}", err=True)
+        _print_error(str(error), as_json="--json" in given)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:  # a full disk, a folder that vanished: nothing says it better than the system itself
-        click.echo(f"Error: {error.filename or 'file system'}: {error.strerror or error}.", err=True)
+        _print_error(f"{error.filename or 'file system'}: {error.strerror or error}.")
         sys.exit(1)
     except Exception as error:
-        message = _unexpected(error)
-        if "--json" in given:
-            _print_json_error(message)
-        click.echo(f"Error: {message}", err=True)
+        _print_error(_unexpected(error), as_json="--json" in given)
         sys.exit(UNEXPECTED)
 
 
@@ -158,8 +154,17 @@ def _calm_libraries() -> None:
         warnings.filterwarnings("ignore", category=FutureWarning, module=library)
 
 
-def _print_json_error(message: str) -> None:
-    click.echo(json.dumps({"error": message}, ensure_ascii=False))
+def _print_error(message: str, shown: str | None = None, *, as_json: bool = False) -> None:
+    """Print an error, and as JSON too where that was asked for; what it quotes from files cannot steer a terminal.
+
+    Args:
+        shown: what is printed for people; "Error: " and the message where it is not given.
+    """
+    from kft_cli.display.tables import visible_lines
+
+    if as_json:
+        click.echo(json.dumps({"error": visible_lines(message)}, ensure_ascii=False))
+    click.echo(visible_lines(shown or f"Error: {message}"), err=True)
 
 
 if __name__ == "__main__":

@@ -153,3 +153,13 @@ def test_a_category_file_of_another_model_is_refused(
 )
 def test_values_of_options_are_json_but_numbers_may_be_names(given: str, typed: bool, found: object) -> None:
     assert parse_pairs((given,), typed=typed) == {given.partition("=")[0]: found}
+
+
+@pytest.mark.parametrize("arguments", [("tasks", "\x1b]0;owned\x07x"), ("data", "check", "no\x9b31m", "--json")])
+def test_an_error_that_quotes_control_characters_cannot_steer_a_terminal(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert "⟨U+" in err
+    assert not [one for one in out + err if (ord(one) < 32 and one != "\n") or 127 <= ord(one) < 160]

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from kft_cli.display.tables import duration
+from kft_cli.display.tables import duration, visible_lines
 from kft_tasks.progress import ProgressCallback
 
 _LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
@@ -19,7 +19,7 @@ _LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
 
 def narrate(text: str) -> None:
     """Print a sentence for the person watching."""
-    click.echo(text, err=True)
+    click.echo(visible_lines(text), err=True)
 
 
 def print_json(value: Any) -> None:
@@ -67,10 +67,10 @@ def _rich_bar(label: str) -> Iterator[ProgressCallback]:
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(escape(label), total=None, note="")
+        task = progress.add_task(escape(visible_lines(label)), total=None, note="")
 
         def update(done: int, total: int, note: str) -> None:
-            progress.update(task, completed=done, total=total, note=escape(note))
+            progress.update(task, completed=done, total=total, note=escape(visible_lines(note)))
 
         yield update
 

@@ -161,6 +161,11 @@ def visible_line(line: str) -> str:
     return "".join(f"⟨U+{ord(char):04X}⟩" if unicodedata.category(char) in _HIDDEN else char for char in line)
 
 
+def visible_lines(text: str) -> str:
+    """Lines of text for a terminal, without hidden characters."""
+    return "\n".join(map(visible_line, text.split("\n")))
+
+
 def terminal_text(sections: Sequence[Section], width: int | None = None) -> str:
     """The same page for a terminal, without figures and code, as wide as the terminal is."""
     from rich.console import Console
