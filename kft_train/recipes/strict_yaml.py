@@ -12,6 +12,8 @@ from kft_train.errors import RecipeError
 
 _NUMBERS = tuple(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "timestamp"))
 
+_FOREIGN = {f"tag:yaml.org,2002:{name}": f"!!{name}" for name in ("binary", "set", "omap", "pairs")}  # not of JSON
+
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader that refuses duplicate keys and reads YAML 1.2 floats (in YAML 1.1 ``1e-4`` is a string).
@@ -39,6 +41,8 @@ class _Loader(yaml.SafeLoader):
             size = self._sizes[id(node)]
         elif isinstance(node, yaml.ScalarNode):
             _check_scalar(node)
+        if node.tag in _FOREIGN:
+            raise _excess(f"{_FOREIGN[node.tag]} is no value of a recipe", event)
         self._sizes[id(node)] = size
         self._open[-1] += size
         if self._open[-1] > limits.MAX_YAML_NODES:

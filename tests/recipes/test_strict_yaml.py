@@ -19,6 +19,8 @@ from kft_train.recipes.strict_yaml import dump_yaml, parse_yaml
         ("x: !!int ''", r"r\.yaml: cannot be read \(IndexError"),
         ("x: !!bool q", r"r\.yaml: cannot be read \(KeyError"),
         ("x: !!timestamp q", r"r\.yaml: cannot be read \(AttributeError"),
+        ("a: 1\nx: !!binary gA==", r"r\.yaml:2: !!binary is no value of a recipe\. Correct the YAML\."),
+        ("x: !!set {a, b}", r"r\.yaml:1: !!set is no value of a recipe"),
         ("x: 2024-13-45", r"r\.yaml: cannot be read \(ValueError"),
         ("x: " + "y" * (1 << 20), r"r\.yaml: larger than 1 MiB"),
     ],
