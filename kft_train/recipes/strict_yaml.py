@@ -41,7 +41,7 @@ class _Loader(yaml.SafeLoader):
             size = self._sizes[id(node)]
         elif isinstance(node, yaml.ScalarNode):
             _check_scalar(node)
-        if node.tag in _FOREIGN:
+        if node is not None and node.tag in _FOREIGN:
             raise _excess(f"{_FOREIGN[node.tag]} is no value of a recipe", event)
         self._sizes[id(node)] = size
         self._open[-1] += size
