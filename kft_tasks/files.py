@@ -52,8 +52,12 @@ def write_json(path: Path, value: object) -> None:
         stream.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
-def open_input(path: Path) -> IO[bytes]:
+@contextmanager
+def open_input(path: Path) -> Iterator[IO[bytes]]:
     """Open a regular file for reading; a pipe or a device, which could wait or never end, is refused at once.
+
+    The descriptor belongs to this context and not to the stream, so that a reader which is left half read, in whatever
+    order the garbage collector takes it apart, closes it without a ResourceWarning.
 
     Raises:
         DataError: the file is missing, may not be read, or is no regular file.
@@ -63,12 +67,15 @@ def open_input(path: Path) -> IO[bytes]:
         handle = os.open(path, flags)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise DataError(f"{path}: cannot be read ({_reason(error)}). Check the path.") from error
-    mode = os.fstat(handle).st_mode
-    if stat.S_ISREG(mode):
-        return os.fdopen(handle, "rb")
-    os.close(handle)
-    kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
-    raise DataError(f"{path}: cannot be read (it is {kind}). Check the path.")
+    try:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+            raise DataError(f"{path}: cannot be read (it is {kind}). Check the path.")
+        with os.fdopen(handle, "rb", closefd=False) as stream:
+            yield stream
+    finally:
+        os.close(handle)
 
 
 def read_whole(path: Path, limit: int) -> bytes:

@@ -4,13 +4,23 @@ import json
 import os
 import socket
 import stat
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kft_tasks.errors import DataError
-from kft_tasks.files import atomic_write, json_line, read_json, read_jsonl, sha256_of_file, sha256_of_json, write_json
+from kft_tasks.files import (
+    atomic_write,
+    json_line,
+    open_input,
+    read_json,
+    read_jsonl,
+    sha256_of_file,
+    sha256_of_json,
+    write_json,
+)
 
 
 def test_a_file_that_is_written_whole_takes_its_place(tmp_path: Path) -> None:
@@ -130,6 +140,20 @@ def test_numbers_that_are_none_are_refused_on_request(tmp_path: Path) -> None:
     path.write_text('{"a": 1}\n{"a": NaN}\n')
     with pytest.raises(DataError, match="x.json:2: not a JSON object .*NaN"):
         list(read_jsonl(path))
+
+
+def test_a_reader_left_half_read_closes_its_file_in_whatever_order_it_is_collected(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"a": 1}\n{"a": 2}\n')
+    with open_input(path) as stream:
+        descriptor = stream.fileno()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            stream.__del__()  # type: ignore[attr-defined]  # the collector may come to it before the context
+        os.fstat(descriptor)  # still open: closing is the context's
+    assert not caught
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
 
 
 def test_a_json_file_over_the_limit_is_refused_without_reading_it(tmp_path: Path) -> None:
