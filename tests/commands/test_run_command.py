@@ -52,9 +52,9 @@ def test_as_json_the_plan_has_every_number() -> None:
     plan = json.loads(output("demo", "--json"))
     steps = {f"{step['kind']} {step['name']}": step["detail"] for step in plan["steps"]}
     assert steps["detect base"] == {
-        "questions": 300,
+        "questions": 1_411,
         "max_generations_per_question": 36,
-        "max_generations": 10_800,
+        "max_generations": 50_796,
         "differs": {},
     }
     assert plan["recipe"]["protocols"]["redetection"] == {"samples": 0}

