@@ -9,11 +9,11 @@ import os
 import sys
 import tempfile
 import traceback
-import warnings
 from collections.abc import Sequence
 
 import click
 
+from kft_cli.display.libraries import calm_libraries
 from kft_tasks.errors import KftError, suggest
 from kft_tasks.version import __version__
 
@@ -142,16 +142,6 @@ def _unexpected(error: Exception) -> str:
     except OSError:
         where = "KFT_DEBUG=1 shows details"
     return f"unexpected, a fault of kft or of a library ({words}). {where}."
-
-
-def calm_libraries() -> None:
-    """Set what libraries read when they are imported."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # idle threads that spin slow each other down if another program keeps a core busy: steps took 13 s instead of 2
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    for library in ("transformers", "peft", "trl", "accelerate", "lm_eval"):  # about each other; users cannot act on it
-        warnings.filterwarnings("ignore", category=FutureWarning, module=library)
 
 
 def _print_error(message: str, shown: str | None = None, *, as_json: bool = False) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import IO
 
+from kft_cli.display.libraries import calm_libraries
 from kft_cli.pipeline.messages import Outcome, Progress, Task
 from kft_tasks.errors import KftError
 from kft_tasks.progress import ProgressCallback
@@ -53,7 +54,6 @@ def _read(stream: IO[str], tasks: SimpleQueue[str]) -> None:
 
 
 def _work(folder: Path, tasks: SimpleQueue[str], out: IO[str]) -> Iterator[Outcome]:
-    from kft_cli.main import calm_libraries
     from kft_cli.pipeline.pipeline import Pipeline
     from kft_train.recipes.recipe import load_recipe
 
