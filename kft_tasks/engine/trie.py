@@ -328,7 +328,11 @@ class PromptTrie:
         return ids[np.arange(len(nodes)), best], two[:, 1] - two[:, 0]
 
     def _settle(self, node: _Node, prompt: tuple[int, ...]) -> None:
-        """Replace a node's logits by those of its context alone: near ties must not depend on the rest of the trie."""
+        """Replace a node's logits by those of its context alone: near ties must not depend on the rest of the trie.
+
+        Each in a call of its own, without kept prefixes: how a matrix multiplication rounds a row depends on how many
+        rows it has, and prefixes were computed beside others.
+        """
         if not node.exact:
             self._set_logits([node], self._model.alone([*prompt, *node.tokens])[None])
             self._count.prefilled += len(prompt) + len(node.tokens)

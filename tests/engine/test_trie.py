@@ -260,13 +260,44 @@ def test_a_prompt_longer_than_one_forward_call_gives_the_same(
     assert trie.sample(ALL, KEYS, **DRAW) == sampled
 
 
-def test_prefix_caches_are_bounded(engine_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prefixes_are_kept_by_memory_and_those_of_the_last_trie_at_least(
+    engine_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = engine_of("llama")
     greedy = _open(engine).greedy(ALL)
-    monkeypatch.setattr("kft_tasks.engine.prefix_cache.PREFIXES_KEPT", 2)
+    needed = engine.prefixes.slots
+    assert 0 < needed <= engine.budget.prefix_slots
+    engine.open(engine.encode(["another one", "another two"]), max_tokens=1, stop=()).first()
+    assert len(engine.prefixes) == 5  # of other tries too, as long as there is room
+    monkeypatch.setattr("kft_tasks.engine.kv_budget.PREFIX_SHARE", 0.0)
     engine.prefixes.clear()
     assert _open(engine).greedy(ALL) == greedy
-    assert len(engine.prefixes) == 2
+    assert (len(engine.prefixes), engine.prefixes.slots) == (4, needed)
+    engine.open(engine.encode(["another one", "another two"]), max_tokens=1, stop=()).first()
+    assert len(engine.prefixes) == 1
+
+
+@pytest.mark.parametrize("rows", [4096, 7])
+def test_what_a_kept_prefix_begins_with_is_not_computed_again(
+    engine_of: Any, segmented: Any, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    engine = segmented(engine_of("llama"))
+    monkeypatch.setattr(engine.model, "margin", 0.0)  # near ties are computed alone
+    monkeypatch.setattr(engine.budget, "rows", rows)
+    alone = [_open(engine, [index]).first()[0] for index in ALL]
+    engine.prefixes.clear()
+    _open(engine).first()
+    for index in ALL:  # the prefix of a single prompt is all of it but the last token: longer than that of its group
+        before = engine.count.prefilled
+        ids, values = _open(engine, [index]).first()[0]
+        assert engine.count.prefilled - before < len(engine.encode([PROMPTS[index]])[0]) / 3
+        assert np.array_equal(ids[:5], alone[index][0][:5])
+        assert np.allclose(values, alone[index][1], atol=1e-4)
+    before = engine.count.prefilled, len(engine.prefixes)
+    trie = _open(engine)
+    trie.first()  # prefixes that are the beginning of longer ones, and kept themselves
+    assert len(engine.prefixes) == before[1]
+    assert engine.count.prefilled - before[0] == trie.slots - sum(len(group.prefix) for group in trie._groups)
 
 
 # --- counting -------------------------------------------------------------------------------------------------------
@@ -647,6 +678,38 @@ def test_a_small_budget_is_kept_and_changes_no_answer(
     keys = [KEYS[index] for index in (1, 4, 7, 11)]
     assert first.sample([1, 4, 7, 11], keys, **DRAW) == [sampled[index] for index in (1, 4, 7, 11)]
     assert 0 < engine.budget.peak <= slots
+
+
+def test_storage_grows_seldom_counts_as_memory_and_is_not_ahead_where_others_need_it(
+    engine_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of("llama")
+    trie = _open(engine, ALL[:3], stop=())
+    trie.first()
+    exact = trie.slots
+    assert trie._cache.get_seq_length() == exact  # nothing ahead for prompts
+    places = set()
+    forward = engine.model.forward
+
+    def watched(cache: Any, *args: Any) -> Any:
+        result = forward(cache, *args)
+        if cache is trie._cache:
+            places.add(cache.layers[0].keys.untyped_storage().nbytes())
+        return result
+
+    monkeypatch.setattr(engine.model, "forward", watched)
+    trie.greedy([0, 1, 2])
+    per_slot = engine.budget.slot_bytes // (2 * len(trie._cache.layers))
+    assert len(places) == 1  # one growth for seven steps
+    assert places == {trie.slots * per_slot}
+    assert trie._cache.get_seq_length() < trie.slots <= 1.5 * (exact + 3) + 1
+    full = _open(engine, ALL[:3], stop=())
+    full.first()
+    held = sum(holder.slots for holder in engine.budget._last_use)
+    monkeypatch.setattr(engine.budget, "budget", (held + 4) * engine.budget.slot_bytes)
+    full._reserve(3, 0.5)
+    assert full.slots == exact + 4  # room for half as many again is not there, and nobody is made to release it
+    assert trie.slots > 0
 
 
 def test_a_pack_that_made_room_computes_its_cache_again_and_only_then(

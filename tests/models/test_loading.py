@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import shutil
@@ -177,3 +178,24 @@ def test_an_unknown_dtype_suggests_the_nearest() -> None:
     with pytest.raises(UsageError, match="Unknown dtype 'bfloat'. Did you mean 'bfloat16'"):
         resolve_dtype("bfloat")
     assert resolve_dtype("auto") in ("float32", "bfloat16")
+
+
+def test_protocols_of_one_loaded_model_share_the_prefixes_that_it_computed(tiny_folder: Callable[[str], Path]) -> None:
+    model = load_model(ModelChoice(str(tiny_folder("qwen2")), dtype="float32", device="cpu", batch_size=4))
+    greedy = dataclasses.replace(PROTOCOL, samples=0)
+    prompts = PromptMaker(PROTOCOL, ExemplarPool(make_exemplars(), PROTOCOL))
+    requests = [prompts.request(make_question("x" * number), 0) for number in range(1, 6)]
+    first, second = model.answerer(PROTOCOL), model.answerer(greedy)
+    assert isinstance(first, EngineAnswerer)
+    assert isinstance(second, EngineAnswerer)
+    assert first is not second
+    first._engine.model.margin = 0.0  # near ties are computed alone
+    spent = []
+    for answerer in (first, second):
+        before = answerer.tokens.prefilled
+        answers = answerer.open(requests).greedy(range(5))
+        spent.append(answerer.tokens.prefilled - before)
+    assert len(set(answers)) > 1
+    (prefix,) = first._engine.prefixes._kept
+    assert len(prefix) > 10
+    assert spent == [spent[0], spent[0] - len(prefix)]
