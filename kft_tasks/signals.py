@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 TERMINATING = (signal.SIGTERM, signal.SIGHUP)
 """SIGTERM comes from launchers, schedulers and ``kill``, SIGHUP from a terminal that was closed."""
@@ -24,9 +26,31 @@ class Interrupted(KeyboardInterrupt):
         self.number = number
 
 
-def raise_on_termination() -> None:
-    """Let SIGTERM and SIGHUP raise :class:`Interrupted` in the main thread, unless they are ignored (``nohup``)."""
-    handle_termination(_raise)
+def raise_on_termination() -> Callable[[], None]:
+    """Let SIGTERM and SIGHUP raise :class:`Interrupted` in the main thread, unless they are ignored (``nohup``).
+
+    A signal that arrives while an object is being destroyed, where Python ignores every exception, is sent once more.
+
+    Returns:
+        What restores everything as it was.
+    """
+    restore_handlers, before = handle_termination(_raise), sys.unraisablehook
+
+    def send_again(ignored: Any) -> None:
+        if not isinstance(ignored.exc_value, KeyboardInterrupt):
+            before(ignored)
+            return
+        number = getattr(ignored.exc_value, "number", signal.SIGINT)
+        timer = threading.Timer(0.05, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timer.start()
+
+    def restore() -> None:
+        restore_handlers()
+        sys.unraisablehook = before
+
+    sys.unraisablehook = send_again
+    return restore
 
 
 def handle_termination(handler: Callable[[int, FrameType | None], object]) -> Callable[[], None]:

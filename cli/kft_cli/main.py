@@ -12,6 +12,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -100,9 +101,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Codes: 1 failed, 2 wrong use, 130, 143 or 129 interrupted by SIGINT, SIGTERM or SIGHUP, 70 for an error that nobody
     thought of. ``KFT_DEBUG=1`` shows the traceback of the last kind.
     """
-    raise_on_termination()
+    restore = raise_on_termination()
+    try:
+        _run(sys.argv[1:] if arguments is None else list(arguments))
+    finally:
+        restore()
+
+
+def _run(given: list[str]) -> NoReturn:
+    """Run the command line and end with its exit code."""
     _calm_libraries()
-    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         result = cli.main(args=given, prog_name="kft", standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)

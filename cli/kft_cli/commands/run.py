@@ -25,13 +25,20 @@ from kft_train.recipes.recipe import Recipe, load_recipe
 @click.argument("recipe")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Run folder.  [default: runs/RECIPE-NAME]")
 @overrides_option
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="First read the model's weights and all files of finished steps, and say what is damaged.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the resolved recipe and its steps, and do nothing.")
 @json_option
-def command(recipe: str, output: Path | None, overrides: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+def command(
+    recipe: str, output: Path | None, overrides: tuple[str, ...], verify: bool, dry_run: bool, as_json: bool
+) -> None:
     """Run RECIPE: detect, train in stages, evaluate, report.
 
     RECIPE is a name from `kft recipes`, such as demo, or the path of a YAML file. An interrupted run resumes where it
-    stopped; a finished one is left as it is.
+    stopped; a finished one is left as it is, but for files that were deleted or damaged: they are made again.
 
     \b
     Example: kft run demo -o runs/demo --set stages.0.learning_rate=1e-4
@@ -40,7 +47,7 @@ def command(recipe: str, output: Path | None, overrides: tuple[str, ...], dry_ru
     if dry_run:
         show_plan(loaded, as_json=as_json)
     else:
-        execute(loaded, output or Path("runs") / loaded.name, as_json=as_json)
+        execute(loaded, output or Path("runs") / loaded.name, verify=verify, as_json=as_json)
 
 
 def show_plan(recipe: Recipe, *, as_json: bool) -> None:
@@ -84,8 +91,13 @@ def _how(step: PlannedStep) -> Iterator[str]:
         yield f"{purpose}: " + ", ".join(f"{key} {json.dumps(value)}" for key, value in values.items())
 
 
-def execute(recipe: Recipe, output: Path, *, as_json: bool) -> None:
-    """Run a recipe and show its report."""
+def execute(recipe: Recipe, output: Path, *, verify: bool = False, as_json: bool) -> None:
+    """Run a recipe and show its report.
+
+    Args:
+        verify: whether to read the model's weights and the files of finished steps first.
+    """
     narrate(f"Recipe {recipe.name}, model {recipe.model.id}, questions {recipe.questions.set}. Run folder: {output}")
     command_line = ["kft", *sys.argv[1:]]
-    show_report(Pipeline(recipe, output, command_line).execute(), as_json=as_json)
+    pipeline = Pipeline(recipe, output, command_line)
+    show_report(pipeline.execute(verify=verify), as_json=as_json)

@@ -82,9 +82,16 @@ class Pipeline:
         self._number = 0
         check_chat_templates(recipe, self.model_folder)
 
-    def execute(self) -> Path:
-        """Do the steps that are not done yet and write the report; return its Markdown file."""
+    def execute(self, *, verify: bool = False) -> Path:
+        """Do the steps that are not done yet and write the report; return its Markdown file.
+
+        Args:
+            verify: whether to read the model's weights and the files of finished steps first, whatever is remembered.
+        """
         with self.run.locked():
+            if verify:
+                identify(self.recipe.model.id, self.model_folder, self.dtype, full=True)
+                self.run.verify([step.name for step in self.steps])
             self._describe()
             points = {BASE: Point(BASE)}
             for step in self.steps:

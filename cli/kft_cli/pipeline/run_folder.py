@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,6 +121,16 @@ class RunFolder:
                 _remove(path)
         self._put_in_place(name, content)
         return final
+
+    def verify(self, names: Sequence[str]) -> None:
+        """Read all files of finished steps, and say how many there are; :meth:`is_done` names the damaged ones."""
+        finished = [name for name in names if _exists(self.layout.step(name))]
+        records = [self._record(self.layout.step(name), name) for name in finished]
+        files = sum(len(record.get("outputs") or {}) for record, _ in records)
+        damaged = sum(damage is not None for _, damage in records)
+        narrate(
+            f"Read the model's weights and {files} files of {len(finished)} finished steps; damaged steps: {damaged}."
+        )
 
     def remove_unfinished(self) -> None:
         """Remove what is left of steps that the run does not have any more, once all its own are done."""

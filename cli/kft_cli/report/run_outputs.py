@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kft_cli.report.run_layout import STEP_RECORD, RunLayout
+from kft_cli.report.run_layout import CATEGORIES, STEP_RECORD, RunLayout
 from kft_tasks.detection.run import journal_folder
 from kft_tasks.files import is_temporary, sha256_of_file
 
@@ -26,7 +26,7 @@ def describe_outputs(folder: Path) -> dict[str, dict[str, Any]]:
 
 def is_scratch(path: Path) -> bool:
     """Whether a file or folder only served to make a step, and is no output of it."""
-    return is_temporary(path) or path.name.endswith(journal_folder(Path()).name)
+    return is_temporary(path) or path.name == journal_folder(Path(CATEGORIES)).name
 
 
 def _parents(path: Path, folder: Path) -> list[Path]:
