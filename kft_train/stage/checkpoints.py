@@ -85,7 +85,7 @@ class _ManifestRecord(Record):
 
 @contextmanager
 def saving(checkpoint: Path) -> Iterator[None]:
-    """Name the checkpoint that did not fit on the disk: the libraries that write it say little or something else.
+    """Name the checkpoint (or result) that did not fit on the disk: the libraries that write it hardly say so.
 
     Raises:
         DiskFullError: there is no space left.

@@ -96,7 +96,7 @@ def watch(run: Path, kill_at: int, number: int, counter: Path | None) -> None:
             return
         text = os.fsdecode(args[0])
         if not text.startswith("/"):  # as the command line names it, or below a folder descriptor of rmtree
-            text = os.path.join(run.parent if text.startswith(run.name) else folder, text)
+            text = f"{run.parent if text.startswith(run.name) else folder}/{text}"
         if not text.startswith(folder):
             return
         names.append(f"{event} {text[len(folder) :]}")

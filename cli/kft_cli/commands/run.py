@@ -25,11 +25,7 @@ from kft_train.recipes.recipe import Recipe, load_recipe
 @click.argument("recipe")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Run folder.  [default: runs/RECIPE-NAME]")
 @overrides_option
-@click.option(
-    "--verify",
-    is_flag=True,
-    help="First read the model's weights and all files of finished steps, and say what is damaged.",
-)
+@click.option("--verify", is_flag=True, help="First read the weights and all files of finished steps.")
 @click.option("--dry-run", is_flag=True, help="Show the resolved recipe and its steps, and do nothing.")
 @json_option
 def command(

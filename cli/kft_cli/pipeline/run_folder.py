@@ -128,9 +128,7 @@ class RunFolder:
         records = [self._record(self.layout.step(name), name) for name in finished]
         files = sum(len(record.get("outputs") or {}) for record, _ in records)
         damaged = sum(damage is not None for _, damage in records)
-        narrate(
-            f"Read the model's weights and {files} files of {len(finished)} finished steps; damaged steps: {damaged}."
-        )
+        narrate(f"Read the weights and {files} files of {len(finished)} finished steps; damaged steps: {damaged}.")
 
     def remove_unfinished(self) -> None:
         """Remove what is left of steps that the run does not have any more, once all its own are done."""
