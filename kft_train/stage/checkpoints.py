@@ -29,7 +29,8 @@ STATE = "trainer_state.json"
 MANIFEST = "manifest.json"
 _IDENTITY = "request.json"
 _FORMAT = "kft-checkpoint/1"
-_NO_SPACE = ("No space left", "File too large", "quota exceeded", "os error 28", "os error 27", "StreamWriter failed")
+_TORCH = ("StreamWriter failed", "inline_container", "iostream error")  # torch.save does not say why it cannot write
+_NO_SPACE = ("No space left", "File too large", "quota exceeded", "os error 28", "os error 27")
 
 
 class LogRecord(OpenRecord):
@@ -97,7 +98,7 @@ def saving(checkpoint: Path) -> Iterator[None]:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())
-        if not any(words in reason for words in _NO_SPACE):
+        if not any(words in reason for words in (*_NO_SPACE, *_TORCH)):
             raise
         raise DiskFullError(
             f"{checkpoint}: cannot be written ({shortened(reason)}). Free space and run the same command again."
