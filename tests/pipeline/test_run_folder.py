@@ -232,9 +232,9 @@ def test_a_second_process_is_refused_with_and_without_flock(tmp_path: Path, monk
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with run.locked(), pytest.raises(StateError, match=r"\.kft-run\.lock is of process .*remove the file"):
-        with RunFolder(run.path).locked():
-            pass
+    refused = pytest.raises(StateError, match=r"\.kft-run\.lock is of process .*remove the file")
+    with run.locked(), refused, RunFolder(run.path).locked():
+        pass
     with run.locked():
         pass
     assert [path.name for path in run.path.iterdir()] == [".kft-run"]
