@@ -28,9 +28,11 @@ quick: $(VENV)/.installed-dev  ## the check while working, under a minute: ruff,
 
 CASES ?= 5000
 SEED  ?= 2
+KILLS ?= all
 
-attack: $(VENV)/.installed-dev  ## thousands of damaged files through every reader: make attack CASES=20000 SEED=7
-	KFT_ATTACK_CASES=$(CASES) KFT_ATTACK_SEED=$(SEED) $(BIN)/python -m pytest tests/attack
+attack: $(VENV)/.installed-dev  ## thousands of damaged files, a kill before every file operation: make attack CASES=20000 SEED=7
+	KFT_ATTACK_CASES=$(CASES) KFT_ATTACK_SEED=$(SEED) KFT_ATTACK_KILLS=$(KILLS) $(BIN)/python -m pytest \
+		tests/attack tests/stage/test_damaged_checkpoints.py
 
 install: $(VENV)/.installed-user  ## install into $(VENV)
 

@@ -4,17 +4,22 @@ KftError                        one sentence on what is wrong and where, one on 
 ├── UsageError                  the request itself is wrong (exit code 2)
 │   └── RecipeError             a recipe that does not load or resolve (kft_train.errors)
 ├── DataError                   a question file, category file or journal that cannot be used
-│   └── UnavailableError        data or a model that is not on this machine and could not be fetched
+│   ├── UnavailableError        data or a model that is not on this machine and could not be fetched
+│   └── DiskFullError           no space left for a file; with more space the same command goes on
 ├── UnsupportedModelError       a model that kft's engine cannot run; lm-eval's own generation can
 ├── FetchError                  one way of fetching data failed; the next one is tried
 └── StateError                  a run folder, journal or lock that is in the way
-    └── StageInterruptedError   SIGTERM ended a stage after it was saved (kft_train.errors)
+    └── StageInterruptedError   SIGTERM or SIGHUP ended a stage after it was saved (kft_train.errors)
 """
 
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of writing that more space, or a larger quota or limit, would cure."""
 
 
 class KftError(Exception):
@@ -35,6 +40,10 @@ class DataError(KftError):
 
 class UnavailableError(DataError):
     """Data or a model that is not available; the message says what was tried and how to supply it."""
+
+
+class DiskFullError(DataError):
+    """There is no space for a file; the message names it. The same command resumes when there is space again."""
 
 
 class UnsupportedModelError(KftError):

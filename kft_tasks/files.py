@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
@@ -15,8 +16,39 @@ from typing import IO, Any
 import jsonlines
 
 from kft_tasks import limits
-from kft_tasks.errors import DataError, UsageError
+from kft_tasks.errors import DISK_FULL, DataError, DiskFullError, UsageError
 from kft_tasks.strict_json import check_memory, parse_json, parse_json_leniently
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
+
+
+@contextmanager
+def full_disk_named(path: Path) -> Iterator[None]:
+    """Name what was being written when the disk was full: the system's own error often names nothing.
+
+    Raises:
+        DiskFullError: there is no space for the file, or a quota or limit forbids its size.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> DataError:
+    """The error to raise where ``path`` cannot be written: a full disk has another remedy than a wrong folder."""
+    if error.errno in DISK_FULL:
+        return DiskFullError(
+            f"{path}: cannot be written ({error.strerror}). Free space and run the same command again."
+        )
+    return DataError(f"{path}: cannot be written ({error.strerror}). Choose a folder you may write to.")
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file has the name of one that :func:`atomic_write` has not finished, or was killed over."""
+    return _TEMPORARY.fullmatch(path.name) is not None
 
 
 @contextmanager
@@ -25,6 +57,7 @@ def atomic_write(path: Path) -> Iterator[IO[str]]:
 
     Raises:
         DataError: the folder cannot be written to, or ``path`` is a folder.
+        DiskFullError: there is no space left.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -32,9 +65,9 @@ def atomic_write(path: Path) -> Iterator[IO[str]]:
         # made with the rights that the umask leaves: asking for the umask would change it for other threads
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}). Choose a folder you may write to.") from error
+        raise unwritable(path, error) from error
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+        with full_disk_named(path), os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

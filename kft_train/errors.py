@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+
 from kft_tasks.errors import StateError, UsageError
+from kft_tasks.signals import exit_code
 
 
 class RecipeError(UsageError):
@@ -10,6 +13,12 @@ class RecipeError(UsageError):
 
 
 class StageInterruptedError(StateError):
-    """SIGTERM ended a stage after it was saved; running it again resumes it."""
+    """SIGTERM or SIGHUP ended a stage after it was saved; running it again resumes it.
 
-    exit_code = 143
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, message: str, number: int = signal.SIGTERM) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code(number)

@@ -6,15 +6,18 @@ import importlib
 import io
 import json
 import os
+import signal
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
 from kft_cli.display.libraries import calm_libraries
-from kft_tasks.errors import KftError, suggest
+from kft_tasks.errors import DISK_FULL, KftError, suggest
+from kft_tasks.signals import Interrupted, exit_code, raise_on_termination
 from kft_tasks.version import __version__
 
 GROUPS = {
@@ -95,11 +98,19 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every error becomes one message and an exit code.
 
-    Codes: 1 failed, 2 wrong use, 130 interrupted, 70 for an error that nobody thought of. ``KFT_DEBUG=1`` shows the
-    traceback of the last kind.
+    Codes: 1 failed, 2 wrong use, 130, 143 or 129 interrupted by SIGINT, SIGTERM or SIGHUP, 70 for an error that nobody
+    thought of. ``KFT_DEBUG=1`` shows the traceback of the last kind.
     """
+    restore = raise_on_termination()
+    try:
+        _run(sys.argv[1:] if arguments is None else list(arguments))
+    finally:
+        restore()
+
+
+def _run(given: list[str]) -> NoReturn:
+    """Run the command line and end with its exit code."""
     calm_libraries()
-    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         result = cli.main(args=given, prog_name="kft", standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
@@ -108,9 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error.show(usage)
         _print_error(error.format_message(), usage.getvalue().rstrip("\n"), as_json="--json" in given)
         sys.exit(error.exit_code)
-    except click.Abort:
-        click.echo("Interrupted. Run the same command again to resume.", err=True)
-        sys.exit(130)
+    except (click.Abort, KeyboardInterrupt) as error:
+        sys.exit(_interrupted(error))
     except KftError as error:
         _print_error(str(error), as_json="--json" in given)
         sys.exit(error.exit_code)
@@ -118,11 +128,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:  # a full disk, a folder that vanished: nothing says it better than the system itself
-        _print_error(f"{error.filename or 'file system'}: {error.strerror or error}.")
+        remedy = " Free space and run the same command again." if error.errno in DISK_FULL else ""
+        _print_error(f"{error.filename or 'file system'}: {error.strerror or error}.{remedy}")
         sys.exit(1)
     except Exception as error:
         _print_error(_unexpected(error), as_json="--json" in given)
         sys.exit(UNEXPECTED)
+
+
+def _interrupted(error: BaseException) -> int:
+    """One line about the signal that ended the command; its exit code."""
+    cause = next((one for one in (error, error.__cause__) if isinstance(one, Interrupted)), None)
+    by = f" by {cause}" if cause else ""
+    click.echo(f"Interrupted{by}. Run the same command again to resume.", err=True)
+    return exit_code(cause.number if cause else signal.SIGINT)
 
 
 def _unexpected(error: Exception) -> str:

@@ -8,17 +8,18 @@ answers do not depend on what is asked together (a server), their recorded answe
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from kft_tasks.detection.schedule import Chunk, Pair
-from kft_tasks.errors import DataError, StateError
+from kft_tasks.errors import DataError, DiskFullError, StateError
+from kft_tasks.files import full_disk_named, unwritable
+from kft_tasks.locks import LockedError, is_locked, take_lock
 from kft_tasks.records import too_large
 from kft_tasks.row_checks import check_keys, check_type
 from kft_tasks.strict_json import parse_json
@@ -47,6 +48,7 @@ class Journal:
         self.path = path
         self._finished: dict[int, int] = {}  # chunk number -> offset of its first line
         self._unfinished: dict[int, list[int]] = {}  # chunk number -> offsets of its lines
+        self._full = False  # whether the disk was full when a line was written
         self._current: int | None = None  # number of the chunk that is being written
         self._current_start = 0  # offset of its first line
         try:
@@ -54,21 +56,19 @@ class Journal:
                 path.parent.mkdir(parents=True, exist_ok=True)
             self._file: IO[bytes] = path.open("rb" if read_only else "a+b")
         except OSError as error:
-            raise DataError(
-                f"{path}: cannot be {'read' if read_only else 'written'} ({error.strerror}). "
-                "Choose a folder you may write to."
-            ) from error
-        if not read_only and not _lock(self._file):
-            self._file.close()
-            raise StateError(f"{path}: another process is writing this journal. Wait for it, or stop it.")
+            if not read_only:
+                raise unwritable(path, error) from error
+            raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+        self._release: Callable[[], None] = lambda: None
         try:
             if not read_only:
+                self._release = _lock(self._file, path)
                 os.utime(path)  # shows other processes that this one has started
             self._recover(header, read_only)
             if not read_only and not keep_unfinished:
                 self.drop_unfinished()
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     @property
@@ -87,7 +87,8 @@ class Journal:
     def finish(self, chunk: Chunk, cost: dict[str, float]) -> None:
         """Mark a chunk as complete and record its ``cost``."""
         self._write({"chunk": chunk.number, "finished": len(chunk.questions), "cost": cost})
-        os.fsync(self._file.fileno())
+        with full_disk_named(self.path):
+            os.fsync(self._file.fileno())
         self._finished[chunk.number] = self._current_start
         self._current = None
 
@@ -142,7 +143,14 @@ class Journal:
 
     def close(self) -> None:
         """Close the file and release the lock."""
-        self._file.close()
+        try:
+            with full_disk_named(self.path):
+                self._file.close()  # writes again what a full disk did not take
+        except DiskFullError:
+            if not self._full:
+                raise
+        finally:
+            self._release()
 
     def _row(self, line: bytes, number: int = 0) -> dict[str, Any] | None:
         """The row of a line, or None if it is torn or damaged.
@@ -203,34 +211,38 @@ class Journal:
             self._end_of_finished = self._file.tell()
 
     def _write(self, row: dict[str, Any]) -> None:
-        self._file.seek(0, os.SEEK_END)
-        self._file.write(_line(row))
-        self._file.flush()
+        try:
+            with full_disk_named(self.path):
+                self._file.seek(0, os.SEEK_END)
+                self._file.write(_line(row))
+                self._file.flush()
+        except DiskFullError:
+            self._full = True
+            raise
 
 
-def _lock(file: IO[bytes]) -> bool:
+def _lock(file: IO[bytes], path: Path) -> Callable[[], None]:
     """Take the lock; :func:`is_being_written` in another process holds it for a moment, so try several times."""
     for wait in (0.05, 0.1, 0.2, None):
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if wait is not None:
-                time.sleep(wait)
-        else:
-            return True
-    return False
+            return take_lock(file, path)
+        except LockedError as error:
+            if wait is None:
+                remedy = error.who or "Wait for it, or stop it."
+                raise StateError(f"{path}: another process is writing this journal. {remedy}") from error
+            time.sleep(wait)
+    raise AssertionError("the last attempt raises")
 
 
 def is_being_written(path: Path) -> bool:
     """Whether a running process holds this journal."""
     try:
         with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return is_locked(file, path)
     except FileNotFoundError:
         return False
     except OSError:
         return True
-    return False
 
 
 def last_change(path: Path) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from kft_tasks.answering.answerer import Answerer
 from kft_tasks.categories.answer_scorer import AnswerScorer
 from kft_tasks.categories.category_file import CategorizedQuestion, CategoryFile, Header, write_category_file
 from kft_tasks.detection.count import DetectionCount
-from kft_tasks.detection.journal import COST_KEYS, Journal, last_change
+from kft_tasks.detection.journal import COST_KEYS, Journal, is_being_written, last_change
 from kft_tasks.detection.lazy import decided, detect_chunk, finish
 from kft_tasks.detection.schedule import CHUNK_QUESTIONS, Chunk, make_chunks
 from kft_tasks.detection.target import QuestionStream, Target, identify_questions
@@ -29,6 +30,8 @@ from kft_tasks.protocol.identity import ModelIdentity
 from kft_tasks.protocol.prompt_maker import PromptMaker
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.version import __version__
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -60,6 +63,7 @@ def detect(
     lazy: bool = True,
     every_greedy: bool = False,
     overwrite: bool = False,
+    keep_journals: bool = False,
     progress: ProgressCallback = no_progress,
     chunk_questions: int = CHUNK_QUESTIONS,
 ) -> DetectionResult:
@@ -76,6 +80,8 @@ def detect(
         lazy: skip generations that cannot change a category.
         every_greedy: skip no greedy answer, so that P_correct(T=0) of every question is exact. Not in the header.
         overwrite: replace an existing ``output``.
+        keep_journals: leave the journals beside the output, for a caller that records the cost elsewhere and then
+            removes :func:`journal_folder`; as long as they are there, an existing ``output`` has its cost.
         chunk_questions: number of questions per chunk.
 
     Raises:
@@ -87,12 +93,15 @@ def detect(
     stream = target.stream()
     questions = identify_questions(target, stream, pool)
     header = Header(__version__, model, protocol, questions, not lazy, {})
-    if output.exists() and not overwrite:
-        return _reuse(output, header)
     process = this_process()
+    run = _Run(
+        header, output, chunk_questions, AnswerScorer(protocol.scorer), lazy, process, every_greedy, keep_journals
+    )
+    if output.exists() and not overwrite:
+        result = _reuse(output, header)
+        return dataclasses.replace(result, cost=run.cost()) if keep_journals else result
     if overwrite and process.world > 1:  # no process could tell the old file from the new one
         raise UsageError(f"Several processes cannot overwrite a category file. Remove {output} instead.")
-    run = _Run(header, output, chunk_questions, AnswerScorer(protocol.scorer), lazy, process, every_greedy)
     journal = run.journal(process.rank)
     since = last_change(journal.path)
     try:
@@ -106,6 +115,9 @@ def detect(
             for rank in range(1, process.world):
                 run.await_share(stream, dataclasses.replace(process, rank=rank), since)
             return run.assemble(stream, journal)
+    except KeyboardInterrupt:  # a launcher ends the others when one of its processes was killed
+        run.name_stopped(stream)
+        raise
     finally:
         journal.close()
     wait_for(Process(0, process.world), run.path(0), output.exists, since)
@@ -136,6 +148,7 @@ class _Run:
     lazy: bool
     process: Process
     every_greedy: bool = False
+    keep_journals: bool = False
     memory: dict[str, int] | None = None
 
     @property
@@ -176,6 +189,20 @@ class _Run:
         with self.all_journals(own) as journals:
             finished = frozenset[int]().union(*(journal.finished for journal in journals))
         return {chunk.number for chunk in self.chunks(stream)} - finished
+
+    def name_stopped(self, stream: QuestionStream) -> None:
+        """Say which of the other processes started and stopped before their share was detected."""
+        for rank in range(self.process.world):
+            path = self.path(rank)
+            if rank == self.process.rank or not path.exists() or is_being_written(path):
+                continue
+            if any(dataclasses.replace(self.process, rank=rank).owns(number) for number in self.missing(stream)):
+                logger.warning(
+                    "Process %s of %s stopped before its share was detected; if nobody stopped it, it was probably "
+                    "killed for want of memory.",
+                    rank,
+                    self.process.world,
+                )
 
     def await_share(self, stream: QuestionStream, process: Process, since: float) -> None:
         def done() -> bool:
@@ -231,14 +258,16 @@ class _Run:
                 count.add([item], self.header.protocol)
             header = dataclasses.replace(self.header, counts=dict(count.categories))
             write_category_file(self.output, header, self._items(stream, journals))
-            cost = dict.fromkeys(COST_KEYS, 0.0)
-            for journal in journals:
-                for spent in journal.costs():
-                    for key, value in spent.items():
-                        cost[key] += value
-        with contextlib.suppress(OSError):  # another process reads the folder, or was about to start in it
-            shutil.rmtree(self.folder)
+            cost = _sum_of_costs(journals)
+        if not self.keep_journals:
+            with contextlib.suppress(OSError):  # another process reads the folder, or was about to start in it
+                shutil.rmtree(self.folder)
         return DetectionResult(self.output, header, count, cost, memory=self.memory)
+
+    def cost(self) -> dict[str, float]:
+        """What the journals say that was spent; nothing without journals."""
+        with self.all_journals() as journals:
+            return _sum_of_costs(journals)
 
     def _items(self, stream: QuestionStream, journals: list[Journal]) -> Iterator[CategorizedQuestion]:
         for chunk in self.chunks(stream):
@@ -247,6 +276,16 @@ class _Run:
                 raise StateError(f"{self.folder}: chunk {chunk.number} is missing. Run the same detection again.")
             journal.fill(chunk, self.header.protocol.exemplar_sets)
             yield from finish(chunk, self.scorer, self.header.protocol)
+
+
+def _sum_of_costs(journals: Sequence[Journal]) -> dict[str, float]:
+    """The costs of all finished chunks. A chunk that two processes finished cost what both spent."""
+    total = dict.fromkeys(COST_KEYS, 0.0)
+    for journal in journals:
+        for spent in journal.costs():
+            for key, value in spent.items():
+                total[key] += value
+    return total
 
 
 def _cost_meter(answerer: Answerer) -> Callable[[], dict[str, float]]:

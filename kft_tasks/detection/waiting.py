@@ -18,6 +18,7 @@ from kft_tasks.launcher import Process
 
 START_SECONDS = 300.0  # the last process may start this much later than the first
 _POLL_SECONDS = 0.2
+_KILLED = " (if nobody stopped it, it was probably killed for want of memory)"
 
 
 def wait_for(process: Process, journal: Path, done: Callable[[], bool], since: float) -> None:
@@ -29,16 +30,17 @@ def wait_for(process: Process, journal: Path, done: Callable[[], bool], since: f
     Raises:
         StateError: the other process stopped before, or never started.
     """
-    seen = False
+    seen, begin = False, time.monotonic()
     while True:
         seen = seen or last_change(journal) > since  # checked first: it may start between these lines
         at_work = is_being_written(journal)
         if not at_work and done():
             return
-        if not at_work and (seen or time.time() - since > START_SECONDS):
+        if not at_work and (seen or max(time.time() - since, time.monotonic() - begin) > START_SECONDS):
             raise StateError(
                 f"{journal}: process {process.rank} of {process.world} {'stopped' if seen else 'did not start'} before "
-                "its share was detected. Run the same detection again; the answers so far are kept."
+                f"its share was detected{_KILLED if seen else ''}. "
+                "Run the same detection again; the answers so far are kept."
             )
         seen = seen or at_work
         time.sleep(_POLL_SECONDS)

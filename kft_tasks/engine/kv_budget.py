@@ -58,7 +58,7 @@ class KvBudget:
     @property
     def slots(self) -> int:
         """Tokens that fit into the budget; at least one, so that there is progress."""
-        return max(self.budget // self.slot_bytes, 1) if self.slot_bytes else 1 << 40
+        return max(int(self.budget // self.slot_bytes), 1) if self.slot_bytes else 1 << 40
 
     @property
     def spare(self) -> int:

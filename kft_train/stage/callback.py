@@ -1,4 +1,4 @@
-"""What happens around the steps of a stage: progress, early stopping, checkpoints, SIGTERM.
+"""What happens around the steps of a stage: progress, early stopping, checkpoints, the end by a signal.
 
 Importing this module imports torch and TRL; the rest of kft_train imports it inside functions.
 """
@@ -6,7 +6,6 @@ Importing this module imports torch and TRL; the rest of kft_train imports it in
 from __future__ import annotations
 
 import math
-import threading
 from typing import Any
 
 import torch
@@ -16,12 +15,13 @@ from kft_tasks.progress import ProgressCallback, no_progress
 from kft_train.errors import StageInterruptedError
 from kft_train.stage.epoch_rows import EpochRows
 from kft_train.stage.frozen_part import restore_frozen
+from kft_train.stage.signals import Termination
 from kft_train.stage.trainer import KftTrainer
-from kft_train.stage.training_log import epoch_scores, out_of_patience
+from kft_train.stage.training_log import epoch_scores, out_of_patience, training_cost
 
 
 class StageCallback(TrainerCallback):
-    """Progress, early stopping, checkpoints within epochs, frozen ranks, and the end by SIGTERM.
+    """Progress, early stopping, checkpoints within epochs, frozen ranks, and the end by SIGTERM or SIGHUP.
 
     Set ``epoch_rows`` if a part of the mixture is redrawn in every epoch.
 
@@ -35,13 +35,13 @@ class StageCallback(TrainerCallback):
         self.patience = patience
         self.save_steps = save_steps
         self.report = report if trainer.accelerator.is_main_process else no_progress
-        self.terminated = threading.Event()
+        self.terminated = Termination()
         self.epoch_rows: EpochRows | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Continue the clock from the checkpoint's last reading."""
-        seconds = [entry["seconds"] for entry in state.log_history if "seconds" in entry]
-        self.trainer.count_seconds_on(seconds[-1] if seconds else 0.0)
+        """Continue the clocks from the checkpoint's last reading."""
+        cost = training_cost(state.log_history)
+        self.trainer.count_seconds_on(cost["seconds"], cost["cpu_seconds"])
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Redraw what the mixture redraws; an epoch that is resumed in the middle gets the rows it had."""
@@ -78,12 +78,14 @@ class StageCallback(TrainerCallback):
             control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Raise after the checkpoint that SIGTERM requested: returning normally would look like a finished stage."""
+        """Raise after the checkpoint that a signal requested: returning normally would look like a finished stage."""
         if self._last_of_epoch(state):
             self._agree_to_end()
         if self.terminated.is_set() and not self._finished(state, control):
             raise StageInterruptedError(
-                f"Interrupted by SIGTERM, saved at step {state.global_step}. Run it again to resume."
+                f"Interrupted by {self.terminated.name}, saved at step {state.global_step}. "
+                "Run the same command again to resume.",
+                self.terminated.number,
             )
 
     def _last_of_epoch(self, state: Any) -> bool:
@@ -93,7 +95,7 @@ class StageCallback(TrainerCallback):
         return bool(control.should_training_stop or state.global_step >= state.max_steps)
 
     def _agree_to_end(self) -> None:
-        """Make all processes end at the same step, since SIGTERM reaches them at different ones."""
+        """Make all processes end at the same step, since a signal reaches them at different ones."""
         accelerator = self.trainer.accelerator
         if accelerator.num_processes > 1:
             flag = torch.tensor(int(self.terminated.is_set()), device=accelerator.device)

@@ -1,32 +1,36 @@
 """Which checkpoint of a killed training can be trusted.
 
 The trainer writes a checkpoint file by file. From a broken one it either resumes silently with a different result
-(a missing optimizer.pt) or crashes. So every file is checked before a checkpoint is used, and broken ones are removed.
+(a missing optimizer.pt) or crashes. So a manifest with size and SHA-256 of every file is written last, all of it is
+checked before a checkpoint is used, and checkpoints that are not as they were saved are removed.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from typing_extensions import Self
 
-from kft_tasks.errors import DataError
-from kft_tasks.files import read_json, write_json
-from kft_tasks.models.adapter_config import read_adapter_config
-from kft_tasks.records import Count, Loss, OpenRecord, Record, Seconds, parse_record
-from kft_tasks.strict_json import parse_json
+from kft_tasks.errors import DataError, DiskFullError, KftError, shortened
+from kft_tasks.files import full_disk_named, read_json, sha256_of_file, write_json
+from kft_tasks.records import Count, Loss, OpenRecord, Record, Seconds, parse_record, read_record
 
 logger = logging.getLogger(__name__)
 
 STATE = "trainer_state.json"
+MANIFEST = "manifest.json"
 _IDENTITY = "request.json"
+_FORMAT = "kft-checkpoint/1"
+_TORCH = ("StreamWriter failed", "inline_container", "iostream error")  # torch.save does not say why it cannot write
+_NO_SPACE = ("No space left", "File too large", "quota exceeded", "os error 28", "os error 27")
 
 
 class LogRecord(OpenRecord):
@@ -37,6 +41,7 @@ class LogRecord(OpenRecord):
     loss: Loss | None = None
     loss_tokens: Count | None = None
     seconds: Seconds | None = None
+    cpu_seconds: Seconds | None = None
     num_input_tokens_seen: Seconds | None = None
     eval_loss: Loss | None = None
     eval_right: Count | None = None
@@ -65,12 +70,72 @@ class StateRecord(OpenRecord):
     log_history: list[LogRecord]
 
 
-class _TensorRecord(Record):
-    """An entry of the header of a safetensors file."""
+class _FileRecord(Record):
+    """A file of a checkpoint."""
 
-    dtype: str
-    shape: list[Count]
-    data_offsets: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    bytes: Count
+    sha256: str
+
+
+class _ManifestRecord(Record):
+    """What is in a checkpoint: every file by its path in the folder."""
+
+    format: Literal["kft-checkpoint/1"]
+    files: dict[str, _FileRecord]
+
+
+@contextmanager
+def saving(checkpoint: Path) -> Iterator[None]:
+    """Name the checkpoint (or result) that did not fit on the disk: the libraries that write it hardly say so.
+
+    Raises:
+        DiskFullError: there is no space left.
+    """
+    try:
+        with full_disk_named(checkpoint):
+            yield
+    except KftError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        if not any(words in reason for words in (*_NO_SPACE, *_TORCH)):
+            raise
+        raise DiskFullError(
+            f"{checkpoint}: cannot be written ({shortened(reason)}). Free space and run the same command again."
+        ) from error
+
+
+def write_manifest(checkpoint: Path) -> None:
+    """Record what is in a checkpoint; nothing may be written to it afterwards."""
+    files = {name: _describe(checkpoint / name) for name in _files_of(checkpoint)}
+    write_json(checkpoint / MANIFEST, {"format": _FORMAT, "files": files})
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
+
+
+def _files_of(checkpoint: Path) -> list[str]:
+    """Everything in a checkpoint that is no folder, by its path in it, without the manifest."""
+    names = [path.relative_to(checkpoint).as_posix() for path in checkpoint.rglob("*") if not path.is_dir()]
+    return sorted(name for name in names if name != MANIFEST)
+
+
+def rotate(work: Path, limit: int | None, best: int | None) -> None:
+    """Remove the oldest checkpoints by their number of steps, whatever the clock says.
+
+    Args:
+        limit: number of checkpoints to keep; None keeps all.
+        best: number of steps of one that is kept in any case, like the newest.
+    """
+    found = find_checkpoints(work)
+    keep = {step_of(path) for path in found[:1]} | ({best} if best else set())
+    for path in found:
+        if len(keep) < (limit or len(found)):
+            keep.add(step_of(path))
+    for path in found:
+        if step_of(path) not in keep:
+            shutil.rmtree(path)
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
@@ -92,15 +157,14 @@ def step_of(checkpoint: Path) -> int:
 
 def find_checkpoints(work: Path) -> list[Path]:
     """Checkpoint folders, newest first, complete or not."""
-    found = [path for path in work.glob("checkpoint-*") if path.is_dir() and re.fullmatch(r"checkpoint-\d+", path.name)]
-    return sorted(found, key=step_of, reverse=True)
+    return [path for path in _named_as_checkpoints(work) if path.is_dir()] if work.is_dir() else []
 
 
 def needed_files(processes: int, *, sharded: bool = False) -> tuple[str, ...]:
-    """Names of the files written by torch.save (zip files) that a checkpoint of that many processes must have.
+    """Names of files that a checkpoint of that many processes must have.
 
     Args:
-        sharded: DeepSpeed keeps optimizer and scheduler in folders of its own, which are not checked.
+        sharded: DeepSpeed keeps optimizer and scheduler in folders of its own.
     """
     random = ("rng_state.pth",) if processes == 1 else tuple(f"rng_state_{rank}.pth" for rank in range(processes))
     return random if sharded else ("optimizer.pt", "scheduler.pt", *random)
@@ -108,73 +172,82 @@ def needed_files(processes: int, *, sharded: bool = False) -> tuple[str, ...]:
 
 def newest_whole(work: Path, needed: Sequence[str]) -> Path | None:
     """The newest checkpoint that can be resumed from: it is complete, and so is the best one it refers to."""
-    for checkpoint in find_checkpoints(work):
-        if is_whole(checkpoint, needed) and _best_is_whole(checkpoint, needed):
-            return checkpoint
-    return None
+    return next((path for path in find_checkpoints(work) if find_damage(path, needed) is None), None)
 
 
-def is_whole(checkpoint: Path, needed: Sequence[str]) -> bool:
-    """Whether state, adapter and the ``needed`` files exist and are readable."""
-    try:
-        state = read_state(checkpoint)
-        if state["global_step"] != step_of(checkpoint):
-            return False
-        read_adapter_config(checkpoint)
-        _check_safetensors(checkpoint / "adapter_model.safetensors")
-        for name in needed:
-            with zipfile.ZipFile(checkpoint / name) as archive:
-                if archive.testzip() is not None:  # a checksum is wrong
-                    return False
-    except (DataError, OSError, ValueError, zipfile.BadZipFile):
-        return False
-    return True
-
-
-def _best_is_whole(checkpoint: Path, needed: Sequence[str]) -> bool:
+def find_damage(checkpoint: Path, needed: Sequence[str]) -> str | None:
+    """Why a checkpoint cannot be resumed from, in a few words; None if it can."""
+    if damage := _own_damage(checkpoint, needed):
+        return damage
     best = read_state(checkpoint).get("best_global_step")
-    return not best or is_whole(checkpoint.parent / f"checkpoint-{best}", needed)
+    if not best or best == step_of(checkpoint):
+        return None
+    damage = _own_damage(checkpoint.parent / f"checkpoint-{best}", needed)
+    return f"its best one, checkpoint-{best}: {damage}" if damage else None
 
 
-def _check_safetensors(path: Path) -> None:
-    """Raise ValueError if the file's length does not match its header (no torch needed)."""
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if not 0 < length <= size - 8:
-            raise ValueError("truncated header")
-        header = parse_json(stream.read(length).decode())
-    if not isinstance(header, dict):
-        raise ValueError("not a header")
-    tensors = [_TensorRecord.model_validate(entry) for name, entry in header.items() if name != "__metadata__"]
-    if size != 8 + length + max((tensor.data_offsets[1] for tensor in tensors), default=0):
-        raise ValueError("truncated data")
+def _own_damage(checkpoint: Path, needed: Sequence[str]) -> str | None:
+    try:
+        manifest = read_record(_ManifestRecord, checkpoint / MANIFEST, "Remove the checkpoint.")
+        found = _files_of(checkpoint)
+        if different := sorted({*found, STATE, *needed} ^ {*manifest.files}):
+            return f"{different[0]} is {'missing' if different[0] not in found else 'not part of it'}"
+        for name, recorded in manifest.files.items():
+            if (checkpoint / name).stat().st_size != recorded.bytes:
+                return f"{name} has another size"
+        for name, recorded in manifest.files.items():
+            if sha256_of_file(checkpoint / name) != recorded.sha256:
+                return f"{name} has another content"
+        return None if read_state(checkpoint)["global_step"] == step_of(checkpoint) else "it is of another step"
+    except (DataError, OSError, ValueError) as error:
+        incomplete = checkpoint.is_dir() and not (checkpoint / MANIFEST).exists()
+        return "incomplete" if incomplete else shortened(str(error).partition(". ")[0])
 
 
 def prepare_work(work: Path, identity: dict[str, Any], needed: Sequence[str]) -> None:
-    """Prepare the work folder for resuming: remove broken checkpoints and those of other requests.
+    """Prepare the work folder for resuming: remove damaged checkpoints and those of other requests.
 
     Args:
         identity: what a checkpoint depends on, as JSON values.
         needed: see :func:`needed_files`.
     """
-    if (work / _IDENTITY).is_file() and _identity_of(work) != identity:
-        logger.warning("%s: removing checkpoints of another request (or other library versions).", work)
-        shutil.rmtree(work)
-    elif work.exists() and not (work / _IDENTITY).is_file():
-        for checkpoint in find_checkpoints(work):
-            logger.warning("%s: removing a checkpoint of unknown origin.", checkpoint)
-            shutil.rmtree(checkpoint)
+    if os.path.lexists(work) and not work.is_dir():
+        logger.warning("%s: removing a file where the folder of checkpoints should be.", work)
+        work.unlink()
+    if work.exists() and (found := _identity_of(work)) != identity:
+        if found is None:
+            for checkpoint in _named_as_checkpoints(work):
+                logger.warning("%s: removing a checkpoint of unknown origin.", checkpoint)
+                _remove(checkpoint)
+            _remove(work / _IDENTITY)
+        else:
+            logger.warning("%s: removing checkpoints of another request (or other library versions).", work)
+            shutil.rmtree(work)
     work.mkdir(parents=True, exist_ok=True)
     write_json(work / _IDENTITY, identity)
-    newest = newest_whole(work, needed)
-    for checkpoint in find_checkpoints(work):
-        if newest is None or step_of(checkpoint) > step_of(newest):
-            logger.warning("%s: removing an incomplete checkpoint.", checkpoint)
-            shutil.rmtree(checkpoint)
+    for path in _named_as_checkpoints(work):  # newest first; of those behind a whole one, none is looked at
+        damage = find_damage(path, needed)
+        if damage is None:
+            return
+        logger.warning("%s: removing a damaged checkpoint (%s); training resumes before it.", path, damage)
+        _remove(path)
+
+
+def _named_as_checkpoints(work: Path) -> list[Path]:
+    """Whatever has the name of a checkpoint, a file too, newest first."""
+    found = [path for path in work.iterdir() if re.fullmatch(r"checkpoint-[0-9]{1,12}", path.name)]
+    return sorted(found, key=step_of, reverse=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _identity_of(work: Path) -> Any:
+    """What the checkpoints depend on; None if it is not recorded, or not readable."""
     try:
         return read_json(work / _IDENTITY)
     except DataError:

@@ -11,7 +11,7 @@ from kft_tasks.errors import DataError
 from kft_tasks.files import write_json
 from kft_train.recipes.sft_config import sft_values
 from kft_train.stage.adapters import base_path, check_trained, save_alone
-from kft_train.stage.checkpoints import read_state
+from kft_train.stage.checkpoints import read_state, saving
 from kft_train.stage.known_start import VALIDATED, validated
 from kft_train.stage.request import FORMAT, SUMMARY, StageRequest
 from kft_train.stage.training_log import epoch_table, training_cost
@@ -44,14 +44,18 @@ def commit(request: StageRequest, checkpoint: Path, facts: Mapping[str, Any], ke
         checkpoint: the newest; it records which one is the best.
         facts: about the machine and the processes, added to ``training.json``.
         key: of its validation, see :func:`kft_train.stage.known_start.validation_key`.
+
+    Raises:
+        DiskFullError: there is no space left; what was trained is still in the checkpoints.
     """
     state = read_state(checkpoint)
     scratch = request.output.parent / f".{request.output.name}.unfinished"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    save_alone(_best(checkpoint, state), scratch / "adapter", request.model)
-    entry = {VALIDATED: validated(scratch / "adapter", key)}
-    write_json(scratch / SUMMARY, {**_summary(request, state), **facts, **entry})
+    with saving(scratch):
+        save_alone(_best(checkpoint, state), scratch / "adapter", request.model)
+        entry = {VALIDATED: validated(scratch / "adapter", key)}
+        write_json(scratch / SUMMARY, {**_summary(request, state), **facts, **entry})
     scratch.replace(request.output)
     shutil.rmtree(request.work, ignore_errors=True)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kft_tasks.errors import DataError, StateError, UsageError
+from kft_tasks.errors import DataError, KftError, StateError, UsageError
 from kft_tasks.files import read_json, sha256_of_file, sha256_of_json
 from kft_tasks.models.adapter_config import CONFIG
 from kft_tasks.protocol.protocol import Protocol
@@ -115,7 +115,24 @@ def finished_stage(request: StageRequest) -> StageResult | None:
         raise StateError(
             f"{request.output}: holds something other than this stage. Remove it, or choose another folder."
         )
-    return StageResult(request.output, read_training(request.output / SUMMARY))
+    result = StageResult(request.output, read_training(request.output / SUMMARY))
+    recorded = (result.summary.get("validated") or {}).get("adapter")
+    weights = result.adapter / WEIGHTS
+    whole = weights.is_file() and (result.adapter / CONFIG).is_file()
+    if not whole or (recorded and sha256_of_file(weights) != recorded):
+        raise StateError(
+            f"{result.adapter}: {'damaged' if whole else 'incomplete'}, not the adapter that was trained. "
+            f"Remove {request.output} and run the same command again."
+        )
+    return result
+
+
+def is_whole_stage(request: StageRequest) -> bool:
+    """Whether the output folder holds the whole result of this request, as it was made."""
+    try:
+        return finished_stage(checked_request(request)) is not None
+    except KftError:
+        return False
 
 
 def checked_request(request: StageRequest) -> StageRequest:

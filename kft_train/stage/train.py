@@ -28,7 +28,7 @@ from kft_train.stage.epoch_rows import EpochRows
 from kft_train.stage.known_start import known_start, validation_key
 from kft_train.stage.output import check_outcome, commit
 from kft_train.stage.request import StageRequest, StageResult, checked_request, finished_stage
-from kft_train.stage.signals import on_sigterm
+from kft_train.stage.signals import Termination, on_termination
 from kft_train.stage.training_log import has_ended
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
-_CHECKPOINT_LAYOUT = 3  # raise when what a checkpoint holds changes, so that older ones are not resumed from
+_CHECKPOINT_LAYOUT = 4  # raise when what a checkpoint holds changes, so that older ones are not resumed from
 
 
 def train_stage(request: StageRequest, progress: ProgressCallback = no_progress) -> StageResult:
@@ -49,7 +49,7 @@ def train_stage(request: StageRequest, progress: ProgressCallback = no_progress)
         DataError: nothing to train on, no validation questions, no adapter to start from, a training that changed
             nothing, or no better epoch although ``keep_if_worse`` is false.
         StateError: the output folder holds something else.
-        StageInterruptedError: SIGTERM arrived; a checkpoint was saved.
+        StageInterruptedError: SIGTERM or SIGHUP arrived; a checkpoint was saved.
     """
     request = checked_request(request)
     if done := finished_stage(request):
@@ -62,12 +62,16 @@ def train_stage(request: StageRequest, progress: ProgressCallback = no_progress)
     if done is None:
         raise StateError(f"{request.output}: the stage's result is missing. All processes must share this folder.")
     if interrupted:
-        raise StageInterruptedError("SIGTERM arrived when the stage was already finished. Run again to continue.")
+        raise StageInterruptedError(
+            f"Interrupted by {interrupted.name} when the stage was already finished. "
+            "Run the same command again to continue.",
+            interrupted.number,
+        )
     return done
 
 
-def _train(request: StageRequest, progress: ProgressCallback) -> bool:
-    """Train until the output folder exists; returns whether SIGTERM arrived meanwhile."""
+def _train(request: StageRequest, progress: ProgressCallback) -> Termination | None:
+    """Train until the output folder exists; returns the signal that arrived meanwhile, if one did."""
     args = _arguments(request)
     main, wait = args.distributed_state.is_main_process, args.distributed_state.wait_for_everyone
     identity = {"request": request.digest(), "versions": _versions(), "bf16": bool(args.bf16)}
@@ -78,7 +82,7 @@ def _train(request: StageRequest, progress: ProgressCallback) -> bool:
     wait()
     checkpoint = newest_whole(request.work, needed)
     rows = _rows(request)
-    terminated = False
+    terminated = None
     # The trainer does not record an early stop: resumed after one, it would train another epoch.
     if checkpoint is None or not has_ended(
         read_state(checkpoint), request.validation_protocol.scorer, request.stage.patience
@@ -127,7 +131,7 @@ def _arguments(request: StageRequest) -> Any:
 
 def _run_trainer(
     request: StageRequest, args: Any, rows: Rows, checkpoint: Path | None, progress: ProgressCallback
-) -> bool:
+) -> Termination | None:
     from transformers import set_seed
 
     args.eval_on_start = checkpoint is None  # epoch 0; a resumed stage has it in its log
@@ -137,9 +141,9 @@ def _run_trainer(
     set_seed(request.seed)  # PEFT draws the new adapter before the trainer seeds
     trainer, callback = _make_trainer(request, args, rows, progress)
     trainer.known_start = known_start(request, _validation_key(request, args))
-    with on_sigterm(callback.terminated):
+    with on_termination(callback.terminated):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return callback.terminated.is_set()
+    return callback.terminated if callback.terminated.is_set() else None
 
 
 def _block(args: Any) -> int:

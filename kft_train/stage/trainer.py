@@ -9,6 +9,7 @@ import inspect
 import logging
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from kft_tasks.engine.model import sliding_window
 from kft_tasks.errors import UnsupportedModelError
 from kft_tasks.protocol.protocol import Protocol
 from kft_train.data.rows import IGNORED, ValidationPrompt
+from kft_train.stage.checkpoints import rotate, saving, write_manifest
 from kft_train.stage.packed_rows import PackedRows, pack_rows
 from kft_train.stage.validation import Validation
 
@@ -59,7 +61,7 @@ class KftTrainer(SFTTrainer):
         self._window: int | None = None
         self.known_start: dict[str, float] | None = None  # loss and right answers in validation before the first step
         self.loss_tokens = 0  # of the current step, over all processes
-        self._started = time.monotonic()
+        self._started, self._started_cpu = time.monotonic(), time.process_time()
         if self.short_head:
             # TRL put its own head into `forward` of this one object; removing it restores the model's own generation.
             base.__dict__.pop("forward", None)
@@ -177,11 +179,32 @@ class KftTrainer(SFTTrainer):
         if "loss" in logs:
             logs["loss_tokens"] = self.loss_tokens
             logs["seconds"] = round(time.monotonic() - self._started, 3)
+            logs["cpu_seconds"] = round(time.process_time() - self._started_cpu, 3)
         super().log(logs, start_time)
 
-    def count_seconds_on(self, earlier: float) -> None:
-        """Add the seconds of earlier, interrupted runs to this run's."""
+    def count_seconds_on(self, earlier: float, earlier_cpu: float) -> None:
+        """Add the seconds and CPU seconds of earlier, interrupted runs to this run's."""
         self._started = time.monotonic() - earlier
+        self._started_cpu = time.process_time() - earlier_cpu
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Save a checkpoint, and when all processes have saved their part of it, what is in it.
+
+        Raises:
+            DiskFullError: it does not fit on the disk.
+        """
+        work, limit = Path(self.args.output_dir), self.args.save_total_limit
+        folder = work / f"checkpoint-{self.state.global_step}"
+        with saving(folder):
+            self.args.save_total_limit = None  # no older one is removed before this one is complete
+            try:
+                super()._save_checkpoint(*args, **kwargs)
+            finally:
+                self.args.save_total_limit = limit
+            self.accelerator.wait_for_everyone()
+            if self.accelerator.is_main_process:
+                write_manifest(folder)
+                rotate(work, limit, self.state.best_global_step)
 
     def _send_telemetry(self) -> None:
         """Send nothing: TRL reports every trainer, and reads the environment variable that stops it only on import."""

@@ -56,11 +56,15 @@ def mean_loss(steps: Log) -> float | None:
 
 
 def training_cost(log: Log) -> dict[str, float]:
-    """Steps, non-padding input tokens, loss tokens and seconds of the whole training."""
+    """Steps, non-padding input tokens, loss tokens, seconds and CPU seconds of the whole training.
+
+    Of interrupted runs what the checkpoint holds that was resumed from: steps that were done again count once.
+    """
     steps = [entry for entry in log if "loss" in entry]
     return {
         "steps": len(steps),
         "input_tokens": int(steps[-1]["num_input_tokens_seen"]) if steps else 0,
         "loss_tokens": sum(step["loss_tokens"] for step in steps),
         "seconds": steps[-1]["seconds"] if steps else 0.0,
+        "cpu_seconds": steps[-1].get("cpu_seconds", 0.0) if steps else 0.0,
     }

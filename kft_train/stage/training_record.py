@@ -39,6 +39,7 @@ class CostRecord(Record):
     input_tokens: Count
     loss_tokens: Count
     seconds: Seconds
+    cpu_seconds: Seconds | None = None
 
 
 class ValidatedRecord(Record):

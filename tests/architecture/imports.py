@@ -55,6 +55,7 @@ EXCEPTIONS: Mapping[str, str] = {
     # what is read from a run and from the paper: the measures are made of it
     "kft_cli.report.run_layout": "kft_cli.report.measures",
     "kft_cli.report.run_records": "kft_cli.report.measures",
+    "kft_cli.report.run_outputs": "kft_cli.report.measures",
     "kft_cli.report.run_data": "kft_cli.report.measures",
     "kft_cli.report.paper": "kft_cli.report.measures",
 }

@@ -82,13 +82,18 @@ def test_a_broken_file_of_a_run_is_named_when_the_run_is_read(name: str, tmp_pat
         read_run(run)
 
 
-def test_a_mutated_record_of_a_step_does_not_stop_the_pipeline_with_a_traceback(tmp_path: Path) -> None:
+def test_a_step_with_a_mutated_record_is_done_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = small_run(tmp_path / "run")
     (run / ".kft-run").touch()
     path = run / "detect-base" / "step.json"
-    tree = json.loads(path.read_text(encoding="utf-8"))
-    outcome = _mutate(path, tree, lambda: RunFolder(run).is_done("detect-base", {}))
-    assert outcome.refused > 60
+    outputs = {"categories.jsonl": {"bytes": 1, "sha256": "00" * 32}}
+    tree = {**json.loads(path.read_text(encoding="utf-8")), "outputs": outputs}
+    done: list[bool] = []
+    outcome = _mutate(path, tree, lambda: done.append(RunFolder(run).is_done("detect-base", {})))
+    assert outcome.refused == 0
+    assert len(done) > 60
+    assert not any(done)
+    assert capsys.readouterr().err.count("The step detect-base is done again.") > 60
 
 
 def test_a_mutated_configuration_of_an_adapter_is_refused_or_harmless(tmp_path: Path) -> None:

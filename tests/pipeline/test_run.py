@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,15 +93,11 @@ def essence(run: Path) -> dict[str, Any]:
     return {str(file.relative_to(run)): file.read_bytes() for file in files}
 
 
-def report_without_cost(run: Path) -> dict[str, Any]:
+def report_without_times(run: Path) -> str:
+    """All of ``report.json``, as text, but the block of times and machine."""
     report = json.loads((run / "report" / "report.json").read_text(encoding="utf-8"))
-    return {key: _without_clock(value) for key, value in report.items() if key not in ("cost", "repeat")}
-
-
-def _without_clock(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_clock(inner) for key, inner in value.items() if key not in ("seconds", "cost")}
-    return [_without_clock(inner) for inner in value] if isinstance(value, list) else value
+    del report["times_and_machine"]
+    return json.dumps(report, indent=1)
 
 
 def test_run_makes_every_step_and_the_report(undisturbed: Path) -> None:
@@ -188,14 +185,38 @@ def test_a_killed_run_ends_as_an_undisturbed_one(undisturbed: Path, project: Pat
     result = run_kft("run", "recipe.yaml", "-o", "killed", cwd=project)
     assert result.returncode == 0, result.stderr
     assert essence(project / "killed") == essence(undisturbed)
-    assert report_without_cost(project / "killed") == report_without_cost(undisturbed)
+    assert report_without_times(project / "killed") == report_without_times(undisturbed)
+
+
+def test_deleted_and_damaged_outputs_are_made_again_and_nothing_else(undisturbed: Path, project: Path) -> None:
+    """In a copy of the run in another place, by the command that ``kft report`` names."""
+    run = project / "elsewhere" / "copy"
+    shutil.copytree(undisturbed, run)
+    before = {path: path.stat().st_ino for path in run.glob("*/step.json")}
+    (run / "measure-base" / "categories.jsonl").unlink()
+    weights = run / "stage1" / "adapter" / "adapter_model.safetensors"
+    weights.write_bytes(bytes(len(weights.read_bytes())))
+    refused = run_kft("report", str(run), cwd=project)
+    assert refused.returncode == 1
+    remedy = refused.stderr.strip().partition("Make it again with: kft ")[2]
+    assert remedy == f"run {run}/recipe.yaml --output {run}"
+    again = run_kft(*remedy.split(), cwd=project)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("done again") == 2
+    changed = {path.parent.name for path, inode in before.items() if path.stat().st_ino != inode}
+    assert changed == {"measure-base", "stage1"}  # their bytes are the same, so nothing that depends on them changes
+    assert essence(run) == essence(undisturbed)
+    assert report_without_times(run) == report_without_times(undisturbed)
+    verified = run_kft(*remedy.split(), "--verify", cwd=project)
+    assert verified.returncode == 0, verified.stderr
+    assert "damaged steps: 0" in verified.stderr
 
 
 def test_two_workers_end_as_one_process(undisturbed: Path, project: Path) -> None:
     result = run_kft("run", "recipe.yaml", "-o", "workers", "--workers", "2", cwd=project)
     assert result.returncode == 0, result.stderr
     assert essence(project / "workers") == essence(undisturbed)
-    assert report_without_cost(project / "workers") == report_without_cost(undisturbed)
+    assert report_without_times(project / "workers") == report_without_times(undisturbed)
     assert result.stderr.count("done in") == len(CATEGORY_STEPS) + len(TRAINED) + len(POINTS)
     assert result.stderr.index("train stage1") < result.stderr.index("test accuracy of base: done")  # side by side
     again = run_kft("run", "recipe.yaml", "-o", "workers", "--workers", "2", cwd=project)
@@ -217,7 +238,7 @@ def test_a_run_on_workers_goes_on_after_it_or_a_worker_was_killed(undisturbed: P
         main[0].kill()
         _, errors = run.communicate(timeout=60)
     assert run.returncode == 1
-    assert "Error: stage2: the process that did this step was killed, perhaps for want of memory." in errors
+    assert "Error: stage2: the process that did this step was killed by SIGKILL, probably for want of memory." in errors
     assert "Traceback" not in errors
     result = run_kft("run", "recipe.yaml", "-o", folder, *options, cwd=project)
     assert result.returncode == 0, result.stderr

@@ -35,7 +35,7 @@ def adapter_bytes(result: StageResult) -> bytes:
 
 def without_times(result: StageResult) -> dict[str, Any]:
     summary = json.loads(json.dumps(result.summary))
-    del summary["cost"]["seconds"]
+    del summary["cost"]["seconds"], summary["cost"]["cpu_seconds"]
     return summary  # type: ignore[no-any-return]
 
 

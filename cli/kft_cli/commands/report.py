@@ -9,7 +9,7 @@ import click
 from kft_cli.commands.options import json_option
 from kft_cli.display.console import narrate, print_json
 from kft_cli.pages.results import write_results
-from kft_cli.report.report import summarize, write_report
+from kft_cli.report.report import read_report, summarize, write_report
 from kft_tasks.errors import UsageError
 from kft_tasks.files import read_json
 
@@ -44,9 +44,9 @@ def show_report(path: Path, *, as_json: bool) -> None:
     Args:
         path: its Markdown file.
     """
-    data = read_json(path.with_name("report.json"))
+    file = path.with_name("report.json")
     if as_json:
-        print_json(data)
+        print_json(read_json(file))
     else:
-        click.echo(summarize(data))
+        click.echo(summarize(read_report(file)))
     narrate(f"Report: {path}")

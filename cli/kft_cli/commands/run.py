@@ -27,6 +27,7 @@ from kft_train.recipes.recipe import Recipe, load_recipe
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Run folder.  [default: runs/RECIPE-NAME]")
 @overrides_option
 @workers_option
+@click.option("--verify", is_flag=True, help="First read the weights and all files of finished steps.")
 @click.option("--dry-run", is_flag=True, help="Show the resolved recipe and its steps, and do nothing.")
 @json_option
 def command(
@@ -34,13 +35,14 @@ def command(
     output: Path | None,
     overrides: tuple[str, ...],
     workers: int | None,
+    verify: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Run RECIPE: detect, train in stages, evaluate, report.
 
     RECIPE is a name from `kft recipes`, such as demo, or the path of a YAML file. An interrupted run resumes where it
-    stopped; a finished one is left as it is.
+    stopped; a finished one is left as it is, but for files that were deleted or damaged: they are made again.
 
     \b
     Example: kft run demo -o runs/demo --set stages.0.learning_rate=1e-4
@@ -49,7 +51,7 @@ def command(
     if dry_run:
         show_plan(loaded, as_json=as_json)
     else:
-        execute(loaded, output or Path("runs") / loaded.name, workers=workers, as_json=as_json)
+        execute(loaded, output or Path("runs") / loaded.name, workers=workers, verify=verify, as_json=as_json)
 
 
 def show_plan(recipe: Recipe, *, as_json: bool) -> None:
@@ -93,14 +95,15 @@ def _how(step: PlannedStep) -> Iterator[str]:
         yield f"{purpose}: " + ", ".join(f"{key} {json.dumps(value)}" for key, value in values.items())
 
 
-def execute(recipe: Recipe, output: Path, *, workers: int | None, as_json: bool) -> None:
+def execute(recipe: Recipe, output: Path, *, workers: int | None, verify: bool = False, as_json: bool) -> None:
     """Run a recipe and show its report.
 
     Args:
         workers: processes; None for as many as suit the machine.
+        verify: whether to read the model's weights and the files of finished steps first.
     """
     narrate(f"Recipe {recipe.name}, model {recipe.model.id}, questions {recipe.questions.set}. Run folder: {output}")
     command_line = ["kft", *sys.argv[1:]]
     pipeline = Pipeline(recipe, output, command_line)
-    report = pipeline.execute(workers or automatic_workers(pipeline.model_folder))
+    report = pipeline.execute(workers or automatic_workers(pipeline.model_folder), verify=verify)
     show_report(report, as_json=as_json)

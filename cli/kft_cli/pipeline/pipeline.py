@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from kft_cli.display.console import progress_bar
+from kft_cli.display.console import narrate, progress_bar
 from kft_cli.pipeline.asking import check_chat_templates, ready
 from kft_cli.pipeline.machine import available_threads, hardware, now, versions
 from kft_cli.pipeline.order import needs_of
@@ -25,9 +25,11 @@ from kft_cli.pipeline.run_folder import RunFolder, StepCost
 from kft_cli.pipeline.stages import stage_request
 from kft_cli.pipeline.workers import run_on_workers
 from kft_cli.report.report import write_report
-from kft_cli.report.run_layout import ADAPTER, ANSWERS, BASE, CATEGORIES, MIXTURE, TRAINING
+from kft_cli.report.run_layout import ANSWERS, BASE, CATEGORIES, MIXTURE, RESULT
+from kft_cli.report.run_records import read_about
 from kft_tasks.detection.run import detect
 from kft_tasks.detection.target import Target, select
+from kft_tasks.errors import DataError
 from kft_tasks.evaluation.evaluate import evaluate, write_answers
 from kft_tasks.files import atomic_write, sha256_of_file, write_json
 from kft_tasks.models.choice import ModelChoice, default_device
@@ -43,7 +45,7 @@ from kft_tasks.version import __version__
 from kft_train.data.mixture import write_mixture
 from kft_train.recipes.plan import Step, control_of, control_stage, purpose_of, steps_of
 from kft_train.recipes.recipe import Purpose, Recipe
-from kft_train.stage.request import StageRequest
+from kft_train.stage.request import StageRequest, is_whole_stage
 from kft_train.stage.train import train_stage
 from kft_train.stage.training_record import read_training
 
@@ -85,13 +87,17 @@ class Pipeline:
         self.steps = steps_of(recipe)
         check_chat_templates(recipe, self.model_folder)
 
-    def execute(self, workers: int = 1) -> Path:
+    def execute(self, workers: int = 1, *, verify: bool = False) -> Path:
         """Do the steps that are not done yet and write the report; return its Markdown file.
 
         Args:
             workers: processes that do steps at the same time; with 1 this one does them all.
+            verify: whether to read the model's weights and the files of finished steps first, whatever is remembered.
         """
         with self.run.locked():
+            if verify:
+                identify(self.recipe.model.id, self.model_folder, self.dtype, full=True)
+                self.run.verify([step.name for step in self.steps])
             self.describe()
             if workers > 1:
                 needs = needs_of(self.recipe, self.steps)
@@ -107,11 +113,12 @@ class Pipeline:
                 for number, step in enumerate(self.steps, start=1):
                     self.do(step, partial(progress_bar, overall=f"[{number}/{len(self.steps)}]"))
             self._unload()
+            self.run.remove_unfinished()
             return write_report(self.run.path)
 
     def is_done(self, step: Step) -> bool:
-        """Whether a step is done; what it needs must be."""
-        return self.run.is_done(step.name, self._job(step).inputs)
+        """Whether a step is done; what it needs must be. What is damaged is said by :meth:`do`."""
+        return self.run.is_done(step.name, self._job(step).inputs, quiet=True)
 
     def do(self, step: Step, bar: BarMaker) -> None:
         """Do a step unless it is done; what it needs must be done."""
@@ -134,8 +141,12 @@ class Pipeline:
         with atomic_write(self.run.layout.recipe) as stream:
             stream.write(self.recipe.to_yaml())
         file = self.run.layout.about
-        if file.exists():
+        try:
+            read_about(file)
             return
+        except DataError as error:
+            if file.exists():
+                narrate(f"{error} It is written again.")
         stages = [stage.name for stage in self.recipe.stages]
         about = {
             "kft_version": __version__,
@@ -177,6 +188,7 @@ class Pipeline:
                     folder / CATEGORIES,
                     exemplars=pool,
                     every_greedy=measure,
+                    keep_journals=True,  # until the step is recorded, with its cost
                     progress=progress,
                 )
             generations = {"made": result.count.made, "saved": result.count.saved}
@@ -253,7 +265,7 @@ class Pipeline:
                 before=before,
                 previous=previous,
                 work=folder / "work",
-                output=folder / "result",
+                output=folder / RESULT,
                 any_model=step.kind == "control",  # its questions were chosen for the stage before
                 max_steps=max_steps,
             )
@@ -262,15 +274,15 @@ class Pipeline:
         return Job(inputs, make)
 
     def _train_into(self, folder: Path, request: StageRequest, bar: BarMaker) -> StepCost:
-        write_mixture(folder / MIXTURE, request.mixture)
+        if request.output.exists() and not is_whole_stage(request):
+            shutil.rmtree(request.output)  # of an earlier version, killed while it moved the files one by one
         with bar(f"train {request.stage.name} on {len(request.mixture.items)} questions") as progress:
             result = train_stage(request, progress)
+        write_mixture(result.folder / MIXTURE, request.mixture)
         cost = result.summary["cost"]
-        for name in (ADAPTER, TRAINING):  # the summary last: it says that the stage is complete
-            if (folder / "result" / name).exists():
-                (folder / "result" / name).rename(folder / name)
-        shutil.rmtree(folder / "result")
-        return StepCost(seconds=cost["seconds"], tokens={"trained": cost["input_tokens"]})
+        return StepCost(
+            cost["seconds"], cost.get("cpu_seconds"), {"trained": cost["input_tokens"]}, folder=result.folder
+        )
 
     def _target(self, split: Literal["train", "test"], *, measure: bool = False) -> Target:
         questions = self.recipe.questions

@@ -24,6 +24,7 @@ from kft_cli.display.console import Bar, progress_bars
 from kft_cli.pipeline.messages import Outcome, Progress, Task, parse_message
 from kft_cli.pipeline.order import is_on_the_path, next_step
 from kft_tasks.errors import KftError
+from kft_tasks.signals import describe_end
 from kft_train.recipes.plan import Step
 
 _SECONDS_TO_SAVE = 30  # that a training has to write a checkpoint when the run is stopped
@@ -196,12 +197,10 @@ def _end(worker: _Worker) -> None:
 def _death(worker: _Worker) -> WorkerError:
     code = worker.process.wait()
     step = worker.step.name if worker.step else "no step"
-    if code == -signal.SIGKILL:
-        how, remedy = "was killed, perhaps for want of memory", "Run the same command again with --workers 1 to go on"
-    else:
-        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        how, remedy = f"ended ({name})", "Run the same command again to go on"
-    return WorkerError(f"{step}: the process that did this step {how}. {remedy}.")
+    less = " with --workers 1" if code == -signal.SIGKILL else ""
+    return WorkerError(
+        f"{step}: the process that did this step {describe_end(code)}. Run the same command again{less} to go on."
+    )
 
 
 def _raise_from(outcome: Outcome) -> None:

@@ -296,6 +296,7 @@ class TrainingCost(Record):
     input_tokens: Count
     loss_tokens: Count
     seconds: Amount
+    cpu_seconds: Amount | None = None
 
 
 _SHOWN_SETTINGS = {

@@ -29,8 +29,9 @@ from kft_cli.report.record import check_report
 from kft_cli.report.render import render_report, summary_sections
 from kft_cli.report.run_data import read_run
 from kft_cli.report.run_layout import RunLayout
-from kft_tasks.errors import DataError, StateError
-from kft_tasks.files import atomic_write, read_json, write_json
+from kft_cli.report.times_and_machine import put_back, set_apart
+from kft_tasks.errors import DISK_FULL, DataError, StateError
+from kft_tasks.files import atomic_write, read_json, unwritable, write_json
 
 FORMAT = "kft-report/1"
 
@@ -69,7 +70,8 @@ def build_report(run: Path) -> dict[str, Any]:
 def write_report(run: Path, target: Path | None = None) -> Path:
     """Write ``report.json``, ``report.md`` and ``figures/`` into ``target``, all or nothing.
 
-    The same run folder gives the same bytes. An earlier report in ``target`` is replaced.
+    The same run folder gives the same bytes; identical runs give the same ``report.json`` but for its
+    ``times_and_machine``. An earlier report in ``target`` is replaced, also one of which a file was lost.
 
     Args:
         run: folder of a finished run.
@@ -89,14 +91,18 @@ def write_report(run: Path, target: Path | None = None) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
-        raise DataError(f"{target}: not writable ({error.strerror}). Choose a folder that you can write to.") from error
+        raise unwritable(target, error) from error
     try:
         scratch.chmod(0o755)
-        write_json(scratch / "report.json", report)
+        write_json(scratch / "report.json", set_apart(report))
         figures.draw_figures(report, scratch / "figures")
         with atomic_write(scratch / "report.md") as stream:
             stream.write(render_report(report))
         _put_in_place(scratch, target)
+    except OSError as error:  # matplotlib writes figures
+        if error.errno not in DISK_FULL:
+            raise
+        raise unwritable(target, error) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return target / "report.md"
@@ -116,6 +122,7 @@ def read_report(path: Path) -> dict[str, Any]:
     report = read_json(path)
     if not isinstance(report, dict) or report.get("format") != FORMAT:
         raise DataError(f"{path}: not a report of format {FORMAT}. Write it again with `kft report RUN`.")
+    report = put_back(report, path)
     check_report(report, path)
     return report
 
@@ -123,9 +130,18 @@ def read_report(path: Path) -> dict[str, Any]:
 def _check_target(target: Path) -> None:
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
-    file = target / "report.json"
-    if not file.is_file() or not str(read_json(file, dict).get("format", "")).startswith("kft-report/"):
+    try:
+        whole = str(read_json(target / "report.json", dict).get("format", "")).startswith("kft-report/")
+    except DataError:
+        whole = False
+    if not whole and not _has_only_own_files(target):
         raise StateError(f"{target}: exists and is not a report of kft. Choose another folder.")
+
+
+def _has_only_own_files(target: Path) -> bool:
+    """Whether a folder holds nothing but files named as those of a report, some of them lost or damaged."""
+    own = {"report.json", "report.md", "figures", *(f"figures/{name}" for name in figures.FIGURES)}
+    return target.is_dir() and all(path.relative_to(target).as_posix() in own for path in target.rglob("*"))
 
 
 def _put_in_place(scratch: Path, target: Path) -> None:

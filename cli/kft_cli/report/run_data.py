@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from kft_cli.report.run_layout import BASE, RETEST, TEST_CATEGORIES, RunLayout
+from kft_cli.report.run_outputs import digest_of, find_damage, find_missing, resume_command
 from kft_cli.report.run_records import read_about, read_step
 from kft_cli.stats.groups import QuestionGroups
 from kft_tasks.categories.category import KnowledgeCategory, Tally
 from kft_tasks.categories.category_file import CategoryFile, Header
 from kft_tasks.errors import DataError
 from kft_tasks.evaluation.evaluate import Asking, TestQuestion, by_question, read_answers
-from kft_tasks.files import sha256_of_file, sha256_of_json
+from kft_tasks.files import sha256_of_json
 from kft_train.data.mixture import Mixture, read_mixture
 from kft_train.recipes.plan import control_of, steps_of
 from kft_train.recipes.recipe import Recipe, load_recorded_recipe
@@ -158,6 +159,7 @@ def read_run(folder: Path) -> RunData:
     about = read_about(layout.about)
     reader = _Reader(layout, command_of(about))
     recipe = load_recorded_recipe(reader.need(layout.recipe))
+    reader.check_outputs([step.name for step in steps_of(recipe)])
     points = (BASE, *(stage.name for stage in recipe.stages))
     controls = {stage.name: name for stage in recipe.stages if (name := control_of(recipe, stage))}
     measurements = _measurements(reader, recipe, (*points, *controls.values()))
@@ -220,8 +222,29 @@ class _Reader:
     def need(self, path: Path) -> Path:
         if not path.is_file():
             raise DataError(f"{path}: missing, so the run is not finished. Resume it with: {self.command}")
-        self.digests[self.layout.name_of(path)] = sha256_of_file(path)
+        self.digests[self.layout.name_of(path)] = digest_of(path)
         return path
+
+    def check_outputs(self, steps: Sequence[str]) -> None:
+        """Check that everything that the steps made is there and as it was, also what a report does not show.
+
+        Runs of earlier versions did not record what they made.
+        """
+        recorded = {}
+        for name in steps:
+            path = self.layout.step_record(name)
+            if path.is_file():
+                recorded[name] = read_step(path, self._redo(path)).get("outputs")
+        if not any(recorded.values()):
+            return
+        again = f"Make it again with: {resume_command(self.layout.folder)}"
+        for name in steps:
+            if name not in recorded:
+                raise DataError(f"{self.layout.step_record(name)}: missing. {again}")
+            folder, outputs = self.layout.step(name), recorded[name]
+            damage = find_damage(folder, outputs) if outputs else find_missing(self.layout, name)
+            if damage:
+                raise DataError(f"{damage}. {again}")
 
     def detection(self, path: Path) -> Detection:
         file = CategoryFile(self.need(path))

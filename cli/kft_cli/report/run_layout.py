@@ -9,8 +9,8 @@
     report/                        report.json, report.md, figures/
 
 A POINT is ``base``, a STAGE, or the control of a stage. In runs of older versions ``retest-base`` is the only
-measurement. Every folder of a step also holds its step.json. A step that is not finished has a hidden folder of its
-own.
+measurement. Every folder of a step also holds its step.json. While ``kft run`` works there are hidden folders too:
+``.STEP.partial`` of a step that is being made, ``.STEP.old`` of one that is being replaced.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kft_tasks.models.adapter_config import CONFIG
 from kft_train.recipes.plan import Step
+from kft_train.stage.adapters import WEIGHTS
 from kft_train.stage.request import SUMMARY
 
 CATEGORIES = "categories.jsonl"
@@ -27,6 +29,9 @@ MIXTURE = "mixture.jsonl"
 TRAINING = SUMMARY
 ADAPTER = "adapter"
 STEP_RECORD = "step.json"
+
+RESULT = "result"
+"""Folder inside that of a step that is being made, for one that makes its whole result by itself."""
 
 BASE = "base"
 RETEST = "retest-base"
@@ -76,6 +81,20 @@ class RunLayout:
     def partial(self, name: str) -> Path:
         """The folder of a step that is being made."""
         return self.folder / f".{name}.partial"
+
+    def replaced(self, name: str) -> Path:
+        """What a step has made before, while its new folder takes the place."""
+        return self.folder / f".{name}.old"
+
+    def needed(self, name: str) -> tuple[Path, ...]:
+        """The files without which a step is not done; every version makes them."""
+        kind = name.partition("-")[0] if name != TEST_CATEGORIES else "detect"
+        if kind in ("detect", "measure", "retest"):
+            return (self.step(name) / CATEGORIES,)
+        if kind == "evaluate":
+            return (self.step(name) / ANSWERS,)
+        adapter = self.adapter(name)
+        return (self.mixture(name), self.training(name), adapter / WEIGHTS, adapter / CONFIG)
 
     def step_record(self, name: str) -> Path:
         """Inputs, time and cost of a step."""

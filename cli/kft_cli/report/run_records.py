@@ -38,6 +38,13 @@ class AboutRecord(Record):
     points: list[str] | None = None
 
 
+class OutputRecord(Record):
+    """A file that a step made."""
+
+    bytes: Count
+    sha256: str
+
+
 class StartedRecord(Record):
     """``step.json`` of a step that may not be finished; costs of a finished one."""
 
@@ -48,6 +55,8 @@ class StartedRecord(Record):
     cpu_seconds: Seconds | None = None
     tokens: dict[str, Seconds] | None = Field(default_factory=dict)
     generations: dict[str, Count] | None = Field(default_factory=dict)
+    outputs: dict[str, OutputRecord] | None = None
+    """By path in the folder of the step; files of earlier versions do not have it."""
 
 
 class StepRecord(StartedRecord):

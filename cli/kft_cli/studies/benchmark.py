@@ -37,6 +37,7 @@ from kft_tasks.protocol.prompts import get_template
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.question_sets.registry import open_set
 from kft_tasks.questions import Question
+from kft_tasks.signals import describe_end
 
 PROTOCOL: Mapping[str, Any] = {"skip_blank_lines": False}
 """What differs from the default: lm-eval and transformers can then end an answer at the stop string, as kft does."""
@@ -89,10 +90,18 @@ def run_all(
         }
         result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if result.returncode:
-            raise KftError(f"benchmark: {name} failed. Its last words: {result.stderr.strip()[-600:]}")
+            raise KftError(failed_contender(name, result.returncode, result.stderr))
         results.append(json.loads(result.stdout.splitlines()[-1]))
         say(f"benchmark: {name} took {results[-1]['seconds']:.1f} s, {results[-1]['cpu_seconds']:.1f} CPU-seconds")
     return results
+
+
+def failed_contender(name: str, returncode: int, said: str) -> str:
+    """The error of a contender whose process ended badly, in one line."""
+    words = " ".join(said.split())[-600:]
+    return (
+        f"benchmark: {name} {describe_end(returncode)}. {f'Its last words: {words}' if words else 'It said nothing.'}"
+    )
 
 
 def worker(name: str, settings: Settings, path: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from statistics import median
 from typing import Any
 
 from kft_cli.display.tables import Code, Section, Table, make_table, markdown_document, terminal_text
+from kft_cli.studies.benchmark import failed_contender
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.errors import KftError
 from kft_tasks.models.locate import model_folder
@@ -81,7 +82,7 @@ def run_pairs(settings: TrainSettings, questions: Path, say: Callable[[str], Non
             load = os.getloadavg()[0]
             done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
             if done.returncode:
-                raise KftError(f"benchmark: {name} failed. Its last words: {done.stderr.strip()[-600:]}")
+                raise KftError(failed_contender(name, done.returncode, done.stderr))
             result = json.loads(done.stdout.splitlines()[-1])
             results.append({"round": number + 1, "load_before": round(load, 2), **result})
             say(f"benchmark: {name} took {result['seconds']:.1f} s, {result['cpu_seconds']:.1f} CPU-seconds")

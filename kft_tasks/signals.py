@@ -1,0 +1,92 @@
+"""Signals that end a process in good order: SIGTERM and SIGHUP raise, as SIGINT always does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NoReturn
+
+TERMINATING = (signal.SIGTERM, signal.SIGHUP)
+"""SIGTERM comes from launchers, schedulers and ``kill``, SIGHUP from a terminal that was closed."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ended the process.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def raise_on_termination() -> Callable[[], None]:
+    """Let SIGTERM and SIGHUP raise :class:`Interrupted` in the main thread, unless they are ignored (``nohup``).
+
+    A signal that arrives while an object is being destroyed, where Python ignores every exception, is sent once more.
+
+    Returns:
+        What restores everything as it was.
+    """
+    restore_handlers, before = handle_termination(_raise), sys.unraisablehook
+
+    def send_again(ignored: Any) -> None:
+        if not isinstance(ignored.exc_value, KeyboardInterrupt):
+            before(ignored)
+            return
+        number = getattr(ignored.exc_value, "number", signal.SIGINT)
+        timer = threading.Timer(0.05, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timer.start()
+
+    def restore() -> None:
+        restore_handlers()
+        sys.unraisablehook = before
+
+    sys.unraisablehook = send_again
+    return restore
+
+
+def handle_termination(handler: Callable[[int, FrameType | None], object]) -> Callable[[], None]:
+    """Handle SIGTERM and SIGHUP, unless they are ignored; return what restores the handlers there were.
+
+    Only the main thread can; in others this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    before = {number: signal.getsignal(number) for number in TERMINATING}
+    mine = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
+    for number in mine:
+        signal.signal(number, handler)
+
+    def restore() -> None:
+        for number, old in mine.items():
+            signal.signal(number, old)
+
+    return restore
+
+
+def exit_code(number: int) -> int:
+    """The usual exit code of a process that a signal ended: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP."""
+    return 128 + number
+
+
+def describe_end(returncode: int) -> str:
+    """How a child process ended, in words: "was killed by SIGKILL, probably for want of memory"."""
+    if returncode >= 0:
+        return f"failed with exit code {returncode}"
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:
+        name = f"signal {-returncode}"
+    return f"was killed by {name}" + (", probably for want of memory" if returncode == -signal.SIGKILL else "")
+
+
+def _raise(number: int, frame: FrameType | None) -> NoReturn:
+    raise Interrupted(number)
