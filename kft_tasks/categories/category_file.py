@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kft_tasks.categories.category import KnowledgeCategory, Tally, decide
 from kft_tasks.errors import DataError, UsageError, shortened
@@ -16,6 +16,10 @@ from kft_tasks.protocol.identity import ModelIdentity, QuestionsIdentity
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.questions import Question, parse_question
 from kft_tasks.row_checks import check_keys, check_type
+from kft_tasks.scoring.scorers import is_graded
+
+if TYPE_CHECKING:
+    from kft_tasks.categories.header_record import GradedByRecord
 
 FORMAT = "kft-categories/1"
 
@@ -43,8 +47,34 @@ class Rescored:
 
 
 @dataclass(frozen=True)
+class GradedBy:
+    """The model whose verdicts on stored answers made the categories (see :mod:`kft_tasks.grading`).
+
+    Attributes:
+        prompt_version, prompt_digest: of the grader's prompt.
+        chat: whether the prompt went through the model's chat template.
+        judged: number of answers judged by people that the grader was measured on.
+        agreed: number of these on which it agreed.
+        unreadable: number of stored answers left out because its reply was no verdict.
+    """
+
+    model: ModelIdentity
+    prompt_version: str
+    prompt_digest: str
+    chat: bool
+    judged: int
+    agreed: int
+    unreadable: int
+
+
+@dataclass(frozen=True)
 class Header:
-    """First line of a category file; ``rescored`` is None if the model itself gave the answers for it."""
+    """First line of a category file.
+
+    Attributes:
+        rescored: None if the model itself gave the answers for it.
+        graded: None if a rule found them right or wrong.
+    """
 
     kft_version: str
     model: ModelIdentity
@@ -53,6 +83,7 @@ class Header:
     exhaustive: bool
     counts: Mapping[str, int]
     rescored: Rescored | None = None
+    graded: GradedBy | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The header line."""
@@ -66,6 +97,7 @@ class Header:
             "exhaustive": self.exhaustive,
             "counts": {category.value: self.counts.get(category.value, 0) for category in KnowledgeCategory},
             **({"rescored": dataclasses.asdict(self.rescored)} if self.rescored else {}),
+            **({"graded": dataclasses.asdict(self.graded)} if self.graded else {}),
         }
 
 
@@ -223,6 +255,10 @@ def _header(row: Mapping[str, Any], where: str) -> Header:
         raise DataError(f"{where}: broken header (the counts do not add up). {remedy}")
     if protocol.digest() != record.protocol_digest:
         raise DataError(f"{where}: the protocol was edited after detection. Detect again.")
+    if is_graded(protocol.scorer) is not (record.graded is not None):
+        raise DataError(
+            f"{where}: broken header (a scorer named graded:MODEL and the key graded belong together). {remedy}"
+        )
     return Header(
         kft_version=record.kft_version,
         model=ModelIdentity(**record.model.model_dump()),
@@ -231,7 +267,13 @@ def _header(row: Mapping[str, Any], where: str) -> Header:
         exhaustive=record.exhaustive,
         counts={category.value: count for category, count in record.counts.items()},
         rescored=Rescored(**record.rescored.model_dump()) if record.rescored else None,
+        graded=_graded_by(record.graded) if record.graded else None,
     )
+
+
+def _graded_by(record: GradedByRecord) -> GradedBy:
+    values = record.model_dump()
+    return GradedBy(**{**values, "model": ModelIdentity(**values["model"])})
 
 
 def _check_answers(item: CategorizedQuestion, row: Mapping[str, Any], protocol: Protocol) -> None:
