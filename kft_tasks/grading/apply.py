@@ -74,7 +74,8 @@ def apply_verdicts(
         DataError: undecided questions.
         StateError: the output exists.
     """
-    measured = check_applicable(stored, identity, agreement)
+    check_source(stored)
+    measured = check_measured(identity, agreement)
     unreadable = 0
     for answer in stored.read():
         if grader.grade(answer.pair).verdict is Verdict.UNREADABLE:
@@ -99,14 +100,22 @@ def apply_verdicts(
     )
 
 
-def check_applicable(stored: StoredAnswers, identity: GraderIdentity, agreement: Agreement | None) -> Agreement:
-    """Check before anything is asked that categories may be made from the verdicts; return the agreement.
+def check_source(stored: StoredAnswers) -> None:
+    """Check that a file has categories.
 
     Raises:
-        UsageError: see :func:`apply_verdicts`.
+        UsageError: it has none.
     """
     if stored.kind != "categories":
         raise UsageError(f"{stored.path}: holds no categories that verdicts could change. Name a category file.")
+
+
+def check_measured(identity: GraderIdentity, agreement: Agreement | None) -> Agreement:
+    """Check that a grader was measured against people; return the agreement.
+
+    Raises:
+        UsageError: it never was.
+    """
     if agreement is None:
         raise UsageError(
             f"Grader {identity.model.id}: never measured against people with this prompt, so its verdicts alone do not "

@@ -27,7 +27,7 @@ from kft_tasks.grading.agreement import (
     packaged_pairs,
     read_judged_pairs,
 )
-from kft_tasks.grading.apply import apply_verdicts, check_applicable
+from kft_tasks.grading.apply import apply_verdicts, check_measured, check_source
 from kft_tasks.grading.graded_file import GradedFile, GradedRow, write_graded_file
 from kft_tasks.grading.grader import Grader, GraderIdentity
 from kft_tasks.grading.prompt import PROTOCOL, GradedPair, published_prompt
@@ -107,14 +107,16 @@ def command(
     _check_use(file, measure=measure, pairs=pairs, output=output, applied=applied)
     stored = None if file is None else open_stored(file)
     places = None if file is None else _places(file, output)
+    if applied and stored is not None:
+        check_source(stored)
     if places is not None:
         _check_free(places, applied=applied, overwrite=overwrite)
     prompt = published_prompt()
     identity = GraderIdentity(identify_choice(choice), prompt.version, prompt.digest, chat)
     agreement = known_agreement(identity)
-    if applied and stored is not None and not measure:
-        with remedy(UsageError, "--measure", _MEASURE, applies=lambda error: agreement is None):
-            check_applicable(stored, identity, agreement)
+    if applied and not measure:  # before anything is asked
+        with remedy(UsageError, "--measure", _MEASURE):
+            check_measured(identity, agreement)
     with identity.open_cache() as cache:
         grader = Grader(prompt, cache, lambda: _open(choice, chat=chat))
         if measure:
