@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Codes: 1 failed, 2 wrong use, 130 interrupted, 70 for an error that nobody thought of. ``KFT_DEBUG=1`` shows the
     traceback of the last kind.
     """
-    _calm_libraries()
+    calm_libraries()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         result = cli.main(args=given, prog_name="kft", standalone_mode=False)
@@ -145,7 +145,7 @@ def _unexpected(error: Exception) -> str:
     return f"unexpected, a fault of kft or of a library ({words}). {where}."
 
 
-def _calm_libraries() -> None:
+def calm_libraries() -> None:
     """Set what libraries read when they are imported."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -190,9 +191,51 @@ def test_a_killed_run_ends_as_an_undisturbed_one(undisturbed: Path, project: Pat
     assert report_without_cost(project / "killed") == report_without_cost(undisturbed)
 
 
-def kill_run(project: Path, due: Callable[[], bool]) -> None:
+def test_two_workers_end_as_one_process(undisturbed: Path, project: Path) -> None:
+    result = run_kft("run", "recipe.yaml", "-o", "workers", "--workers", "2", cwd=project)
+    assert result.returncode == 0, result.stderr
+    assert essence(project / "workers") == essence(undisturbed)
+    assert report_without_cost(project / "workers") == report_without_cost(undisturbed)
+    assert result.stderr.count("done in") == len(CATEGORY_STEPS) + len(TRAINED) + len(POINTS)
+    assert result.stderr.index("train stage1") < result.stderr.index("test accuracy of base: done")  # side by side
+    again = run_kft("run", "recipe.yaml", "-o", "workers", "--workers", "2", cwd=project)
+    assert again.returncode == 0, again.stderr
+    assert "done in" not in again.stderr
+
+
+def test_a_run_on_workers_goes_on_after_it_or_a_worker_was_killed(undisturbed: Path, project: Path) -> None:
+    folder, options = "killed-workers", ("--workers", "2")
+    layout = RunLayout(project / folder)
+    kill_run(project, lambda: any(layout.partial("stage1").glob("work/checkpoint-*")), folder, *options)
+    command = [sys.executable, "-m", "kft_cli.main", "run", "recipe.yaml", "-o", folder, *options]
+    with subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True) as run:
+        while not layout.partial("stage2").is_dir():
+            assert run.poll() is None
+            time.sleep(0.01)
+        main = [child for child in psutil.Process(run.pid).children() if child.cmdline()[-1] == "0"]
+        main[0].kill()
+        _, errors = run.communicate(timeout=60)
+    assert run.returncode == 1
+    assert "Error: stage2: the process that did this step was killed, perhaps for want of memory." in errors
+    assert "Traceback" not in errors
+    result = run_kft("run", "recipe.yaml", "-o", folder, *options, cwd=project)
+    assert result.returncode == 0, result.stderr
+    assert essence(project / folder) == essence(undisturbed)
+
+
+def test_an_error_in_a_worker_is_the_error_of_the_run(project: Path) -> None:
+    options = ("--set", "stages.0.mixture=[{name: none, now: [HighlyKnown, WeaklyKnown]}]", "--set", "seed=3")
+    one = run_kft("run", "recipe.yaml", "-o", "failed", *options, cwd=project)
+    two = run_kft("run", "recipe.yaml", "-o", "failed-workers", "--workers", "2", *options, cwd=project)
+    assert one.returncode == two.returncode == 1
+    message = one.stderr.splitlines()[-1]
+    assert message.startswith("Error: ")
+    assert two.stderr.splitlines()[-1] == message.replace("failed/", "failed-workers/")
+
+
+def kill_run(project: Path, due: Callable[[], bool], folder: str = "killed", *options: str) -> None:
     """Start or resume the run and kill it as soon as it is due, if it has not ended before."""
-    command = [sys.executable, "-m", "kft_cli.main", "run", "recipe.yaml", "-o", "killed"]
+    command = [sys.executable, "-m", "kft_cli.main", "run", "recipe.yaml", "-o", folder, *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with (project / "log").open("a") as log:
         process = subprocess.Popen(command, cwd=project, env=environment, stdout=log, stderr=log)

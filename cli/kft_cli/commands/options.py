@@ -38,6 +38,11 @@ overrides_option = click.option(
     metavar="KEY=VALUE",
     help="Override a value of the recipe, such as stages.0.learning_rate=1e-4; repeatable.",
 )
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    help="Processes that do steps at the same time.  [default: 2 on a CPU with memory for two models, else 1]",
+)
 
 
 def model_options(command: Callable[..., Result]) -> Callable[..., Result]:

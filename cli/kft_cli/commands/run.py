@@ -10,11 +10,12 @@ from pathlib import Path
 
 import click
 
-from kft_cli.commands.options import json_option, overrides_option
+from kft_cli.commands.options import json_option, overrides_option, workers_option
 from kft_cli.commands.report import show_report
 from kft_cli.display.console import narrate, print_json
 from kft_cli.display.tables import Section, make_table, terminal_text
 from kft_cli.display.tables import number as count
+from kft_cli.pipeline.machine import automatic_workers
 from kft_cli.pipeline.pipeline import Pipeline
 from kft_train.recipes.plan import PlannedStep
 from kft_train.recipes.plan import dry_run as plan_of
@@ -25,9 +26,17 @@ from kft_train.recipes.recipe import Recipe, load_recipe
 @click.argument("recipe")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Run folder.  [default: runs/RECIPE-NAME]")
 @overrides_option
+@workers_option
 @click.option("--dry-run", is_flag=True, help="Show the resolved recipe and its steps, and do nothing.")
 @json_option
-def command(recipe: str, output: Path | None, overrides: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+def command(
+    recipe: str,
+    output: Path | None,
+    overrides: tuple[str, ...],
+    workers: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """Run RECIPE: detect, train in stages, evaluate, report.
 
     RECIPE is a name from `kft recipes`, such as demo, or the path of a YAML file. An interrupted run resumes where it
@@ -40,7 +49,7 @@ def command(recipe: str, output: Path | None, overrides: tuple[str, ...], dry_ru
     if dry_run:
         show_plan(loaded, as_json=as_json)
     else:
-        execute(loaded, output or Path("runs") / loaded.name, as_json=as_json)
+        execute(loaded, output or Path("runs") / loaded.name, workers=workers, as_json=as_json)
 
 
 def show_plan(recipe: Recipe, *, as_json: bool) -> None:
@@ -84,8 +93,14 @@ def _how(step: PlannedStep) -> Iterator[str]:
         yield f"{purpose}: " + ", ".join(f"{key} {json.dumps(value)}" for key, value in values.items())
 
 
-def execute(recipe: Recipe, output: Path, *, as_json: bool) -> None:
-    """Run a recipe and show its report."""
+def execute(recipe: Recipe, output: Path, *, workers: int | None, as_json: bool) -> None:
+    """Run a recipe and show its report.
+
+    Args:
+        workers: processes; None for as many as suit the machine.
+    """
     narrate(f"Recipe {recipe.name}, model {recipe.model.id}, questions {recipe.questions.set}. Run folder: {output}")
     command_line = ["kft", *sys.argv[1:]]
-    show_report(Pipeline(recipe, output, command_line).execute(), as_json=as_json)
+    pipeline = Pipeline(recipe, output, command_line)
+    report = pipeline.execute(workers or automatic_workers(pipeline.model_folder))
+    show_report(report, as_json=as_json)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
 from kft_cli.display.tables import duration, visible_lines
 from kft_tasks.progress import ProgressCallback
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
 
@@ -27,6 +30,18 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
+class Bar(Protocol):
+    """A bar of :func:`progress_bars`; called as a :data:`ProgressCallback`."""
+
+    def __call__(self, done: int, total: int, note: str) -> None:
+        """Move it."""
+        ...
+
+    def end(self) -> None:
+        """The work is done."""
+        ...
+
+
 @contextmanager
 def progress_bar(title: str, *, overall: str = "") -> Iterator[ProgressCallback]:
     """A progress callback that draws a bar with the time left, or prints lines where there is no terminal.
@@ -34,20 +49,24 @@ def progress_bar(title: str, *, overall: str = "") -> Iterator[ProgressCallback]
     Args:
         overall: shown before the title, such as "[3/11]".
     """
-    label = f"{overall} {title}".strip()
-    if sys.stderr.isatty():
-        with _rich_bar(label) as callback:
-            yield callback
-    else:
-        lines = _Lines(label)
-        yield lines
-        lines.end()
+    with progress_bars() as start:
+        bar = start(f"{overall} {title}".strip())
+        yield bar
+        bar.end()
 
 
 @contextmanager
-def _rich_bar(label: str) -> Iterator[ProgressCallback]:
+def progress_bars() -> Iterator[Callable[[str], Bar]]:
+    """Several bars at a time; yields what starts one with a title."""
+    if sys.stderr.isatty():
+        with _rich_progress() as progress:
+            yield lambda title: _RichBar(progress, title)
+    else:
+        yield _Lines
+
+
+def _rich_progress() -> Progress:
     from rich.console import Console
-    from rich.markup import escape
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -66,13 +85,22 @@ def _rich_bar(label: str) -> Iterator[ProgressCallback]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(escape(visible_lines(label)), total=None, note="")
+    return Progress(*columns, console=Console(stderr=True))
 
-        def update(done: int, total: int, note: str) -> None:
-            progress.update(task, completed=done, total=total, note=escape(visible_lines(note)))
 
-        yield update
+class _RichBar:
+    def __init__(self, progress: Progress, title: str) -> None:
+        from rich.markup import escape
+
+        self._escape = escape
+        self._progress = progress
+        self._task = progress.add_task(escape(visible_lines(title)), total=None, note="")
+
+    def __call__(self, done: int, total: int, note: str) -> None:
+        self._progress.update(self._task, completed=done, total=total, note=self._escape(visible_lines(note)))
+
+    def end(self) -> None:
+        self._progress.stop_task(self._task)
 
 
 class _Lines:

@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from kft_tasks.models.choice import default_device
+
 PACKAGES = ("kft", "lm_eval", "torch", "transformers", "peft", "trl", "datasets", "accelerate", "numpy")
 
 
@@ -26,6 +28,30 @@ def versions() -> dict[str, str]:
 def now() -> str:
     """The time in UTC in ISO format, to the second."""
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+
+def available_threads() -> int:
+    """Threads that torch computes with in this process: the cores, or what OMP_NUM_THREADS says."""
+    import torch
+
+    return int(torch.get_num_threads())
+
+
+def automatic_workers(model: Path) -> int:
+    """Processes for the steps of a run: two on a CPU with two threads and memory for a second model, else one.
+
+    Args:
+        model: folder of the model.
+    """
+    import psutil
+
+    weights = sum(file.stat().st_size for file in model.glob("*.safetensors"))
+    room = psutil.virtual_memory().available > _MODEL_SHARE * weights + _OTHER_BYTES
+    return 2 if default_device() == "cpu" and available_threads() > 1 and room else 1
+
+
+_MODEL_SHARE = 8  # of the weights' size: two models in float32 where the files have 2 bytes a weight, twice over
+_OTHER_BYTES = 4 << 30  # interpreters, libraries, keys and values
 
 
 def hardware() -> dict[str, Any]:

@@ -13,14 +13,17 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from kft_cli.display.console import progress_bar
 from kft_cli.pipeline.asking import check_chat_templates, ready, with_scorer
-from kft_cli.pipeline.machine import hardware, now, versions
+from kft_cli.pipeline.machine import available_threads, hardware, now, versions
+from kft_cli.pipeline.order import needs_of
 from kft_cli.pipeline.run_folder import RunFolder, StepCost
 from kft_cli.pipeline.stages import stage_request
+from kft_cli.pipeline.workers import run_on_workers
 from kft_cli.report.report import write_report
 from kft_cli.report.run_layout import ADAPTER, ANSWERS, BASE, CATEGORIES, MIXTURE, TRAINING
 from kft_tasks.detection.run import detect
@@ -44,17 +47,20 @@ from kft_train.stage.request import StageRequest
 from kft_train.stage.train import train_stage
 from kft_train.stage.training_record import read_training
 
+BarMaker = Callable[[str], AbstractContextManager[ProgressCallback]]
+"""Makes a progress bar with a title."""
+
 
 @dataclass(frozen=True)
-class Point:
-    """The model at one point of a run: untrained (``base``, no adapter), or after a stage."""
+class Job:
+    """What a step depends on, and how it is done into a folder."""
 
-    name: str
-    adapter: Path | None = None
+    inputs: dict[str, Any]
+    make: Callable[[Path, BarMaker], StepCost]
 
 
 class Pipeline:
-    """Runs one recipe in one folder.
+    """The steps of one recipe in one folder.
 
     Args:
         command: the command line, recorded so that the run can be repeated.
@@ -77,25 +83,53 @@ class Pipeline:
         self.validation = list(select(lambda: self.source.split("validation"), questions.limit.validation)())
         self._loaded: tuple[Path | None, LoadedModel] | None = None
         self.steps = steps_of(recipe)
-        self._number = 0
         check_chat_templates(recipe, self.model_folder)
 
-    def execute(self) -> Path:
-        """Do the steps that are not done yet and write the report; return its Markdown file."""
+    def execute(self, workers: int = 1) -> Path:
+        """Do the steps that are not done yet and write the report; return its Markdown file.
+
+        Args:
+            workers: processes that do steps at the same time; with 1 this one does them all.
+        """
         with self.run.locked():
-            self._describe()
-            points = {BASE: Point(BASE)}
-            for step in self.steps:
-                if step.kind in ("train", "control"):
-                    points[step.point] = self._train(step)
-                elif step.kind == "evaluate":
-                    self._evaluate(step, points[step.point])
-                else:
-                    self._detect(step, points[step.point])
+            self.describe()
+            if workers > 1:
+                needs = needs_of(self.recipe, self.steps)
+                run_on_workers(
+                    self.run.path,
+                    needs,
+                    self.is_done,
+                    workers=workers,
+                    threads=available_threads(),
+                    held=self.run.lock_descriptors,
+                )
+            else:
+                for number, step in enumerate(self.steps, start=1):
+                    self.do(step, partial(progress_bar, overall=f"[{number}/{len(self.steps)}]"))
             self._unload()
             return write_report(self.run.path)
 
-    def _describe(self) -> None:
+    def is_done(self, step: Step) -> bool:
+        """Whether a step is done; what it needs must be."""
+        return self.run.is_done(step.name, self._job(step).inputs)
+
+    def do(self, step: Step, bar: BarMaker) -> None:
+        """Do a step unless it is done; what it needs must be done."""
+        job = self._job(step)
+        self.run.step(step.name, job.inputs, lambda folder: job.make(folder, bar))
+
+    def _job(self, step: Step) -> Job:
+        if step.kind in ("train", "control"):
+            return self._training(step)
+        if step.kind == "evaluate":
+            return self._evaluation(step)
+        return self._detection(step)
+
+    def _adapter(self, point: str) -> Path | None:
+        """The adapter of a point; None for the untrained model."""
+        return None if point == BASE else self.run.layout.adapter(point)
+
+    def describe(self) -> None:
         """Write the resolved recipe, and once, when the run starts, what it runs on."""
         with atomic_write(self.run.layout.recipe) as stream:
             stream.write(self.recipe.to_yaml())
@@ -117,13 +151,13 @@ class Pipeline:
         }
         write_json(file, about)
 
-    def _detect(self, step: Step, point: Point) -> None:
+    def _detection(self, step: Step) -> Job:
         """Detect what the model knows at a point: the train split, to choose or to measure, or the test split."""
         purpose = purpose_of(step)
-        protocol, pool = self.recipe.protocol_for(purpose), self._pool(purpose)
+        protocol, pool, adapter = self.recipe.protocol_for(purpose), self._pool(purpose), self._adapter(step.point)
         measure = step.kind == "measure"
         target = self._target("test" if step.kind == "test-categories" else "train", measure=measure)
-        identity = self._identity(point.adapter)
+        identity = self._identity(adapter)
         inputs = {
             "model": dataclasses.asdict(identity),
             "protocol": protocol.stored(),
@@ -133,13 +167,13 @@ class Pipeline:
             **({"every_greedy": True} if measure else {}),
         }
 
-        def make(folder: Path) -> StepCost:
-            with self._bar(f"{_TITLES[step.kind]} {point.name}") as progress:
+        def make(folder: Path, bar: BarMaker) -> StepCost:
+            with bar(f"{_TITLES[step.kind]} {step.point}") as progress:
                 result = detect(
                     target,
                     protocol,
                     identity,
-                    lambda: ready(self._model(point.adapter), protocol, pool),
+                    lambda: ready(self._model(adapter), protocol, pool),
                     folder / CATEGORIES,
                     exemplars=pool,
                     every_greedy=measure,
@@ -149,14 +183,14 @@ class Pipeline:
             tokens = {key: result.cost[key] for key in ("prefilled", "decoded")}
             return StepCost(result.cost["seconds"], result.cost["cpu_seconds"], tokens, generations)
 
-        self._step(step.name, inputs, make)
+        return Job(inputs, make)
 
-    def _evaluate(self, step: Step, point: Point) -> None:
+    def _evaluation(self, step: Step) -> Job:
         """Measure greedy accuracy on the test split at a point."""
         shots, other_type = self.recipe.evaluation.shots, self.recipe.evaluation.other_type
-        protocol, pool = self.recipe.protocol_for("test"), self._pool("test")
+        protocol, pool, adapter = self.recipe.protocol_for("test"), self._pool("test"), self._adapter(step.point)
         inputs = {
-            "model": dataclasses.asdict(self._identity(point.adapter)),
+            "model": dataclasses.asdict(self._identity(adapter)),
             "protocol": protocol.stored(),
             "questions": digest_questions(self.test),
             "exemplars": pool.digest,
@@ -164,9 +198,9 @@ class Pipeline:
             "other_type": other_type,
         }
 
-        def make(folder: Path) -> StepCost:
-            with self._bar(f"test accuracy of {point.name}") as progress:
-                answerer, prompts = ready(self._model(point.adapter), protocol, pool)
+        def make(folder: Path, bar: BarMaker) -> StepCost:
+            with bar(f"test accuracy of {step.point}") as progress:
+                answerer, prompts = ready(self._model(adapter), protocol, pool)
                 before = dataclasses.replace(answerer.tokens)
                 answered = evaluate(self.test, answerer, prompts, protocol, shots, progress, other_type=other_type)
                 write_answers(folder / ANSWERS, answered)
@@ -176,10 +210,10 @@ class Pipeline:
             }
             return StepCost(tokens=tokens, generations={"made": len(answered), "saved": 0})
 
-        self._step(step.name, inputs, make)
+        return Job(inputs, make)
 
-    def _train(self, step: Step) -> Point:
-        """Train a stage on what the detections so far say, or its control; return the point after it."""
+    def _training(self, step: Step) -> Job:
+        """Train a stage on what the detections so far say, or its control."""
         names = [stage.name for stage in self.recipe.stages]
         max_steps = None
         if step.kind == "train":
@@ -210,7 +244,7 @@ class Pipeline:
             **({"max_steps": max_steps} if max_steps else {}),
         }
 
-        def make(folder: Path) -> StepCost:
+        def make(folder: Path, bar: BarMaker) -> StepCost:
             self._unload()  # the trainer loads a model of its own
             request = stage_request(
                 self.recipe,
@@ -223,14 +257,13 @@ class Pipeline:
                 any_model=step.kind == "control",  # its questions were chosen for the stage before
                 max_steps=max_steps,
             )
-            return self._train_into(folder, request)
+            return self._train_into(folder, request, bar)
 
-        self._step(step.name, inputs, make)
-        return Point(step.point, self.run.layout.adapter(step.point))
+        return Job(inputs, make)
 
-    def _train_into(self, folder: Path, request: StageRequest) -> StepCost:
+    def _train_into(self, folder: Path, request: StageRequest, bar: BarMaker) -> StepCost:
         write_mixture(folder / MIXTURE, request.mixture)
-        with self._bar(f"train {request.stage.name} on {len(request.mixture.items)} questions") as progress:
+        with bar(f"train {request.stage.name} on {len(request.mixture.items)} questions") as progress:
             result = train_stage(request, progress)
         cost = result.summary["cost"]
         for name in (ADAPTER, TRAINING):  # the summary last: it says that the stage is complete
@@ -238,13 +271,6 @@ class Pipeline:
                 (folder / "result" / name).rename(folder / name)
         shutil.rmtree(folder / "result")
         return StepCost(seconds=cost["seconds"], tokens={"trained": cost["input_tokens"]})
-
-    def _step(self, name: str, inputs: dict[str, Any], make: Callable[[Path], StepCost]) -> None:
-        self._number += 1
-        self.run.step(name, inputs, make)
-
-    def _bar(self, title: str) -> AbstractContextManager[ProgressCallback]:
-        return progress_bar(title, overall=f"[{self._number}/{len(self.steps)}]")
 
     def _target(self, split: Literal["train", "test"], *, measure: bool = False) -> Target:
         questions = self.recipe.questions

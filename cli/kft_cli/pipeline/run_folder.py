@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from kft_cli.pipeline.machine import now
 from kft_cli.report.run_layout import STEP_RECORD, RunLayout
 from kft_cli.report.run_records import read_started
 from kft_tasks.errors import DataError, StateError
 from kft_tasks.files import sha256_of_json, write_json
+
+_SECONDS_TO_END = 3.0  # that the workers of a run which was just killed may need to end
 
 
 @dataclass
@@ -46,6 +48,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.layout = RunLayout(path)
+        self.lock_descriptors: tuple[int, ...] = ()  # of the lock, while it is held
         foreign = path.exists() and (not path.is_dir() or (any(path.iterdir()) and not self.layout.marker.exists()))
         if foreign:
             raise StateError(f"{path} exists and is not a run of kft. Choose another folder.")
@@ -65,13 +68,16 @@ class RunFolder:
             StateError: another process is working on it.
         """
         with self.layout.marker.open("a") as stream:
+            end = time.monotonic() + _SECONDS_TO_END
+            while not _lock(stream):
+                if time.monotonic() > end:
+                    raise StateError(f"{self.path}: another process is working on this run. Wait for it, or stop it.")
+                time.sleep(0.05)
+            self.lock_descriptors = (stream.fileno(),)
             try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise StateError(
-                    f"{self.path}: another process is working on this run. Wait for it, or stop it."
-                ) from error
-            yield
+                yield
+            finally:
+                self.lock_descriptors = ()
 
     def is_done(self, name: str, inputs: Mapping[str, Any]) -> bool:
         """Whether the step is done, with the same inputs."""
@@ -106,6 +112,14 @@ class RunFolder:
         shutil.rmtree(final, ignore_errors=True)  # made with other inputs
         partial.rename(final)
         return final
+
+
+def _lock(stream: IO[str]) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_for(partial: Path, wanted: Mapping[str, Any]) -> bool:
