@@ -16,6 +16,7 @@ from kft_tasks.protocol.identity import ModelIdentity, QuestionsIdentity
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.questions import Question, parse_question
 from kft_tasks.row_checks import check_keys, check_type
+from kft_tasks.scoring.explanation import Explanation
 from kft_tasks.scoring.scorers import is_graded
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ FORMAT = "kft-categories/1"
 
 _TEXTS = ("id", "type", "split", "subject", "question", "category")
 _KEYS = frozenset((*_TEXTS, "answers", "greedy", "sampled", "greedy_answers", "sampled_answers"))
+_WHY_KEYS = frozenset(("verdict", "rule", "words"))
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class CategorizedQuestion:
     Attributes:
         greedy_answers: one per exemplar set; None where lazy detection did not need it.
         sampled_answers: a tuple of samples per exemplar set; None where lazy detection needed none.
+        why: of each different answer, why it was found right or wrong; None where nobody asked for that.
     """
 
     question: Question
@@ -116,6 +119,12 @@ class CategorizedQuestion:
     sampled: Tally
     greedy_answers: tuple[str | None, ...]
     sampled_answers: tuple[tuple[str, ...] | None, ...]
+    why: Mapping[str, Explanation] | None = None
+
+    def different_answers(self) -> list[str]:
+        """Each different answer once, in the order in which they were given."""
+        greedy = [text for text in self.greedy_answers if text is not None]
+        return list(dict.fromkeys([*greedy, *(text for given in self.sampled_answers for text in given or ())]))
 
     def to_json(self) -> dict[str, Any]:
         """A question line."""
@@ -127,6 +136,7 @@ class CategorizedQuestion:
             "sampled": dataclasses.asdict(self.sampled),
             "greedy_answers": list(self.greedy_answers),
             "sampled_answers": [None if given is None else list(given) for given in self.sampled_answers],
+            **({} if self.why is None else {"why": {text: why.to_json() for text, why in self.why.items()}}),
         }
 
 
@@ -211,7 +221,7 @@ class CategoryFile:
     def _parse(self, row: Mapping[str, Any], where: str) -> CategorizedQuestion:
         question = parse_question(row, where)
         try:
-            check_keys(row, _KEYS)
+            check_keys(row, _KEYS, frozenset(("why",)))
             check_type(row, str, *_TEXTS)
             check_type(row, list, "answers", "greedy_answers", "sampled_answers")
             item = CategorizedQuestion(
@@ -221,6 +231,7 @@ class CategoryFile:
                 sampled=Tally(**row["sampled"]),
                 greedy_answers=tuple(row["greedy_answers"]),
                 sampled_answers=tuple(None if given is None else tuple(given) for given in row["sampled_answers"]),
+                why=_parse_why(row["why"]) if "why" in row else None,
             )
             protocol = self.header.protocol
             _check_answers(item, row, protocol)
@@ -287,10 +298,32 @@ def _check_answers(item: CategorizedQuestion, row: Mapping[str, Any], protocol: 
     greedy = [given for given in item.greedy_answers if given is not None]
     if not all(isinstance(text, str) for text in [*greedy, *(text for given in drawn for text in given)]):
         raise TypeError("an answer that is not text")
+    if item.why is not None:
+        _check_why(item, item.why)
     sets = {len(item.greedy_answers), len(item.sampled_answers)}
     asked = (len(greedy), sum(map(len, drawn)))
     if sets != {protocol.exemplar_sets} or asked != (item.greedy.asked, item.sampled.asked):
         raise ValueError("the number of answers does not match the counts")
+
+
+def _parse_why(values: Any) -> dict[str, Explanation]:
+    if type(values) is not dict or not all(type(value) is dict for value in values.values()):
+        raise TypeError("why: must be an object for each answer")
+    for value in values.values():
+        check_keys(value, _WHY_KEYS)
+        check_type(value, bool, "verdict")
+        check_type(value, str, "rule", "words")
+    return {text: Explanation(**value) for text, value in values.items()}
+
+
+def _check_why(item: CategorizedQuestion, why: Mapping[str, Explanation]) -> None:
+    """Check that the reasons are those of the answers, and their verdicts the ones that were counted."""
+    if sorted(why) != sorted(item.different_answers()):
+        raise ValueError("why: not of the answers given")
+    greedy = sum(why[text].verdict for text in item.greedy_answers if text is not None)
+    sampled = sum(why[text].verdict for given in item.sampled_answers for text in given or ())
+    if (greedy, sampled) != (item.greedy.right, item.sampled.right):
+        raise ValueError("why: the verdicts do not match the counts")
 
 
 def _check_counts(path: Path, header: Header, counts: Mapping[str, int]) -> None:

@@ -216,15 +216,19 @@ def rescore(
         allow_undecided: leave out questions that the stored answers do not decide, instead of refusing.
         overwrite: replace an existing ``output``.
         examples: largest number of examples for each kind of move.
-        explained: say of each example's answer why it was and is found right or wrong.
+        explained: say in the new file of every answer, and of each example's answer before and now, why it is found
+            right or wrong; the reasons of a grader's verdicts are not known.
 
     Raises:
         DataError: a broken source, corrections of other questions, or undecided questions.
         StateError: the output exists.
-        UsageError: neither a scorer nor corrections, or an unknown scorer.
+        UsageError: nothing to change or to explain, or an unknown scorer.
     """
-    if scorer is None and corrections is None and verdicts is None:
-        raise UsageError("Nothing would change. Name a scorer, a file of questions with corrected answers, or both.")
+    if scorer is None and corrections is None and verdicts is None and not explained:
+        raise UsageError(
+            "Nothing would change. Name a scorer, a file of questions with corrected answers, or both; or ask for "
+            "reasons."
+        )
     file = CategoryFile(source)
     name = verdicts.name if verdicts else scorer or file.header.protocol.scorer
     protocol = dataclasses.replace(file.header.protocol, scorer=name)
@@ -256,6 +260,7 @@ class _Rescorer:
         self._protocol = new
         self._old = None if is_graded(old.scorer) else AnswerScorer(old.scorer)
         self._new = verdicts.scorer if verdicts else AnswerScorer(new.scorer)
+        self._explained = explained and not verdicts
         self._rules = (old.scorer, new.scorer) if explained and self._old and not verdicts else None
         self._corrections = corrections.questions if corrections else {}
 
@@ -287,7 +292,13 @@ class _Rescorer:
         """The new records of all decided questions."""
         for item in file:
             if (rescored := self.rescore(item, self.question(item.question))) is not None:
-                yield rescored
+                yield self._with_why(rescored) if self._explained else rescored
+
+    def _with_why(self, item: CategorizedQuestion) -> CategorizedQuestion:
+        accepted, question = item.question.answers, item.question.question
+        rule = self._protocol.scorer
+        why = {text: explain(rule, text, accepted, question) for text in item.different_answers()}
+        return dataclasses.replace(item, why=why)
 
     def example(self, item: CategorizedQuestion, question: Question, after: KnowledgeCategory | None) -> Example:
         """A question that moved, with a stored answer that shows why."""

@@ -362,7 +362,11 @@ class Recipe(_Closed):
         return self
 
     def with_scorer_of(self, source: object) -> Recipe:
-        """The recipe with a named scorer: its own, else that of the opened question set, else the general default."""
+        """The recipe with a named scorer: its own, else that of the opened question set, else the general default.
+
+        Args:
+            source: an opened question set; None where the set does not decide.
+        """
         if "scorer" in self.protocol:
             return self
         own = scorer_of(source)
