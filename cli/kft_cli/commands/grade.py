@@ -13,6 +13,7 @@ from kft_cli.commands.options import json_option, model_options, remedy
 from kft_cli.commands.rescore import summarize
 from kft_cli.display.console import narrate, print_json, progress_bar
 from kft_cli.display.tables import Section, make_table, share, terminal_text, visible
+from kft_cli.stats.grading import agreement_shares
 from kft_cli.stats.intervals import wilson_share
 from kft_tasks.answering.answerer import Answerer
 from kft_tasks.categories.rescore import UNDECIDED, Rescoring
@@ -271,7 +272,7 @@ def _agreement_section(identity: GraderIdentity, agreement: Agreement | None) ->
     rows = [
         [
             "grader",
-            *(share(value) for value in _measures(numbers).values()),
+            *(share(value) for value in agreement_shares(numbers).values()),
             f"{numbers.unreadable:,}",
         ],
         [
@@ -288,15 +289,6 @@ def _agreement_section(identity: GraderIdentity, agreement: Agreement | None) ->
     )
     columns = "verdicts of | accuracy, % > | precision of CORRECT, % > | recall of CORRECT, % > | unreadable >"
     return Section(title, (make_table(columns, rows, caption),))
-
-
-def _measures(numbers: Confusion) -> dict[str, dict[str, Any]]:
-    """Accuracy, precision and recall of CORRECT, with their intervals."""
-    return {
-        "accuracy": wilson_share(numbers.agreed, numbers.total).to_json(),
-        "precision": wilson_share(numbers.right.correct, numbers.accepted).to_json(),
-        "recall": wilson_share(numbers.right.correct, numbers.right.total).to_json(),
-    }
 
 
 def _graded_sections(found: _Found) -> list[Section]:
@@ -358,7 +350,11 @@ def _document(
     }
     if agreement is not None:
         measured = agreement.model_dump(mode="json")
-        document["agreement"] = {**measured, **_measures(agreement.verdicts), "file": str(agreement_file(identity))}
+        document["agreement"] = {
+            **measured,
+            **agreement_shares(agreement.verdicts),
+            "file": str(agreement_file(identity)),
+        }
     if found is not None:
         numbers = found.file.header.answers
         document |= {
