@@ -1,8 +1,9 @@
 """Attention over a packed sequence whose segments do not see one another.
 
 A packed sequence holds prompts with several beginnings (one per type and exemplar set). The linear layers run over all
-tokens at once; attention is computed segment by segment, as a padded batch, so that its cost does not grow with the
-square of the sequence. Registered with transformers as the attention ``kft_segments``; outside :func:`segmented` it is
+tokens at once; attention is computed segment by segment, as padded batches, so that its cost does not grow with the
+square of the sequence. Query heads that share a key head are rows of one matrix, so that keys and values are not copied
+for each of them. Registered with transformers as the attention ``kft_segments``; outside :func:`segmented` it is
 PyTorch's own.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,11 @@ import torch
 
 NAME = "kft_segments"
 Bools = npt.NDArray[np.bool_]
-_SMALL = 4  # rows: below this, a separate call costs more than padding
+# Costs relative to one row that attends to one slot, measured on a CPU:
+_GATHER = 6  # to fetch keys and values of one slot
+_CALL = 2000  # to compute one more batch
+_WASTE = 0.2  # padding, as a share of what is not padding, that is always accepted
+_BLOCKS = (8, 16, 32, 64, 128, 256)  # rows of the blocks that a segment may be cut into
 
 
 @dataclass(frozen=True)
@@ -40,17 +45,27 @@ class Segment:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Segments of about the same size, padded to one batch."""
+    """Segments of about the same size, padded to one batch. G query heads share one of the key heads."""
 
-    query: torch.Tensor  # (segments * max rows,) row of each place in the padded batch
-    key: torch.Tensor  # (segments * max slots,) slot of each place
-    bias: torch.Tensor  # (segments, 1, max rows, max slots)
+    query: torch.Tensor  # (segments * key heads * max rows,) row * key heads + head, for the queries of G heads each
+    key: torch.Tensor | slice  # (segments * max slots,) slot of each place; a slice: one segment, of neighbours
+    bias: torch.Tensor  # (segments, 1, max rows * G, max slots)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Layout:
-    batches: Sequence[_Batch]
-    back: torch.Tensor  # (rows,) place of each row in the concatenated batches
+    """The segments of a call, laid out when the first layer shows how many heads there are."""
+
+    segments: Sequence[Segment]
+    dtype: torch.dtype
+    device: torch.device
+    _made: dict[tuple[int, int], tuple[list[_Batch], torch.Tensor]] = field(default_factory=dict)
+
+    def for_heads(self, heads: int, key_heads: int) -> tuple[list[_Batch], torch.Tensor]:
+        """The batches, and for each row and head the place of its output in the concatenated batches."""
+        if (heads, key_heads) not in self._made:
+            self._made[heads, key_heads] = _lay_out(self.segments, heads, key_heads, self.dtype, self.device)
+        return self._made[heads, key_heads]
 
 
 _current: ContextVar[_Layout | None] = ContextVar("kft_segments", default=None)
@@ -75,16 +90,7 @@ def use_segments(model: Any) -> bool:
 @contextmanager
 def segmented(segments: Sequence[Segment], dtype: torch.dtype, device: torch.device) -> Iterator[torch.Tensor]:
     """Compute attention by ``segments`` within the block; yields a 4-D mask that keeps transformers from making one."""
-    back = np.zeros(sum(len(segment.rows) for segment in segments), dtype=np.int64)
-    batches = []
-    places = 0
-    for alike in _alike(segments):
-        batch, rows = _pad(alike, dtype, device)
-        for index, segment in enumerate(alike):
-            back[list(segment.rows)] = places + index * rows + np.arange(len(segment.rows))
-        places += len(alike) * rows
-        batches.append(batch)
-    layout = _Layout(batches, torch.from_numpy(back).to(device))
+    layout = _Layout(segments, dtype, device)
     token = _current.set(layout)
     try:
         yield torch.zeros((1, 1, 1, 1), dtype=dtype, device=device)
@@ -92,18 +98,66 @@ def segmented(segments: Sequence[Segment], dtype: torch.dtype, device: torch.dev
         _current.reset(token)
 
 
+def in_blocks(segment: Segment) -> Iterator[Segment]:
+    """A segment cut into blocks of rows that attend only to the slots that one of them sees, if that is cheaper.
+
+    In a trie, neighbouring rows share most of what they see, and see little of what the rest of the segment sees.
+    """
+    count = len(segment.rows)
+    cuts = [range(0, count, rows) for rows in _BLOCKS if rows < count]
+    cuts.append(range(0, count, max(count, 1)))
+    seen = [np.add.reduceat(segment.mask, cut, axis=0, dtype=bool) for cut in cuts]
+    costs = [
+        float(each.sum(1) @ (np.diff([*cut, count]) + _GATHER)) for cut, each in zip(cuts, seen, strict=True)
+    ]
+    best = int(np.argmin(costs))
+    if len(cuts[best]) == 1:
+        yield segment
+        return
+    for start, slots in zip(cuts[best], seen[best], strict=True):
+        rows = slice(start, start + cuts[best].step)
+        yield Segment(segment.rows[rows], segment.slots[slots], segment.mask[rows, slots])
+
+
 def _alike(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
-    """Batches whose largest segment has at most twice the rows of the smallest: little is lost to padding."""
+    """Batches of segments of about the same size: more padding than a call is worth is not accepted."""
     batch: list[Segment] = []
+    real = 0
     for segment in sorted(segments, key=lambda segment: (len(segment.rows), len(segment.slots))):
-        if batch and len(segment.rows) > max(2 * len(batch[0].rows), _SMALL):
+        area = real + segment.mask.size
+        most_slots = max((len(one.slots) for one in [*batch, segment]), default=0)
+        padded = (len(batch) + 1) * len(segment.rows) * most_slots
+        if batch and padded - area > _WASTE * area + _CALL:
             yield batch
-            batch = []
+            batch, area = [], segment.mask.size
         batch.append(segment)
+        real = area
     yield batch
 
 
-def _pad(segments: Sequence[Segment], dtype: torch.dtype, device: torch.device) -> tuple[_Batch, int]:
+def _lay_out(
+    segments: Sequence[Segment], heads: int, key_heads: int, dtype: torch.dtype, device: torch.device
+) -> tuple[list[_Batch], torch.Tensor]:
+    """See :meth:`_Layout.for_heads`."""
+    groups = heads // key_heads
+    # of row and head: which place of (rows * groups, key heads) of the outputs of all batches
+    back = np.zeros((sum(len(segment.rows) for segment in segments), key_heads, groups), dtype=np.int64)
+    inner = np.arange(key_heads)[:, None] + key_heads * np.arange(groups)[None, :]
+    batches = []
+    places = 0
+    for alike in _alike(segments):
+        batch, rows = _pad(alike, key_heads, groups, dtype, device)
+        for index, segment in enumerate(alike):
+            first = (places + index * rows + np.arange(len(segment.rows))) * heads
+            back[np.asarray(segment.rows)] = first[:, None, None] + inner
+        places += len(alike) * rows
+        batches.append(batch)
+    return batches, torch.from_numpy(back.reshape(-1)).to(device)
+
+
+def _pad(
+    segments: Sequence[Segment], key_heads: int, groups: int, dtype: torch.dtype, device: torch.device
+) -> tuple[_Batch, int]:
     """A padded batch, and its number of rows per segment."""
     max_rows = max(len(segment.rows) for segment in segments)
     max_slots = max(len(segment.slots) for segment in segments)
@@ -116,8 +170,12 @@ def _pad(segments: Sequence[Segment], dtype: torch.dtype, device: torch.device) 
         key[index, :slots] = segment.slots
         visible[index, :rows, :slots] = segment.mask
         visible[index, rows:, 0] = True  # padding must see something: the softmax of nothing is NaN
-    query_at, key_at = (torch.from_numpy(places.reshape(-1)).to(device) for places in (query, key))
-    return _Batch(query_at, key_at, bias_of(visible, dtype)[:, None].to(device)), max_rows
+    by_head = query[:, None] * key_heads + np.arange(key_heads)[None, :, None]
+    key_at: torch.Tensor | slice = torch.from_numpy(key.reshape(-1)).to(device)
+    if len(segments) == 1 and (np.diff(key[0]) == 1).all():
+        key_at = slice(int(key[0, 0]), int(key[0, -1]) + 1)
+    bias = bias_of(visible, dtype).repeat_interleave(groups, dim=1)[:, None]
+    return _Batch(torch.from_numpy(by_head.reshape(-1)).to(device), key_at, bias.to(device)), max_rows
 
 
 def bias_of(visible: Bools, dtype: torch.dtype) -> torch.Tensor:
@@ -156,22 +214,26 @@ def _attention(
     unknown = [name for name in ("softcap", "s_aux", "sinks") if kwargs.get(name) is not None]
     if unknown:
         raise NotImplementedError(f"attention with {unknown[0]}")
-    groups = query.shape[1] // key.shape[1]
+    _, heads, rows, size = query.shape
+    key_heads = key.shape[1]
+    batches, back = layout.for_heads(heads, key_heads)
+    # the query heads of one key head side by side: (rows * key heads, groups * size)
+    by_row = query[0].transpose(0, 1).reshape(rows * key_heads, -1)
     flat = []
-    for batch in layout.batches:
+    for batch in batches:
         segments = batch.bias.shape[0]
-        queries = _gather(query[0], batch.query, segments)
+        queries = by_row.index_select(0, batch.query).view(segments, key_heads, -1, size)
         keys, values = (_gather(states[0], batch.key, segments) for states in (key, value))
-        if groups > 1:
-            keys, values = keys.repeat_interleave(groups, dim=1), values.repeat_interleave(groups, dim=1)
         mixed = torch.nn.functional.scaled_dot_product_attention(
             queries, keys, values, attn_mask=batch.bias, scale=scaling
         )
-        flat.append(mixed.transpose(1, 2).reshape(-1, query.shape[1], mixed.shape[-1]))
-    return torch.cat(flat).index_select(0, layout.back)[None], None
+        flat.append(mixed.transpose(1, 2).reshape(-1, mixed.shape[-1]))
+    return torch.cat(flat).index_select(0, back).view(1, rows, heads, -1), None
 
 
-def _gather(states: torch.Tensor, places: torch.Tensor, segments: int) -> torch.Tensor:
-    """(heads, n, size) -> (segments, heads, max rows or slots, size)."""
-    picked = states.index_select(1, places)
-    return picked.view(states.shape[0], segments, -1, states.shape[-1]).transpose(0, 1)
+def _gather(states: torch.Tensor, places: torch.Tensor | slice, segments: int) -> torch.Tensor:
+    """(heads, n, size) -> (segments, heads, max slots, size)."""
+    if isinstance(places, slice):
+        return states[None, :, places]
+    picked = states.transpose(0, 1).index_select(0, places)
+    return picked.view(segments, -1, *picked.shape[1:]).transpose(1, 2)

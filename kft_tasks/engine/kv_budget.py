@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 SHARE = 0.5
+PREFIX_SHARE = 0.125  # of the budget: what prefixes that are kept for later may take beside it
 MAX_ROWS = 4096  # tokens of one forward call; more gain nothing
 MIN_ROWS = 32
 VARIABLE = "KFT_KV_GB"
@@ -27,7 +28,7 @@ _GROUP_USED = Path("/sys/fs/cgroup/memory.current")
 
 
 class CacheHolder(Protocol):
-    """Something that holds keys and values and can release them. Its ``slots`` are the tokens in its cache."""
+    """Something that holds keys and values and can release them. Its ``slots`` are the tokens it has storage for."""
 
     slots: int
 
@@ -58,6 +59,16 @@ class KvBudget:
     def slots(self) -> int:
         """Tokens that fit into the budget; at least one, so that there is progress."""
         return max(self.budget // self.slot_bytes, 1) if self.slot_bytes else 1 << 40
+
+    @property
+    def spare(self) -> int:
+        """Tokens that could be held beside all that are held now."""
+        return max(0, self.slots - sum(holder.slots for holder in self._last_use))
+
+    @property
+    def prefix_slots(self) -> int:
+        """Tokens of prefixes that may be kept for later tries, beside :attr:`slots`."""
+        return int(self.slots * PREFIX_SHARE)
 
     @property
     def peak_bytes(self) -> int:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kft_tasks.engine.attention import Segment, bias_of, dense_mask, segmented, use_segments
+from kft_tasks.engine.attention import Segment, bias_of, dense_mask, in_blocks, segmented, use_segments
 from kft_tasks.engine.prompt_tokens import prompt_ids
 from kft_tasks.errors import UnsupportedModelError
 
@@ -83,7 +83,8 @@ class PackedModel:
 
         with torch.inference_mode(), contextlib.ExitStack() as stack:
             if self.segmented:
-                mask = stack.enter_context(segmented(segments, self.dtype, self.device))
+                blocks = [block for segment in segments for block in in_blocks(segment)]
+                mask = stack.enter_context(segmented(blocks, self.dtype, self.device))
             else:
                 slots = cache.get_seq_length() + len(tokens)
                 mask = bias_of(dense_mask(segments, slots), self.dtype)[None, None].to(self.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,13 +18,15 @@ from kft_tasks.engine.token_count import TokenCount
 if TYPE_CHECKING:
     import torch
 
-PREFIXES_KEPT = 64  # all exemplar sets of the types in use
-
 Prefix = tuple[int, ...]
+States = list[tuple["torch.Tensor", "torch.Tensor"]]
+"""Keys and values of one prefix, each (1, heads, tokens, size), by layer."""
 
 
 class PrefixCache:
-    """Computes each prefix once; the least recently used ones are dropped.
+    """Computes each prefix once, and only what a kept one does not begin with already.
+
+    Kept are the most recently used ones that fit into ``budget.prefix_slots``, and at least those of the last trie.
 
     Attributes:
         model, budget, count: of the engine; its tries share them.
@@ -33,10 +36,15 @@ class PrefixCache:
         self.model = model
         self.budget = budget
         self.count = count
-        self._kept: OrderedDict[Prefix, list[tuple[torch.Tensor, torch.Tensor]]] = OrderedDict()
+        self._kept: OrderedDict[Prefix, States] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    @property
+    def slots(self) -> int:
+        """Tokens of all prefixes that are kept."""
+        return sum(map(len, self._kept))
 
     def clear(self) -> None:
         """Drop everything: the model's weights have changed."""
@@ -46,9 +54,10 @@ class PrefixCache:
         """Append prefixes to ``cache``, in order; those that are not kept are computed together."""
         import torch
 
+        wanted = list(dict.fromkeys(filter(None, prefixes)))
         batch: list[Prefix] = []
-        for prefix in dict.fromkeys(prefixes):
-            if prefix and prefix not in self._kept:
+        for prefix in wanted:
+            if prefix not in self._kept:
                 if batch and sum(map(len, batch)) + len(prefix) > self.budget.rows:
                     self._add(batch)
                     batch = []
@@ -59,8 +68,9 @@ class PrefixCache:
                 self._kept.move_to_end(prefix)
                 for index, (keys, values) in enumerate(self._kept[prefix]):
                     cache.update(keys, values, index)
-        while len(self._kept) > PREFIXES_KEPT:
-            self._kept.popitem(last=False)
+        held = self.slots
+        while held > self.budget.prefix_slots and len(self._kept) > len(wanted):
+            held -= len(self._kept.popitem(last=False)[0])
 
     def _add(self, prefixes: Sequence[Prefix]) -> None:
         """Compute prefixes in one call, or in several if that does not fit."""
@@ -78,36 +88,65 @@ class PrefixCache:
             self._add(prefixes[half:])
 
     def _compute(self, prefixes: Sequence[Prefix]) -> None:
-        from transformers import DynamicCache
+        """Compute what is not known of each prefix; one may be longer than a call, several together may not."""
+        import torch
 
-        own = DynamicCache()
+        from kft_tasks.engine.kv_cache import KvCache
+
+        own = KvCache(sum(map(len, prefixes)))
+        slots: list[list[int]] = []  # of each prefix's tokens in ``own``
+        filled = 0
+        for known in map(self._known, prefixes):
+            with torch.inference_mode():
+                for index, (keys, values) in enumerate(known):
+                    own.update(keys, values, index)
+            length = known[0][0].shape[2] if known else 0
+            slots.append(list(range(filled, filled + length)))
+            filled += length
+        starts = [len(places) for places in slots]
         if len(prefixes) == 1:
-            self._compute_in_parts(own, prefixes[0])
+            parts = [range(start, len(prefixes[0])) for start in range(starts[0], len(prefixes[0]), self.budget.rows)]
+            rounds = [[part[: self.budget.rows]] for part in parts]
         else:
-            ends = np.cumsum([0, *map(len, prefixes)])
-            places = [np.arange(*between) for between in itertools.pairwise(ends)]
-            segments = [Segment(range(at[0], at[-1] + 1), at, np.tri(len(at), dtype=bool)) for at in places]
-            positions = [position for prefix in prefixes for position in range(len(prefix))]
-            self._forward(own, list(itertools.chain(*prefixes)), positions, segments)
-        first = 0
-        for prefix in prefixes:
-            last = first + len(prefix)
-            self._kept[prefix] = [
-                (layer.keys[:, :, first:last].clone(), layer.values[:, :, first:last].clone()) for layer in own.layers
-            ]
-            self.count.prefilled += len(prefix)
-            first = last
+            rounds = [[range(start, len(prefix)) for start, prefix in zip(starts, prefixes, strict=True)]]
+        for parts in rounds:
+            self._run(own, prefixes, parts, slots)
+        with torch.inference_mode():
+            for prefix, places in zip(prefixes, slots, strict=True):
+                at = torch.tensor(places, device=self.model.device)
+                self._kept[prefix] = [
+                    (layer.keys.index_select(2, at), layer.values.index_select(2, at)) for layer in own.layers
+                ]
+        self.count.prefilled += sum(map(len, prefixes)) - sum(starts)
 
-    def _compute_in_parts(self, own: Any, prefix: Prefix) -> None:
-        """Compute one prefix that may be longer than a call may be."""
-        for start in range(0, len(prefix), self.budget.rows):
-            part = prefix[start : start + self.budget.rows]
-            end = start + len(part)
-            segment = Segment(range(len(part)), np.arange(end), np.tri(len(part), end, start, dtype=bool))
-            self._forward(own, part, range(start, end), [segment])
+    def _run(self, own: Any, prefixes: Sequence[Prefix], parts: Sequence[range], slots: list[list[int]]) -> None:
+        """Run these positions of each prefix in one call, and add their places in ``own`` to ``slots``."""
+        filled = own.get_seq_length()
+        tokens: list[int] = []
+        segments = []
+        for prefix, part, places in zip(prefixes, parts, slots, strict=True):
+            rows = range(len(tokens), len(tokens) + len(part))
+            places += [filled + row for row in rows]
+            if part:
+                mask = np.tri(len(part), len(places), part.start, dtype=bool)
+                segments.append(Segment(rows, np.array(places), mask))
+            tokens += prefix[part.start : part.stop]
+        if tokens:
+            self.model.forward(own, tokens, list(itertools.chain(*parts)), segments, [len(tokens) - 1])
+            self.budget.measure(own)
 
-    def _forward(
-        self, cache: Any, tokens: Sequence[int], positions: Sequence[int], segments: Sequence[Segment]
-    ) -> None:
-        self.model.forward(cache, tokens, positions, segments, [len(tokens) - 1])
-        self.budget.measure(cache)
+    def _known(self, prefix: Prefix) -> States:
+        """States of the first tokens of a prefix, if a kept one begins with at least half of it; else none."""
+        in_order = sorted(self._kept)
+        at = bisect.bisect(in_order, prefix)
+        common, nearest = max(
+            ((_common(prefix, other), other) for other in in_order[max(0, at - 1) : at + 1]), default=(0, ())
+        )
+        if 2 * common < len(prefix):
+            return []
+        return [(keys[:, :, :common], values[:, :, :common]) for keys, values in self._kept[nearest]]
+
+
+def _common(one: Prefix, other: Prefix) -> int:
+    """Number of first tokens that are the same."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 _WORTH_COPYING = 0.7  # a copy of the cache that would keep more than this share is not made
+_AHEAD = 0.5  # storage that has to grow gets room for this share more, as long as nobody else needs that memory
 
 
 @dataclass
@@ -58,7 +59,7 @@ class PromptTrie:
         skip_blank_lines: see :meth:`Engine.open`.
 
     Attributes:
-        slots: tokens in its cache: a measure of its memory.
+        slots: tokens that its cache has storage for: a measure of its memory.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class PromptTrie:
         self._skip_blank_lines = skip_blank_lines
         self._top_k = top_k
         self.slots = 0
+        self._length = 0  # tokens in the cache
         self._prompt_slots = 0
         self._wanted = list(range(len(self._prompts)))  # prompts that may still be requested
         self._cache: Any = None
@@ -113,7 +115,7 @@ class PromptTrie:
 
     def release(self) -> None:
         """Drop the cache; the next request computes it again."""
-        self.slots, self._cache, self._groups, self._leaves = 0, None, [], {}
+        self.slots, self._length, self._cache, self._groups, self._leaves = 0, 0, None, [], {}
 
     def _answer(
         self, which: Sequence[int], keys: Sequence[int] | None, count: int, temperature: float
@@ -145,7 +147,7 @@ class PromptTrie:
             used.setdefault(id(node.group), set()).update(node.slots)
         kept = [sorted(used.get(id(group), ())) for group in self._groups]
         total = sum(len(group.prefix) + len(local) for group, local in zip(self._groups, kept, strict=True) if local)
-        if total > _WORTH_COPYING * self.slots:
+        if total > _WORTH_COPYING * self._length:
             return
         rows: list[int] = []
         for group, local in zip(self._groups, kept, strict=True):
@@ -161,27 +163,24 @@ class PromptTrie:
             node.slots = tuple(moved[id(node.group)][slot] for slot in node.slots)
         index = torch.tensor(rows, device=self._model.device)
         with torch.inference_mode():
-            for layer in self._cache.layers:
-                layer.keys, layer.values = layer.keys.index_select(2, index), layer.values.index_select(2, index)
-        self.slots = len(rows)
+            self._cache.select(index)
+        self.slots = self._length = len(rows)
 
     def _prefill(self) -> None:
         """Lay out the wanted prompts as tries, group by group, and run them, unless the cache exists."""
-        from transformers import DynamicCache
+        from kft_tasks.engine.kv_cache import KvCache
 
         if self._cache is not None:
             self._budget.make_room(self, 0)
             return
-        self._cache = DynamicCache()
+        self._cache = KvCache()
         members: dict[Hashable, list[int]] = {}
         for index in self._wanted:
             members.setdefault(self._group_names[index], []).append(index)
         prefixes = [common_prefix([self._prompts[index] for index in indices]) for indices in members.values()]
-        self._budget.make_room(self, sum(map(len, prefixes)))
-        self._prefixes.append_to(self._cache, prefixes)
         for prefix in prefixes:
-            self._groups.append(_Group(prefix, list(range(self.slots, self.slots + len(prefix)))))
-            self.slots += len(prefix)
+            start = sum(len(group.prefix) for group in self._groups)
+            self._groups.append(_Group(prefix, list(range(start, start + len(prefix)))))
         tokens: list[int] = []
         rows: list[_Node] = []
         ends: dict[int, int] = {}
@@ -199,24 +198,38 @@ class PromptTrie:
                     at = trie[at, token]
                 ends[prompt] = at
         self._count.prefilled += len(tokens)
+        shared = sum(map(len, prefixes))
+        self._reserve(shared + len(tokens), 0.0)
+        self._prefixes.append_to(self._cache, prefixes)
+        self._length = shared
         leaves = sorted(set(ends.values()))
         self._run(tokens, rows, leaves)
         self._leaves = {prompt: rows[at] for prompt, at in ends.items()}
-        self._prompt_slots = self.slots
+        self._prompt_slots = self._length
+
+    def _reserve(self, tokens: int, ahead: float) -> None:
+        """Make sure of memory and storage for more tokens; ``ahead``: share to add while nobody else needs it."""
+        needed = self._length + tokens
+        if needed <= self.slots:
+            self._budget.make_room(self, 0)
+            return
+        capacity = needed + max(0, min(int(ahead * needed), self._budget.spare + self.slots - needed))
+        self._budget.make_room(self, capacity - self.slots)
+        self.slots = self._cache.capacity = capacity
 
     def _run(self, tokens: Sequence[int], rows: Sequence[_Node], keep: Sequence[int]) -> None:
         """Run rows in calls of bounded size; the nodes at ``keep`` (ascending indices) get their logits."""
         import torch
 
         budget = self._budget
-        budget.make_room(self, len(tokens))
+        self._reserve(len(tokens), _AHEAD)
         first = 0
         while first < len(tokens):
             part = rows[first : first + budget.rows]
             by_group: dict[int, list[int]] = {}
             for row, node in enumerate(part):
                 by_group.setdefault(id(node.group), []).append(row)
-                node.group.slots.append(self.slots + row)
+                node.group.slots.append(self._length + row)
             here = [index - first for index in keep if first <= index < first + len(part)]
             try:
                 logits = self._model.forward(
@@ -229,25 +242,25 @@ class PromptTrie:
             except torch.OutOfMemoryError:
                 if not budget.halve_rows():
                     raise
-                for layer in self._cache.layers:  # some hold the new tokens already
-                    if layer.is_initialized:
-                        layer.keys, layer.values = layer.keys[:, :, : self.slots], layer.values[:, :, : self.slots]
+                self._cache.truncate(self._length)  # some layers hold the new tokens already
+                self.slots = self._cache.capacity = self._length + len(tokens) - first  # none ahead of need
                 for node in part:
                     node.group.slots.pop()
                 continue
             budget.measure(self._cache)
             if here:
                 self._set_logits([part[row] for row in here], logits)
-            self.slots += len(part)
+            self._length += len(part)
             first += len(part)
 
     def _set_logits(self, nodes: Sequence[_Node], logits: torch.Tensor) -> None:
         top = logits.topk(min(max(self._top_k, 2), logits.shape[-1]), dim=-1)
-        best = logits.argmax(-1).tolist()
         ids, values = top.indices.cpu().numpy(), top.values.double().cpu().numpy()
         for row, node in enumerate(nodes):
-            node.best, node.ids, node.values = best[row], ids[row, : self._top_k], values[row, : self._top_k]
+            node.ids, node.values = ids[row, : self._top_k], values[row, : self._top_k]
             node.gap = float(values[row, 0] - values[row, 1])
+            # topk does not say which of equal logits comes first; argmax takes the lowest id
+            node.best = int(ids[row, 0]) if node.gap else int(logits[row].argmax())
 
     def _grow(
         self, which: Sequence[int], keys: Sequence[int] | None, count: int, temperature: float

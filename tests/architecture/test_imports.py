@@ -27,6 +27,7 @@ HEAVY_MODULES = {
     "kft_tasks.answering.hf_engine",
     "kft_tasks.engine.attention",
     "kft_tasks.engine.engine",
+    "kft_tasks.engine.kv_cache",
     "kft_tasks.engine.model",
     "kft_tasks.engine.prefix_cache",
     "kft_tasks.engine.trie",

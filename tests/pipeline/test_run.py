@@ -208,7 +208,8 @@ def test_a_run_on_workers_goes_on_after_it_or_a_worker_was_killed(undisturbed: P
     layout = RunLayout(project / folder)
     kill_run(project, lambda: any(layout.partial("stage1").glob("work/checkpoint-*")), folder, *options)
     command = [sys.executable, "-m", "kft_cli.main", "run", "recipe.yaml", "-o", folder, *options]
-    with subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True) as run:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True) as run:
         while not layout.partial("stage2").is_dir():
             assert run.poll() is None
             time.sleep(0.01)
