@@ -55,7 +55,7 @@ class GradedBy:
     Attributes:
         prompt_version, prompt_digest: of the grader's prompt.
         chat: whether the prompt went through the model's chat template.
-        judged: number of answers judged by people that the grader was measured on.
+        judged: number of judged answers that the grader was measured on.
         agreed: number of these on which it agreed.
         unreadable: number of stored answers left out because its reply was no verdict.
     """

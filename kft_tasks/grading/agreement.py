@@ -1,4 +1,4 @@
-"""How a grader's verdicts agree with people's: measured on judged pairs, and kept beside its replies."""
+"""How a grader's verdicts agree with those of judged pairs: measured, and kept beside its replies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Text = Annotated[str, Field(min_length=1)]
 
 
 class JudgedPair(Record):
-    """An answer and a person's judgement of it; the other fields say where it comes from."""
+    """An answer and a judgement of it; the other fields say where it comes from."""
 
     question: _Text
     answers: Annotated[tuple[_Text, ...], Field(strict=False, min_length=1)]
@@ -128,10 +128,10 @@ class GraderRecord(Record):
 
 
 class Agreement(Record):
-    """How a grader agrees with people, as it is kept.
+    """How a grader agrees with judged pairs, as it is kept.
 
     Attributes:
-        verdicts: on the answers that people found right, and wrong.
+        verdicts: on the answers that were judged right, and wrong.
         rule: what the default rule accepts of the same answers.
     """
 

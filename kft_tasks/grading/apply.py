@@ -70,7 +70,7 @@ def apply_verdicts(
     """Write a category file whose categories rest on a grader's verdicts; they were asked for before.
 
     Raises:
-        UsageError: the grader was never measured against people, or the answers are not those of a category file.
+        UsageError: the grader was never measured on judged answers, or the answers are not those of a category file.
         DataError: undecided questions.
         StateError: the output exists.
     """
@@ -111,14 +111,14 @@ def check_source(stored: StoredAnswers) -> None:
 
 
 def check_measured(identity: GraderIdentity, agreement: Agreement | None) -> Agreement:
-    """Check that a grader was measured against people; return the agreement.
+    """Check that a grader was measured on judged answers; return the agreement.
 
     Raises:
         UsageError: it never was.
     """
     if agreement is None:
         raise UsageError(
-            f"Grader {identity.model.id}: never measured against people with this prompt, so its verdicts alone do not "
-            "make categories."
+            f"Grader {identity.model.id}: never measured on judged answers with this prompt, so its verdicts alone do "
+            "not make categories."
         )
     return agreement

@@ -39,7 +39,7 @@ class GradedHeader(Record):
     """First line of a graded file.
 
     Attributes:
-        agreement: how the grader agrees with people; None if it was never measured.
+        agreement: how the grader agrees with judged pairs; None if it was never measured.
         rows: number of lines that follow.
         answers: verdicts on all stored answers, by the verdict of the source's rule.
     """

@@ -124,7 +124,7 @@ def test_a_grader_that_was_never_measured_says_so_and_makes_no_categories(run: R
     with grading_server() as server:
         code, out, err = run(server, file, "--apply")
         assert code == 2
-        assert "never measured against people" in err
+        assert "never measured on judged answers" in err
         assert "kft grade --measure" in err
         assert not server.asked
         code, out, err = run(server, file)

@@ -85,7 +85,7 @@ def test_a_grader_that_was_never_measured_makes_no_categories(
     applied: Callable[..., Rescoring], tmp_path: Path
 ) -> None:
     path = category_file(tmp_path / "x.categories.jsonl", TEXTS)
-    with pytest.raises(UsageError, match="Grader judge: never measured against people"):
+    with pytest.raises(UsageError, match="Grader judge: never measured on judged answers"):
         applied(path, measured=False)
     assert not (tmp_path / "out").exists()
 

@@ -1,4 +1,4 @@
-"""Agreement of a grader with people: counted on judged pairs, kept for the grader it was measured for, and no other."""
+"""Agreement of a grader with judged pairs: counted, and kept for the grader it was measured for, and no other."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def measured(path: Path, script: object = by_word, of: GraderIdentity | None = N
         return measure_agreement(grader, of, read_judged_pairs(path), path.name)
 
 
-def test_verdicts_are_counted_by_what_people_said(tmp_path: Path) -> None:
+def test_verdicts_are_counted_by_how_the_answers_were_judged(tmp_path: Path) -> None:
     def script(given: str) -> str:
         return "maybe" if given == "yes!" else by_word(given)
 

@@ -93,7 +93,7 @@ def category_file(path: Path, texts: dict[str, Sequence[str]], *, lazy: bool = F
 
 
 def judged_pairs(path: Path, judged: Sequence[tuple[str, bool]]) -> Path:
-    """A file of judged pairs: given answers and whether a person found them right."""
+    """A file of judged pairs: given answers and whether they were judged right."""
     rows = [
         {"question": f"Is it {number}?", "answers": ["yes"], "given": given, "right": right}
         for number, (given, right) in enumerate(judged)

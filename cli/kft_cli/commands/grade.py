@@ -48,7 +48,7 @@ _MEASURE = "Measure it with `kft grade --measure` and the same model options."
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @model_options
 @click.option("--chat", is_flag=True, help="Put the prompt through the grader's chat template.")
-@click.option("--measure", is_flag=True, help="Measure the grader on answers that people judged, before anything else.")
+@click.option("--measure", is_flag=True, help="Measure the grader on judged answers, before anything else.")
 @click.option(
     "--pairs",
     type=click.Path(path_type=Path),
@@ -98,8 +98,8 @@ def command(
     different answer, greedily and with a published prompt; its replies are kept, and an interrupted command resumes. A
     reply that is none of the three words is counted as unreadable, never guessed.
 
-    How well the grader agrees with people is shown with every use. Without --measure ever having been run for this
-    model, its verdicts make no categories.
+    How well the grader agrees with judged answers is shown with every use. Until --measure has been run for it, its
+    verdicts make no categories.
 
     \b
     Example: kft grade worldfacts-train.categories.jsonl --backend local-completions \\
@@ -152,7 +152,7 @@ def command(
         narrate(f"Category file: {result.output}")
 
 
-_UNMEASURED = "NOT MEASURED: nobody knows how well this grader agrees with people. Do not rest a claim on its verdicts."
+_UNMEASURED = "NOT MEASURED: nobody knows how well this grader judges. Do not rest a claim on its verdicts."
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,7 @@ def _agreement_section(identity: GraderIdentity, agreement: Agreement | None) ->
         ],
     ]
     caption = (
-        f"On {numbers.total:,} answers judged by people ({agreement.pairs.name}), {right:,} of them right. In "
+        f"On {numbers.total:,} judged answers ({agreement.pairs.name}), {right:,} of them right. In "
         "brackets: 95 % Wilson intervals. An unreadable reply agrees with nobody."
     )
     columns = "verdicts of | accuracy, % > | precision of CORRECT, % > | recall of CORRECT, % > | unreadable >"
