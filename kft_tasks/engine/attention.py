@@ -107,7 +107,9 @@ def in_blocks(segment: Segment) -> Iterator[Segment]:
     cuts = [range(0, count, rows) for rows in _BLOCKS if rows < count]
     cuts.append(range(0, count, max(count, 1)))
     seen = [np.add.reduceat(segment.mask, cut, axis=0, dtype=bool) for cut in cuts]
-    costs = [float(each.sum(1) @ (np.diff([*cut, count]) + _GATHER)) for cut, each in zip(cuts, seen, strict=True)]
+    costs = [
+        float(each.sum(1) @ (np.diff([*cut, count]) + _GATHER)) for cut, each in zip(cuts, seen, strict=True)
+    ]
     best = int(np.argmin(costs))
     if len(cuts[best]) == 1:
         yield segment
