@@ -216,6 +216,24 @@ def test_wrong_use_is_one_clear_error_before_anything_is_asked(
         assert not server.asked
 
 
+def test_a_backend_that_is_not_installed_says_how_to_install_it(
+    file: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["grade", str(file), "--backend", "vllm", "--model", str(tiny_model)])
+    assert stop.value.code == 1
+    assert "Backend vllm needs vllm. Install it with" in capsys.readouterr().err
+    assert not file.with_name("facts.graded.jsonl").exists()
+
+
+def test_a_chat_template_that_only_the_server_knows_is_refused(run: Run, file: Path) -> None:
+    with grading_server() as server:
+        code, _, err = run(server, file, "--chat")
+        assert code == 2
+        assert "chat template is not known here" in err
+        assert not server.work
+
+
 def test_outputs_in_the_way_are_refused_before_anything_is_asked(run: Run, file: Path) -> None:
     graded = file.with_name("facts.graded.jsonl")
     graded.write_text("mine")

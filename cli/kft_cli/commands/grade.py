@@ -264,7 +264,7 @@ def _survey(file: GradedFile, most: int) -> _Found:
 
 def _agreement_section(identity: GraderIdentity, agreement: Agreement | None) -> Section:
     """How far the grader can be trusted: beside every use."""
-    title = f"Grader {identity.model.id}, prompt {identity.prompt_version}"
+    title = f"Grader {identity.model.id}, prompt {identity.prompt_version}" + (", chat" if identity.chat else "")
     if agreement is None:
         return Section(f"{title}: NOT MEASURED", (_UNMEASURED,))
     numbers, rule = agreement.verdicts, agreement.rule
