@@ -37,6 +37,7 @@ from kft_tasks.grading.verdict import Verdict
 from kft_tasks.models.backends import identify_choice
 from kft_tasks.models.choice import ModelChoice
 from kft_tasks.models.loading import load_model
+from kft_tasks.progress import ProgressCallback
 from kft_tasks.protocol.render import ChatRenderer
 
 _CELL = 60  # characters of a question or an answer in the terminal
@@ -202,7 +203,7 @@ def _measured(grader: Grader, identity: GraderIdentity, path: Path | None) -> Ag
         return measure_agreement(grader, identity, judged, path.name, progress)
 
 
-def _shown(stored: StoredAnswers, progress: Any) -> Iterator[GradedPair]:
+def _shown(stored: StoredAnswers, progress: ProgressCallback) -> Iterator[GradedPair]:
     """The pairs of all answers, with progress by questions."""
     done, last = 0, None
     for answer in stored.read():
