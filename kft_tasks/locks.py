@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -49,6 +50,16 @@ def take_lock(stream: IO[Any], path: Path) -> Callable[[], None]:
             raise LockedError from error
         return _take_file(lock_file(path))
     return lambda: None
+
+
+def take_lock_patiently(stream: IO[Any], path: Path) -> Callable[[], None]:
+    """As :func:`take_lock`, several times: who only asks :func:`is_locked` holds the lock for a moment."""
+    for wait in (0.05, 0.1, 0.2):
+        try:
+            return take_lock(stream, path)
+        except LockedError:
+            time.sleep(wait)
+    return take_lock(stream, path)
 
 
 def is_locked(stream: IO[Any], path: Path) -> bool:

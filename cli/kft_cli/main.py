@@ -25,6 +25,7 @@ GROUPS = {
         "detect": "Find out how well a model knows each question.",
         "eval": "Measure plain greedy accuracy.",
         "rescore": "Score stored answers by another rule, without a model.",
+        "grade": "Let a model judge stored answers, and measure how well it does.",
         "certainty": "Show what cheaper protocols would have found.",
     },
     "Train it": {

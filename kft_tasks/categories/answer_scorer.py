@@ -32,6 +32,10 @@ class AnswerScorer:
             self._known[key] = self._scorer(*key)
         return self._known[key]
 
+    def can_score(self, given: str, question: Question) -> bool:
+        """Whether there is a verdict on an answer; a rule always has one."""
+        return True
+
     def forget(self) -> None:
         """Drop the remembered scores, before other questions follow."""
         self._known.clear()

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kft_tasks.categories.category import KnowledgeCategory, Tally, decide
 from kft_tasks.errors import DataError, UsageError, shortened
@@ -16,11 +16,17 @@ from kft_tasks.protocol.identity import ModelIdentity, QuestionsIdentity
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.questions import Question, parse_question
 from kft_tasks.row_checks import check_keys, check_type
+from kft_tasks.scoring.explanation import Explanation
+from kft_tasks.scoring.scorers import is_graded
+
+if TYPE_CHECKING:
+    from kft_tasks.categories.header_record import GradedByRecord
 
 FORMAT = "kft-categories/1"
 
 _TEXTS = ("id", "type", "split", "subject", "question", "category")
 _KEYS = frozenset((*_TEXTS, "answers", "greedy", "sampled", "greedy_answers", "sampled_answers"))
+_WHY_KEYS = frozenset(("verdict", "rule", "words"))
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,34 @@ class Rescored:
 
 
 @dataclass(frozen=True)
+class GradedBy:
+    """The model whose verdicts on stored answers made the categories (see :mod:`kft_tasks.grading`).
+
+    Attributes:
+        prompt_version, prompt_digest: of the grader's prompt.
+        chat: whether the prompt went through the model's chat template.
+        judged: number of judged answers that the grader was measured on.
+        agreed: number of these on which it agreed.
+        unreadable: number of stored answers left out because its reply was no verdict.
+    """
+
+    model: ModelIdentity
+    prompt_version: str
+    prompt_digest: str
+    chat: bool
+    judged: int
+    agreed: int
+    unreadable: int
+
+
+@dataclass(frozen=True)
 class Header:
-    """First line of a category file; ``rescored`` is None if the model itself gave the answers for it."""
+    """First line of a category file.
+
+    Attributes:
+        rescored: None if the model itself gave the answers for it.
+        graded: None if a rule found them right or wrong.
+    """
 
     kft_version: str
     model: ModelIdentity
@@ -53,6 +85,7 @@ class Header:
     exhaustive: bool
     counts: Mapping[str, int]
     rescored: Rescored | None = None
+    graded: GradedBy | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The header line."""
@@ -66,6 +99,7 @@ class Header:
             "exhaustive": self.exhaustive,
             "counts": {category.value: self.counts.get(category.value, 0) for category in KnowledgeCategory},
             **({"rescored": dataclasses.asdict(self.rescored)} if self.rescored else {}),
+            **({"graded": dataclasses.asdict(self.graded)} if self.graded else {}),
         }
 
 
@@ -76,6 +110,7 @@ class CategorizedQuestion:
     Attributes:
         greedy_answers: one per exemplar set; None where lazy detection did not need it.
         sampled_answers: a tuple of samples per exemplar set; None where lazy detection needed none.
+        why: of each different answer, why it was found right or wrong; None where nobody asked for that.
     """
 
     question: Question
@@ -84,6 +119,12 @@ class CategorizedQuestion:
     sampled: Tally
     greedy_answers: tuple[str | None, ...]
     sampled_answers: tuple[tuple[str, ...] | None, ...]
+    why: Mapping[str, Explanation] | None = None
+
+    def different_answers(self) -> list[str]:
+        """Each different answer once, in the order in which they were given."""
+        greedy = [text for text in self.greedy_answers if text is not None]
+        return list(dict.fromkeys([*greedy, *(text for given in self.sampled_answers for text in given or ())]))
 
     def to_json(self) -> dict[str, Any]:
         """A question line."""
@@ -95,6 +136,7 @@ class CategorizedQuestion:
             "sampled": dataclasses.asdict(self.sampled),
             "greedy_answers": list(self.greedy_answers),
             "sampled_answers": [None if given is None else list(given) for given in self.sampled_answers],
+            **({} if self.why is None else {"why": {text: why.to_json() for text, why in self.why.items()}}),
         }
 
 
@@ -179,7 +221,7 @@ class CategoryFile:
     def _parse(self, row: Mapping[str, Any], where: str) -> CategorizedQuestion:
         question = parse_question(row, where)
         try:
-            check_keys(row, _KEYS)
+            check_keys(row, _KEYS, frozenset(("why",)))
             check_type(row, str, *_TEXTS)
             check_type(row, list, "answers", "greedy_answers", "sampled_answers")
             item = CategorizedQuestion(
@@ -189,6 +231,7 @@ class CategoryFile:
                 sampled=Tally(**row["sampled"]),
                 greedy_answers=tuple(row["greedy_answers"]),
                 sampled_answers=tuple(None if given is None else tuple(given) for given in row["sampled_answers"]),
+                why=_parse_why(row["why"]) if "why" in row else None,
             )
             protocol = self.header.protocol
             _check_answers(item, row, protocol)
@@ -223,6 +266,10 @@ def _header(row: Mapping[str, Any], where: str) -> Header:
         raise DataError(f"{where}: broken header (the counts do not add up). {remedy}")
     if protocol.digest() != record.protocol_digest:
         raise DataError(f"{where}: the protocol was edited after detection. Detect again.")
+    if is_graded(protocol.scorer) is not (record.graded is not None):
+        raise DataError(
+            f"{where}: broken header (a scorer named graded:MODEL and the key graded belong together). {remedy}"
+        )
     return Header(
         kft_version=record.kft_version,
         model=ModelIdentity(**record.model.model_dump()),
@@ -231,7 +278,13 @@ def _header(row: Mapping[str, Any], where: str) -> Header:
         exhaustive=record.exhaustive,
         counts={category.value: count for category, count in record.counts.items()},
         rescored=Rescored(**record.rescored.model_dump()) if record.rescored else None,
+        graded=_graded_by(record.graded) if record.graded else None,
     )
+
+
+def _graded_by(record: GradedByRecord) -> GradedBy:
+    values = record.model_dump()
+    return GradedBy(**{**values, "model": ModelIdentity(**values["model"])})
 
 
 def _check_answers(item: CategorizedQuestion, row: Mapping[str, Any], protocol: Protocol) -> None:
@@ -245,10 +298,32 @@ def _check_answers(item: CategorizedQuestion, row: Mapping[str, Any], protocol: 
     greedy = [given for given in item.greedy_answers if given is not None]
     if not all(isinstance(text, str) for text in [*greedy, *(text for given in drawn for text in given)]):
         raise TypeError("an answer that is not text")
+    if item.why is not None:
+        _check_why(item, item.why)
     sets = {len(item.greedy_answers), len(item.sampled_answers)}
     asked = (len(greedy), sum(map(len, drawn)))
     if sets != {protocol.exemplar_sets} or asked != (item.greedy.asked, item.sampled.asked):
         raise ValueError("the number of answers does not match the counts")
+
+
+def _parse_why(values: Any) -> dict[str, Explanation]:
+    if type(values) is not dict or not all(type(value) is dict for value in values.values()):
+        raise TypeError("why: must be an object for each answer")
+    for value in values.values():
+        check_keys(value, _WHY_KEYS)
+        check_type(value, bool, "verdict")
+        check_type(value, str, "rule", "words")
+    return {text: Explanation(**value) for text, value in values.items()}
+
+
+def _check_why(item: CategorizedQuestion, why: Mapping[str, Explanation]) -> None:
+    """Check that the reasons are those of the answers, and their verdicts the ones that were counted."""
+    if sorted(why) != sorted(item.different_answers()):
+        raise ValueError("why: not of the answers given")
+    greedy = sum(why[text].verdict for text in item.greedy_answers if text is not None)
+    sampled = sum(why[text].verdict for given in item.sampled_answers for text in given or ())
+    if (greedy, sampled) != (item.greedy.right, item.sampled.right):
+        raise ValueError("why: the verdicts do not match the counts")
 
 
 def _check_counts(path: Path, header: Header, counts: Mapping[str, int]) -> None:

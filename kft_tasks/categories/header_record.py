@@ -44,6 +44,18 @@ class RescoredRecord(Record):
     undecided: Count = 0
 
 
+class GradedByRecord(Record):
+    """See :class:`kft_tasks.categories.category_file.GradedBy`."""
+
+    model: ModelRecord
+    prompt_version: str
+    prompt_digest: str
+    chat: bool
+    judged: Count
+    agreed: Count
+    unreadable: Count
+
+
 class HeaderRecord(Record):
     """See :class:`kft_tasks.categories.category_file.Header`; ``protocol`` is checked by the protocol itself."""
 
@@ -56,9 +68,11 @@ class HeaderRecord(Record):
     exhaustive: bool
     counts: dict[Category, Count]
     rescored: RescoredRecord | None = None
+    graded: GradedByRecord | None = None
 
     @model_validator(mode="after")
-    def _check_rescored(self) -> Self:
-        if "rescored" in self.model_fields_set and self.rescored is None:
-            raise ValueError("rescored: must be an object, or missing")
+    def _check_optional(self) -> Self:
+        for key in ("rescored", "graded"):
+            if key in self.model_fields_set and getattr(self, key) is None:
+                raise ValueError(f"{key}: must be an object, or missing")
         return self

@@ -19,6 +19,7 @@ from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.categories.category_file import (
     CategorizedQuestion,
     CategoryFile,
+    GradedBy,
     Header,
     Rescored,
     write_category_file,
@@ -29,7 +30,7 @@ from kft_tasks.progress import ProgressCallback, no_progress
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.questions import Question, QuestionDigest, digest_questions
 from kft_tasks.scoring.explanation import Explanation, explain
-from kft_tasks.scoring.scorers import get_scorer
+from kft_tasks.scoring.scorers import get_scorer, is_graded
 
 UNDECIDED = "undecided"
 _NAMED = 5  # number of undecided questions that an error message names
@@ -37,6 +38,21 @@ _SUFFIX = ".categories.jsonl"
 
 Move = tuple[KnowledgeCategory, "KnowledgeCategory | None"]
 """Category before and after; None: undecided."""
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Verdicts on the stored answers that no rule computes: a grader's.
+
+    Attributes:
+        name: of the scorer, as the new file's protocol has it.
+        scorer: gives the verdicts.
+        graded: who gave them, for the new file's header.
+    """
+
+    name: str
+    scorer: AnswerScorer
+    graded: GradedBy
 
 
 @dataclass(frozen=True)
@@ -180,6 +196,7 @@ def rescore(
     output: Path | None = None,
     *,
     scorer: str | None = None,
+    verdicts: Verdicts | None = None,
     corrections: Corrections | None = None,
     allow_undecided: bool = False,
     overwrite: bool = False,
@@ -194,39 +211,57 @@ def rescore(
     Args:
         output: the new file; by default :func:`default_output`.
         scorer: rule for "right"; by default the source's own.
+        verdicts: taken in place of a rule's.
         corrections: accepted answers for the questions with the same ids; other questions keep theirs.
         allow_undecided: leave out questions that the stored answers do not decide, instead of refusing.
         overwrite: replace an existing ``output``.
         examples: largest number of examples for each kind of move.
-        explained: say of each example's answer why it was and is found right or wrong.
+        explained: say in the new file of every answer, and of each example's answer before and now, why it is found
+            right or wrong; the reasons of a grader's verdicts are not known.
 
     Raises:
         DataError: a broken source, corrections of other questions, or undecided questions.
         StateError: the output exists.
-        UsageError: neither a scorer nor corrections, or an unknown scorer.
+        UsageError: nothing to change or to explain, or an unknown scorer.
     """
-    if scorer is None and corrections is None:
-        raise UsageError("Nothing would change. Name a scorer, a file of questions with corrected answers, or both.")
+    if scorer is None and corrections is None and verdicts is None and not explained:
+        raise UsageError(
+            "Nothing would change. Name a scorer, a file of questions with corrected answers, or both; or ask for "
+            "reasons."
+        )
     file = CategoryFile(source)
-    protocol = dataclasses.replace(file.header.protocol, scorer=scorer or file.header.protocol.scorer)
+    name = verdicts.name if verdicts else scorer or file.header.protocol.scorer
+    protocol = dataclasses.replace(file.header.protocol, scorer=name)
     output = output or default_output(source, protocol.scorer)
     _check_output(source, output, overwrite)
-    rescorer = _Rescorer(file.header.protocol, protocol, corrections, explained)
+    rescorer = _Rescorer(file.header.protocol, protocol, verdicts, corrections, explained)
     result = Rescoring(source, output, file.header)
     digest = _survey(file, rescorer, result, examples, progress)
     _check_result(result, corrections, allow_undecided)
     result.header = _new_header(result, protocol, corrections, digest)
+    if verdicts:
+        complete = result.header.exhaustive and not verdicts.graded.unreadable
+        result.header = dataclasses.replace(result.header, graded=verdicts.graded, exhaustive=complete)
     write_category_file(output, result.header, rescorer.all(file))
     return result
 
 
 class _Rescorer:
-    """Scores stored answers by the new rule and the corrected answers."""
+    """Scores stored answers by the new rule, or verdicts in its place, and the corrected answers."""
 
-    def __init__(self, old: Protocol, new: Protocol, corrections: Corrections | None, explained: bool) -> None:
+    def __init__(
+        self,
+        old: Protocol,
+        new: Protocol,
+        verdicts: Verdicts | None,
+        corrections: Corrections | None,
+        explained: bool,
+    ) -> None:
         self._protocol = new
-        self._rules = (old.scorer, new.scorer) if explained else None
-        self._old, self._new = AnswerScorer(old.scorer), AnswerScorer(new.scorer)
+        self._old = None if is_graded(old.scorer) else AnswerScorer(old.scorer)
+        self._new = verdicts.scorer if verdicts else AnswerScorer(new.scorer)
+        self._explained = explained and not verdicts
+        self._rules = (old.scorer, new.scorer) if explained and self._old and not verdicts else None
         self._corrections = corrections.questions if corrections else {}
 
     def known(self, id_: str) -> bool:
@@ -257,17 +292,23 @@ class _Rescorer:
         """The new records of all decided questions."""
         for item in file:
             if (rescored := self.rescore(item, self.question(item.question))) is not None:
-                yield rescored
+                yield self._with_why(rescored) if self._explained else rescored
+
+    def _with_why(self, item: CategorizedQuestion) -> CategorizedQuestion:
+        accepted, question = item.question.answers, item.question.question
+        rule = self._protocol.scorer
+        why = {text: explain(rule, text, accepted, question) for text in item.different_answers()}
+        return dataclasses.replace(item, why=why)
 
     def example(self, item: CategorizedQuestion, question: Question, after: KnowledgeCategory | None) -> Example:
         """A question that moved, with a stored answer that shows why."""
-        before = item.question
+        before, old = item.question, self._old
         texts = [given for given in item.greedy_answers if given is not None]
         texts += [text for given in item.sampled_answers if given is not None for text in given]
         given = None
         for text in texts:
             right = self._new.right(text, question)
-            if right is not self._old.right(text, before):
+            if old and self._new.can_score(text, question) and right is not old.right(text, before):
                 given = (text, right)
                 break
         why = None

@@ -1,6 +1,6 @@
 """The journal of a detection: append-only, checksummed, flushed; a killed detection resumes from it.
 
-One line per step: an 8-digit CRC-32, a space, JSON. The first line says what the journal is for. A torn line at the
+One line per step (:mod:`kft_tasks.checked_lines`). The first line says what the journal is for. A torn line at the
 end of the file is dropped; a broken one in the middle is an error. Chunks that were not finished start over, so that
 the model sees the same tries as in an uninterrupted run and gives the same answers to the bit. For engines whose
 answers do not depend on what is asked together (a server), their recorded answers are replayed instead.
@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import json
 import os
-import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from kft_tasks.checked_lines import checked_line, parse_checked_line
 from kft_tasks.detection.schedule import Chunk, Pair
 from kft_tasks.errors import DataError, DiskFullError, StateError
 from kft_tasks.files import full_disk_named, unwritable
-from kft_tasks.locks import LockedError, is_locked, take_lock
+from kft_tasks.locks import LockedError, is_locked, take_lock_patiently
 from kft_tasks.records import too_large
 from kft_tasks.row_checks import check_keys, check_type
-from kft_tasks.strict_json import parse_json
 
 COST_KEYS = ("seconds", "cpu_seconds", "prefilled", "decoded", "prompt_tokens", "answer_tokens")
 """What a chunk's cost is counted in."""
@@ -162,7 +160,7 @@ class Journal:
             DataError: it is whole, but of another shape.
         """
         try:
-            row = _parse(line)
+            row = parse_checked_line(line)
             if row is not None and number != 1:
                 _check_row(row)
         except ValueError as error:
@@ -187,7 +185,7 @@ class Journal:
             if row is None:
                 if read_only:
                     break  # the line is being written
-                if self._file.read(1) or (number == 1 and not _line(header).startswith(line)):
+                if self._file.read(1) or (number == 1 and not checked_line(header).startswith(line)):
                     raise self._damaged(number)
                 break  # torn while it was written
             offset += len(line)
@@ -214,7 +212,7 @@ class Journal:
         try:
             with full_disk_named(self.path):
                 self._file.seek(0, os.SEEK_END)
-                self._file.write(_line(row))
+                self._file.write(checked_line(row))
                 self._file.flush()
         except DiskFullError:
             self._full = True
@@ -222,16 +220,11 @@ class Journal:
 
 
 def _lock(file: IO[bytes], path: Path) -> Callable[[], None]:
-    """Take the lock; :func:`is_being_written` in another process holds it for a moment, so try several times."""
-    for wait in (0.05, 0.1, 0.2, None):
-        try:
-            return take_lock(file, path)
-        except LockedError as error:
-            if wait is None:
-                remedy = error.who or "Wait for it, or stop it."
-                raise StateError(f"{path}: another process is writing this journal. {remedy}") from error
-            time.sleep(wait)
-    raise AssertionError("the last attempt raises")
+    try:
+        return take_lock_patiently(file, path)
+    except LockedError as error:
+        remedy = error.who or "Wait for it, or stop it."
+        raise StateError(f"{path}: another process is writing this journal. {remedy}") from error
 
 
 def is_being_written(path: Path) -> bool:
@@ -264,28 +257,6 @@ def _put(row: dict[str, Any], chunk: Chunk, exemplar_sets: int) -> bool:
         else:
             chunk.sampled[index][number] = tuple(given)
     return True
-
-
-def _line(row: dict[str, Any]) -> bytes:
-    text = json.dumps(row, ensure_ascii=False).encode()
-    return b"%08x %s\n" % (zlib.crc32(text), text)
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    """The row of a journal line, or None if the line is torn or damaged.
-
-    Raises:
-        ValueError: the line is whole, but no JSON object.
-    """
-    if not line.endswith(b"\n") or line[8:9] != b" ":
-        return None
-    text = line[9:-1]
-    if line[:8] != b"%08x" % zlib.crc32(text):
-        return None
-    row: dict[str, Any] = parse_json(text.decode())
-    if type(row) is not dict:
-        raise ValueError("not an object")
-    return row
 
 
 _ANSWERS = frozenset(("chunk", "kind", "of", "given"))

@@ -63,7 +63,8 @@ class KvBudget:
     @property
     def spare(self) -> int:
         """Tokens that could be held beside all that are held now."""
-        return max(0, self.slots - sum(holder.slots for holder in self._last_use))
+        held = sum(int(holder.slots) for holder in self._last_use)
+        return max(0, self.slots - held)
 
     @property
     def prefix_slots(self) -> int:

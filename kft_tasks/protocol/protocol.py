@@ -10,7 +10,7 @@ from typing import Any
 from kft_tasks.errors import UsageError, suggest
 from kft_tasks.files import sha256_of_json
 from kft_tasks.protocol.prompts import get_template
-from kft_tasks.scoring.scorers import get_scorer
+from kft_tasks.scoring.scorers import get_scorer, is_graded
 
 DRAWS = ("fixed", "per_question")
 
@@ -29,7 +29,8 @@ class Protocol:
         temperature: of the sampled answers.
         top_k: number of likeliest tokens that a sampled token is drawn from.
         max_tokens: largest number of tokens in an answer.
-        scorer: rule for "right", see :mod:`kft_tasks.scoring.scorers`.
+        scorer: rule for "right", see :mod:`kft_tasks.scoring.scorers`; or "graded:" and the name of the model that gave
+            the verdicts on stored answers, see :mod:`kft_tasks.grading`.
         seed: of the exemplar draw and of sampling.
         template: prompt text, see :mod:`kft_tasks.protocol.prompts`.
         chat: apply the model's own chat template.
@@ -72,7 +73,8 @@ class Protocol:
             raise UsageError("Protocol: with 0 shots all exemplar sets are the same. Set exemplar_sets to 1.")
         if self.exemplars not in DRAWS:
             raise UsageError(f"Protocol: exemplars is {self.exemplars!r}. Use {' or '.join(DRAWS)}.")
-        get_scorer(self.scorer)
+        if not is_graded(self.scorer):
+            get_scorer(self.scorer)
         get_template(self.template)
 
     @classmethod
@@ -80,8 +82,14 @@ class Protocol:
         """Build from recipe or command-line values.
 
         Raises:
-            UsageError: an unknown key or a value out of range.
+            UsageError: an unknown key, a value out of range, or a scorer that is no rule.
         """
+        protocol = cls._checked(values, where)
+        get_scorer(protocol.scorer)
+        return protocol
+
+    @classmethod
+    def _checked(cls, values: Mapping[str, Any], where: str) -> Protocol:
         known = {field.name for field in dataclasses.fields(cls)}
         for key in values:
             if key not in known:
@@ -95,7 +103,7 @@ class Protocol:
         Raises:
             UsageError: an unknown key or a value out of range.
         """
-        return cls.from_mapping({**EARLIER, **values}, where)
+        return cls._checked({**EARLIER, **values}, where)
 
     def with_system(self, system: str | None) -> Protocol:
         """The same protocol with another system prompt; None keeps this one."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
-from kft_tasks.errors import UsageError, suggest
+from kft_tasks.errors import UsageError, shortened, suggest
 from kft_tasks.scoring.answer_rules import answer_in_sentence, answer_match, answer_stated
 from kft_tasks.scoring.normalization import canonical_words
 
@@ -109,12 +109,26 @@ SCORERS: dict[str, Scorer] = {
 }
 
 
+GRADED = "graded:"
+"""Begins the name of a scorer that is no rule: a model gave the verdicts; its name follows."""
+
+
+def is_graded(name: str) -> bool:
+    """Whether this names a model that gave verdicts, see :mod:`kft_tasks.grading`."""
+    return name.startswith(GRADED) and name != GRADED
+
+
 def get_scorer(name: str) -> Scorer:
     """Look up a scorer by name.
 
     Raises:
-        UsageError: there is no scorer of that name.
+        UsageError: there is no scorer of that name, or it is a model and no rule.
     """
+    if is_graded(name):
+        raise UsageError(
+            f"Scorer {shortened(name)!r}: a model gave these verdicts, and no rule computes them. Name a rule, or "
+            "grade the answers with `kft grade`."
+        )
     if name not in SCORERS:
         raise UsageError(f"Unknown scorer {name!r}. {suggest(name, SCORERS)}")
     return SCORERS[name]

@@ -24,6 +24,7 @@ from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.errors import UsageError, suggest
 from kft_tasks.files import home_path, sha256_of_json
 from kft_tasks.protocol.protocol import EARLIER, Protocol
+from kft_tasks.question_sets.info import scorer_of
 from kft_train.errors import RecipeError
 from kft_train.recipes.strict_yaml import apply_override, dump_yaml, parse_yaml, set_value
 
@@ -284,7 +285,11 @@ class ProtocolsConfig(_Closed):
 
 
 class Recipe(_Closed):
-    """A whole run. Load with :func:`load_recipe`."""
+    """A whole run. Load with :func:`load_recipe`.
+
+    ``protocol`` holds every value but ``scorer``, which is there only if the recipe names one: its default depends on
+    the question set, see :meth:`with_scorer_of`.
+    """
 
     name: Name
     description: str = ""
@@ -307,7 +312,8 @@ class Recipe(_Closed):
         if isinstance(protocol := values.get("protocol", {}), dict):
             seed = values.get("seed", 0)
             own = {"seed": seed} if type(seed) is int and seed >= 0 else {}  # a wrong seed is reported as such
-            values["protocol"] = Protocol.from_mapping({**own, **protocol}).to_json()
+            complete = Protocol.from_mapping({**own, **protocol}).to_json()
+            values["protocol"] = {key: complete[key] for key in complete if key != "scorer" or key in protocol}
             values["protocols"] = _with_seeds(values.get("protocols", {}), values["protocol"]["seed"])
         if isinstance(stages := values.get("stages"), (list, tuple)):
             starts = ["new"] + ["continue"] * len(stages)
@@ -354,6 +360,18 @@ class Recipe(_Closed):
                 f"evaluation.shots needs {needed} exemplars and an exemplar set has {given}; raise protocol.shots"
             )
         return self
+
+    def with_scorer_of(self, source: object) -> Recipe:
+        """The recipe with a named scorer: its own, else that of the opened question set, else the general default.
+
+        Args:
+            source: an opened question set; None where the set does not decide.
+        """
+        if "scorer" in self.protocol:
+            return self
+        own = scorer_of(source)
+        named = dict(self.protocol) if own is None else {**self.protocol, "scorer": own}
+        return self.model_copy(update={"protocol": Protocol.from_mapping(named).to_json()})
 
     def protocol_object(self) -> Protocol:
         """The protocol of the first detection."""

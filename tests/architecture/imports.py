@@ -21,6 +21,7 @@ FLOORS: tuple[str, ...] = (
     "kft_tasks.answering",
     "kft_tasks.categories",
     "kft_tasks.evaluation",
+    "kft_tasks.grading",
     "kft_tasks.models",
     "kft_tasks.detection",
     "kft_tasks.certainty",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ import pytest
 
 import hub_files
 from kft_cli.main import main
+from kft_cli.pipeline.pipeline import Pipeline
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.categories.category_file import CategoryFile
 from kft_tasks.protocol.exemplars import ExemplarPool
 from kft_tasks.protocol.prompt_maker import PromptMaker, PromptRequest
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.question_sets.registry import open_set
+from kft_train.recipes.recipe import parse_recipe
 from task_helpers import MODEL, ScriptedAnswerer
 
 Detect = Callable[..., tuple[CategoryFile, str]]
@@ -102,4 +105,44 @@ def test_a_set_of_short_answers_keeps_the_general_default(
     with pytest.raises(SystemExit):
         main(["detect", "--limit", "2", "-o", str(tmp_path / "out")])
     assert seen[0].scorer == Protocol().scorer
+    assert "Scorer:" not in capsys.readouterr().err
+
+
+def test_evaluation_on_sentences_uses_the_scorer_for_sentences(
+    hub: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = {q.id: short(q.answers[0]) for q in open_set("wikiqa", hub).split("validation")}
+    monkeypatch.setattr(
+        "kft_cli.commands.eval.open_model",
+        lambda choice, protocol, pool: (Knowing(answers, protocol), PromptMaker(protocol, pool)),
+    )
+
+    def evaluate(*more: str) -> tuple[list[float], str]:
+        few = ("--exemplar-sets", "1", "--shots", "2", "--with-shots", "2", "--split", "validation", "--json")
+        with pytest.raises(SystemExit) as stop:
+            main(["eval", "--set", "wikiqa", "--path", str(hub), *few, *more])
+        captured = capsys.readouterr()
+        assert not stop.value.code, captured.err
+        return [one["accuracy"] for one in json.loads(captured.out)["results"]], captured.err
+
+    found, said = evaluate()
+    assert found == [1.0]
+    assert said.count("Scorer: answer_in_sentence") == 1
+    assert evaluate("--scorer", "answer_stated")[0] == [0.0]
+
+
+def test_a_run_on_sentences_records_the_scorer_for_sentences_and_says_so_once(
+    hub: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = {
+        "name": "mine",
+        "model": {"id": str(tiny_model)},
+        "questions": {"set": "wikiqa", "path": str(hub)},
+        "stages": [{"name": "one", "mixture": [{"name": "all"}]}],
+    }
+    recipe = Pipeline(parse_recipe(tree, "mine.yaml"), tmp_path / "run", ["kft", "run"]).recipe
+    assert recipe.protocol["scorer"] == "answer_in_sentence"
+    assert capsys.readouterr().err.count("Scorer: answer_in_sentence") == 1
+    named = parse_recipe({**tree, "protocol": {"scorer": "answer_stated"}}, "mine.yaml")
+    assert Pipeline(named, tmp_path / "other", ["kft", "run"]).recipe == named
     assert "Scorer:" not in capsys.readouterr().err

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from kft_cli.commands.options import (
     QuestionChoice,
+    fitting_protocol,
     json_option,
     model_options,
     protocol_options,
@@ -31,8 +30,6 @@ from kft_tasks.models.choice import ModelChoice
 from kft_tasks.progress import no_progress
 from kft_tasks.protocol.exemplars import ExemplarPool
 from kft_tasks.protocol.protocol import Protocol
-from kft_tasks.question_sets.info import scorer_of
-from kft_tasks.questions import QuestionSet
 
 
 @click.command("detect")
@@ -76,7 +73,7 @@ def command(
     Example: kft detect --model smollm2-135m --set worldfacts --split train --limit 200
     """
     target, process = questions.open(), this_process()
-    protocol = _fitting(protocol, target.source, told=process.first)
+    protocol = fitting_protocol(protocol, target.source, told=process.first)
     output = output or Path(f"{questions.set}-{questions.split}.categories.jsonl")
     pool = ExemplarPool(target.source.split("exemplars"), protocol, target.source.name)
     _check_processes(process, output, overwrite=overwrite, resume=resume)
@@ -112,20 +109,6 @@ def command(
     if result.reused:
         narrate(f"{output} already exists, made with the same model, protocol and questions.")
     narrate(f"Category file: {output}")
-
-
-def _fitting(protocol: Protocol, source: QuestionSet, *, told: bool) -> Protocol:
-    """The protocol with the question set's own default scorer, if it has one and the user named no other."""
-    scorer = scorer_of(source)
-    named = click.get_current_context().get_parameter_source("scorer") is not ParameterSource.DEFAULT
-    if scorer is None or named or scorer == protocol.scorer:
-        return protocol
-    if told:
-        narrate(
-            f"Scorer: {scorer}, because the accepted answers of {source.name} are whole sentences here "
-            f"(--scorer {protocol.scorer} for the usual rule)."
-        )
-    return dataclasses.replace(protocol, scorer=scorer)
 
 
 def _check_processes(process: Process, output: Path, *, overwrite: bool, resume: bool) -> None:

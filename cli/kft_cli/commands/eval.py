@@ -10,6 +10,7 @@ import click
 
 from kft_cli.commands.options import (
     QuestionChoice,
+    fitting_protocol,
     json_option,
     model_options,
     protocol_options,
@@ -73,6 +74,7 @@ def command(
     if other_type and not max(shots):
         raise UsageError("--other-type needs exemplars, and --with-shots asks without any. Add --with-shots 4.")
     target = questions.open()
+    protocol = fitting_protocol(protocol, target.source)
     chosen = list(target.stream()())
     if other_type and len({question.type for question in chosen}) == 1:
         raise UsageError(

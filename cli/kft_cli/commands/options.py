@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
+from kft_cli.display.console import narrate
 from kft_tasks.detection.target import Target
 from kft_tasks.errors import KftError, UnavailableError, UsageError
 from kft_tasks.models.choice import ModelChoice
 from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.question_sets.info import scorer_of
 from kft_tasks.question_sets.registry import open_set
-from kft_tasks.questions import SPLITS
+from kft_tasks.questions import SPLITS, QuestionSet
 from kft_tasks.scoring.scorers import SCORERS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -179,6 +182,24 @@ def protocol_options(command: Callable[..., Result]) -> Callable[..., Result]:
 def exemplar_options(command: Callable[..., Result]) -> Callable[..., Result]:
     """How questions are asked: the command gets ``protocol``, with options for what prompts depend on (except chat)."""
     return _protocol_of(command, ["exemplar_sets", "shots", "seed", "template"])
+
+
+def fitting_protocol(protocol: Protocol, source: QuestionSet, *, told: bool = True) -> Protocol:
+    """The protocol with the question set's own default scorer, if it has one and the user named no other.
+
+    Args:
+        told: whether to say so.
+    """
+    scorer = scorer_of(source)
+    named = click.get_current_context().get_parameter_source("scorer") is not ParameterSource.DEFAULT
+    if scorer is None or named or scorer == protocol.scorer:
+        return protocol
+    if told:
+        narrate(
+            f"Scorer: {scorer}, because the accepted answers of {source.name} are whole sentences here "
+            f"(--scorer {protocol.scorer} for the usual rule)."
+        )
+    return dataclasses.replace(protocol, scorer=scorer)
 
 
 def _protocol_of(command: Callable[..., Result], names: Sequence[str]) -> Callable[..., Result]:

@@ -55,7 +55,10 @@ _CELL = 60  # characters of a question or an answer in the terminal
     help="Questions to show for each kind of change.",
 )
 @click.option(
-    "--explain", "explained", is_flag=True, help="Say which rule decided on each answer shown, and on what words."
+    "--explain",
+    "explained",
+    is_flag=True,
+    help="Say which rule decided on each answer, and on what words: of those shown, and of all in the new file.",
 )
 @json_option
 def command(
@@ -77,8 +80,11 @@ def command(
     \b
     Example: kft rescore worldfacts-train.categories.jsonl --scorer answer_contained
     """
-    if scorer is None and questions is None:
-        raise UsageError("Nothing to change. Name a rule with --scorer, corrected answers with --questions, or both.")
+    if scorer is None and questions is None and not explained:
+        raise UsageError(
+            "Nothing to change. Name a rule with --scorer, corrected answers with --questions, or both; or ask for "
+            "reasons with --explain."
+        )
     corrections = None if questions is None else read_corrections(questions)
     results = []
     for source, destination in _outputs(files, output, scorer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from kft_cli.display.console import narrate
 from kft_tasks.answering.answerer import Answerer
 from kft_tasks.errors import DataError
 from kft_tasks.models.choice import ModelChoice
@@ -13,6 +14,7 @@ from kft_tasks.protocol.exemplars import ExemplarPool
 from kft_tasks.protocol.prompt_maker import PromptMaker
 from kft_tasks.protocol.prompts import chat_messages
 from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.questions import QuestionSet
 from kft_train.recipes.recipe import PURPOSES, Purpose, Recipe
 
 
@@ -30,6 +32,17 @@ def ready(model: LoadedModel, protocol: Protocol, pool: ExemplarPool) -> tuple[A
     """Prepare a loaded model; with ``protocol.chat`` its prompts go through the model's chat template."""
     render = model.lm.apply_chat_template if protocol.chat else None
     return model.answerer(protocol), PromptMaker(protocol, pool, render)
+
+
+def with_scorer(recipe: Recipe, source: QuestionSet) -> Recipe:
+    """The recipe with a named scorer; says so where the question set decides which."""
+    named = recipe.with_scorer_of(source)
+    if named.protocol["scorer"] != recipe.protocol_object().scorer:
+        narrate(
+            f"Scorer: {named.protocol['scorer']}, because the accepted answers of {source.name} are whole sentences "
+            f"here (protocol.scorer={recipe.protocol_object().scorer} in the recipe for the usual rule)."
+        )
+    return named
 
 
 def check_chat_templates(recipe: Recipe, model: Path, purposes: Iterable[Purpose] = PURPOSES) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kft_cli.display.console import narrate, progress_bar
-from kft_cli.pipeline.asking import check_chat_templates, ready
+from kft_cli.pipeline.asking import check_chat_templates, ready, with_scorer
 from kft_cli.pipeline.machine import available_threads, hardware, now, versions
 from kft_cli.pipeline.order import needs_of
 from kft_cli.pipeline.run_folder import RunFolder, StepCost
@@ -73,11 +73,11 @@ class Pipeline:
     """
 
     def __init__(self, recipe: Recipe, folder: Path, command: Sequence[str]) -> None:
-        self.recipe = recipe
         self.run = RunFolder(folder)
         self.command = list(command)
         questions = recipe.questions
         self.source = open_set(questions.set, questions.path, questions.options)
+        self.recipe = recipe = with_scorer(recipe, self.source)
         self._pools: dict[Purpose, ExemplarPool] = {}
         self.model_folder = model_folder(recipe.model.id, recipe.model.revision)
         self.dtype = resolve_dtype(recipe.model.dtype, default_device())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kft_cli.pipeline.asking import check_chat_templates
+from kft_cli.pipeline.asking import check_chat_templates, with_scorer
 from kft_tasks.categories.category_file import CategoryFile
 from kft_tasks.detection.target import select
 from kft_tasks.models.choice import default_device
@@ -55,7 +55,10 @@ def stage_request(
         DataError: a category file is broken or was made for another model, the mixture is empty, or the model's chat
             template cannot make the training text or the validation prompts.
     """
-    asking, questions = recipe.protocol_for("validation"), recipe.questions
+    questions = recipe.questions
+    source = open_set(questions.set, questions.path, questions.options)
+    recipe = with_scorer(recipe, source)
+    asking = recipe.protocol_for("validation")
     folder = model_folder(recipe.model.id, recipe.model.revision)
     check_chat_templates(recipe, folder, ("training", "validation"))
     dtype = resolve_dtype(recipe.model.dtype, default_device())
@@ -67,7 +70,6 @@ def stage_request(
         if not any_model and file.header.model.weights != current.header.model.weights:
             check_model(file.header, identify(recipe.model.id, folder, dtype))
         earlier = {item.question.id: item.category for item in file}
-    source = open_set(questions.set, questions.path, questions.options)
     exemplars = ExemplarPool(source.split("exemplars"), asking, questions.set)
     validation = list(select(lambda: source.split("validation"), questions.limit.validation)())
     return StageRequest(

@@ -366,12 +366,22 @@ class GivenRecord(Record):
     times: Count
 
 
+class WhyRecord(Record):
+    """Why the run's rule finds an answer right or wrong: the rule that decided, and the words it rests on."""
+
+    answer: str
+    right: bool
+    rule: str
+    words: str
+
+
 class ExampleSide(Record):
-    """A question at one point."""
+    """A question at one point; ``why`` is of the answer given most often, and missing in older reports."""
 
     category: Category
     greedy: TallyRecord
     given: list[GivenRecord]
+    why: WhyRecord | None = None
 
 
 class ExampleRecord(Record):

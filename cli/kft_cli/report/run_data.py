@@ -158,7 +158,7 @@ def read_run(folder: Path) -> RunData:
         raise DataError(f"{folder}: not a run folder (no run.json). Make one with `kft run RECIPE`.")
     about = read_about(layout.about)
     reader = _Reader(layout, command_of(about))
-    recipe = load_recorded_recipe(reader.need(layout.recipe))
+    recipe = load_recorded_recipe(reader.need(layout.recipe)).with_scorer_of(None)  # a run names it
     reader.check_outputs([step.name for step in steps_of(recipe)])
     points = (BASE, *(stage.name for stage in recipe.stages))
     controls = {stage.name: name for stage in recipe.stages if (name := control_of(recipe, stage))}

@@ -35,7 +35,24 @@ def examples_of_movement(report: Report) -> list[Block]:
         if shown:
             heads = f"question | accepted | category | given at {before} | given at {after} | trained in"
             blocks.append(make_table(heads, [_row(example, levels(report)) for example in shown]))
+            if reasons := _reasons(shown, before, after):
+                blocks.append(make_table("question | given most often | at | is | because | words", reasons, _WHY))
     return blocks
+
+
+_WHY = "Why the scorer finds the answer given most often right or wrong, and the words that this rests on."
+
+
+def _reasons(shown: Sequence[Mapping[str, Any]], before: str, after: str) -> list[list[str]]:
+    """Two rows for an example, before and after; none in reports that do not have the reasons."""
+    rows = []
+    for example in shown:
+        for point, side in ((before, example["before"]), (after, example["after"])):
+            if why := side.get("why"):
+                verdict = "right" if why["right"] else "wrong"
+                given, words = visible(why["answer"], 40) or "(empty)", visible(why["words"], 40)
+                rows.append([visible(example["question"], 60), given, point, verdict, why["rule"], words])
+    return rows
 
 
 def _row(example: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
