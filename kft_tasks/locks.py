@@ -1,4 +1,4 @@
-"""Locks between processes, also on network file systems: ``flock``, or where it does not work a file with its holder."""
+"""Locks between processes, also on network file systems: ``flock``, or where that fails a file with the holder."""
 
 from __future__ import annotations
 
