@@ -46,6 +46,17 @@ def atomic_write(path: Path) -> Iterator[IO[str]]:
         raise
 
 
+def give_usual_rights(folder: Path) -> None:
+    """Give the files in a folder the rights of a new file, as the umask says, which is not changed for a moment."""
+    probe = folder / f".{secrets.token_hex(8)}"
+    os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    usual = stat.S_IMODE(probe.stat().st_mode)
+    probe.unlink()
+    for file in folder.iterdir():
+        if file.is_file() and not file.is_symlink():
+            file.chmod(usual)
+
+
 def write_json(path: Path, value: object) -> None:
     """Write ``value`` as indented JSON, whole or not at all."""
     with atomic_write(path) as stream:

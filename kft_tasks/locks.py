@@ -14,6 +14,9 @@ from pathlib import Path
 
 from kft_tasks.errors import DataError, StateError
 
+FETCH_SECONDS = 3600.0
+"""How long to wait for another process that fetches the same file from the web."""
+
 _PAUSES = (0.05, 0.1, 0.2)  # seconds between attempts: whoever only looks whether a lock is held has it for a moment
 _WAITING = 1.0
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
@@ -40,7 +43,7 @@ def exclusive(path: Path, busy: str, wait: float = 0.0) -> Iterator[None]:
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
     except OSError as error:
-        raise DataError(f"{path}: cannot be locked ({error.strerror}). Choose a folder you may write to.") from error
+        raise DataError(f"{path}: cannot be written ({error.strerror}). Choose a folder you may write to.") from error
     file = _lock_file_of(path)
     try:
         if _in_time(lambda: _flock(handle, fcntl.LOCK_EX), lambda: busy, wait):

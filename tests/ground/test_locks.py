@@ -132,5 +132,5 @@ def test_a_lock_of_another_process_is_not_removed(tmp_path: Path, monkeypatch: p
 
 def test_what_cannot_be_locked(tmp_path: Path) -> None:
     for path in (tmp_path / "missing" / "run", tmp_path):
-        with pytest.raises(DataError, match="cannot be locked"), exclusive(path, "busy"):
+        with pytest.raises(DataError, match="cannot be written"), exclusive(path, "busy"):
             pass
