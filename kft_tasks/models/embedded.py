@@ -154,7 +154,9 @@ def _convert_gguf(folder: Path, gguf_file: str, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):  # hides a bar that cannot be switched off
-        loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf_file, dtype=torch.float32)
+        loaded = AutoModelForCausalLM.from_pretrained(
+            folder, gguf_file=gguf_file, dtype=torch.float32, trust_remote_code=False
+        )
         # save_pretrained refuses an object that was loaded from GGUF (its quantiser cannot save)
         config = loaded.config
         if hasattr(config, "quantization_config"):
@@ -163,4 +165,5 @@ def _convert_gguf(folder: Path, gguf_file: str, target: Path) -> None:
         model.load_state_dict(loaded.state_dict())
         model.generation_config = loaded.generation_config
         model.save_pretrained(target)
-        AutoTokenizer.from_pretrained(folder, gguf_file=gguf_file).save_pretrained(target)
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=gguf_file, trust_remote_code=False)
+        tokenizer.save_pretrained(target)

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kft_tasks import limits
 from kft_tasks.detection.journal import Journal
 from kft_tasks.detection.schedule import Chunk
 from kft_tasks.errors import DataError, StateError
@@ -157,9 +161,20 @@ def test_a_journal_for_something_else_is_refused_and_the_difference_named(
     Journal(path, HEADER).close()  # the lock was released
 
 
-def test_another_process_is_refused_while_the_journal_is_open(tmp_path: Path) -> None:
+def _no_locks(handle: int, kind: int) -> None:
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+@pytest.mark.parametrize("flock", [True, False])
+def test_another_process_is_refused_while_the_journal_is_open(
+    tmp_path: Path, flock: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "0.jsonl"
-    program = (
+    program = ""
+    if not flock:  # a network file system
+        monkeypatch.setattr(fcntl, "flock", _no_locks)
+        program = "import errno, fcntl\ndef none(*_): raise OSError(errno.ENOLCK, '')\nfcntl.flock = none\n"
+    program += (
         "import sys; from pathlib import Path; from kft_tasks.detection.journal import Journal; from kft_tasks.errors import *\n"
         f"try: Journal(Path(sys.argv[1]), {HEADER!r}).close()\n"
         "except StateError as error: sys.exit(str(error))"
@@ -170,9 +185,13 @@ def test_another_process_is_refused_while_the_journal_is_open(tmp_path: Path) ->
     while_open = subprocess.run(command, capture_output=True, text=True, check=False)
     _answer(journal, 1)
     journal.close()
-    assert while_open.stderr.strip() == (f"{path}: another process is writing this journal. Wait for it, or stop it.")
+    busy = f"{path}: another process is writing this journal. Wait for it, or stop it."
+    if not flock:
+        busy += f" If no such process runs any more, remove {path}.lockfile (process {os.getpid()} on "
+    assert while_open.stderr.startswith(busy)
     afterwards = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (afterwards.returncode, afterwards.stderr) == (0, "")
+    assert [one.name for one in tmp_path.iterdir()] == ["0.jsonl"]
     _write(tmp_path / "whole.jsonl", 2)
     assert path.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
@@ -191,6 +210,20 @@ def test_a_journal_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "file" / "0.jsonl", tmp_path):
         with pytest.raises(DataError, match="cannot be written"):
             Journal(path, HEADER)
+
+
+def test_a_line_that_would_fill_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "0.jsonl"
+    _write(path, 1)
+    text = b'{"chunk": [' + b"[]," * 20_000 + b"[]]}"
+    with path.open("ab") as file:
+        file.write(b"%08x %s\n" % (zlib.crc32(text), text))
+    monkeypatch.setattr(limits, "MAX_JSON_MEMORY", 1 << 20)
+    with pytest.raises(DataError, match="damaged line .*would take over 1 MiB of memory"):
+        Journal(path, HEADER)
+    monkeypatch.setattr(limits, "MAX_JSON_BYTES", 1 << 10)
+    with pytest.raises(DataError, match="damaged line of over 0 MiB"):
+        Journal(path, HEADER)
 
 
 def test_a_foreign_file_is_not_overwritten(tmp_path: Path) -> None:

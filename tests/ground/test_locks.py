@@ -57,7 +57,10 @@ def test_one_process_at_a_time(tmp_path: Path, flock: str) -> None:
     with _holder(path, flock) as process:
         try:
             assert is_held(path)
-            with pytest.raises(StateError, match="Another one works on it"), exclusive(path, "Another one works on it."):
+            with (
+                pytest.raises(StateError, match="Another one works on it"),
+                exclusive(path, "Another one works on it."),
+            ):
                 pass
         finally:
             process.kill()
@@ -101,8 +104,7 @@ def test_a_lock_file_names_its_holder_and_the_remedy(tmp_path: Path, monkeypatch
     with pytest.raises(StateError) as caught, exclusive(path, "Somebody works here."):
         pass
     assert str(caught.value) == (
-        f"Somebody works here. If no such process runs any more, remove {file} "
-        f"(process {2**30} on elsewhere made it)."
+        f"Somebody works here. If no such process runs any more, remove {file} (process {2**30} on elsewhere made it)."
     )
     assert file.exists()
     file.unlink()

@@ -82,9 +82,9 @@ def test_a_process_that_does_not_finish_is_named(
     monkeypatch.setattr(embedded, "FETCH_SECONDS", 0.0)
     folder = alias_folder(alias)
     folder.parent.mkdir(parents=True)
-    with locks.exclusive(folder.parent / f".{folder.name}.lock", "busy"):
-        with pytest.raises(StateError, match="another process is fetching this model"):
-            fetch(alias)
+    held = locks.exclusive(folder.parent / f".{folder.name}.lock", "busy")
+    with held, pytest.raises(StateError, match="another process is fetching this model"):
+        fetch(alias)
     assert conversions == []
 
 

@@ -159,9 +159,11 @@ def _plain(settings: TrainSettings, questions: Sequence[Question], folder: Path)
 
     request = _request(settings, questions, folder)
     stage, protocol = request.stage, request.protocol
-    tokenizer = AutoTokenizer.from_pretrained(request.model)
+    tokenizer = AutoTokenizer.from_pretrained(request.model, trust_remote_code=False)
     set_seed(_SEED)
-    model = AutoModelForCausalLM.from_pretrained(request.model, dtype="float32")
+    model = AutoModelForCausalLM.from_pretrained(
+        request.model, dtype="float32", trust_remote_code=False, use_safetensors=True
+    )
     args = SFTConfig(
         output_dir=str(folder),
         **train._machine_values(),

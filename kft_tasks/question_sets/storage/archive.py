@@ -194,7 +194,8 @@ def _unpack_members(
     members = bundle.infolist()
     for member in members:
         _refuse_unsafe(member, str(bundle.filename))
-    left = limits.MAX_UNPACKED
+    packed = Path(str(bundle.filename)).stat().st_size
+    left = min(limits.MAX_UNPACKED, max(limits.MIN_UNPACKED, limits.MAX_ZIP_RATIO * packed))
     for member in members:
         place = None if member.is_dir() else wanted(PurePosixPath(member.filename))
         if place is None:
@@ -202,7 +203,9 @@ def _unpack_members(
         target = folder / place
         target.parent.mkdir(parents=True, exist_ok=True)
         with bundle.open(member) as source, target.open("xb") as stream:
-            left -= _copy(source, stream, left, member.filename)  # counted here: declared sizes can lie
+            left -= _copy(
+                source, stream, left, f"{bundle.filename}: {member.filename}"
+            )  # counted here: declared sizes can lie
 
 
 def _refuse_unsafe(member: zipfile.ZipInfo, archive: str) -> None:
