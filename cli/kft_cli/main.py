@@ -16,6 +16,7 @@ import click
 
 from kft_tasks.errors import KftError, suggest
 from kft_tasks.version import __version__
+from kft_tasks.visible_text import visible_line, visible_lines, visible_message
 
 GROUPS = {
     "Ask a model": {
@@ -106,23 +107,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         usage = io.StringIO()
         error.show(usage)
-        _print_error(error.format_message(), usage.getvalue().rstrip("\n"), as_json="--json" in given)
+        _print_error(
+            _in_one_line(error.format_message(), given),
+            _in_one_line(usage.getvalue().rstrip("\n"), given),
+            as_json="--json" in given,
+        )
         sys.exit(error.exit_code)
     except click.Abort:
         click.echo("Interrupted. Run the same command again to resume.", err=True)
         sys.exit(130)
     except KftError as error:
-        _print_error(str(error), as_json="--json" in given)
+        _print_error(_in_one_line(str(error), given), as_json="--json" in given)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:  # a full disk, a folder that vanished: nothing says it better than the system itself
-        _print_error(f"{error.filename or 'file system'}: {error.strerror or error}.")
+        _print_error(f"{visible_line(str(error.filename or 'file system'))}: {error.strerror or error}.")
         sys.exit(1)
     except Exception as error:
         _print_error(_unexpected(error), as_json="--json" in given)
         sys.exit(UNEXPECTED)
+
+
+def _in_one_line(message: str, given: Sequence[str]) -> str:
+    """A message that quotes what was typed, with its line ends as code points: they are not the message's own."""
+    for word in given:
+        for part in (word, word.partition("=")[2]):
+            if "\n" in part:
+                message = message.replace(part, visible_line(part))
+    return message
 
 
 def _unexpected(error: Exception) -> str:
@@ -131,7 +145,7 @@ def _unexpected(error: Exception) -> str:
     words = " ".join(f"{type(error).__name__}: {error}".split())
     words = words if len(words) <= 200 else f"{words[:200]}..."
     if os.environ.get("KFT_DEBUG", "") not in ("", "0"):
-        click.echo(text, err=True)
+        click.echo(visible_lines(text), err=True)
         return f"unexpected, a fault of kft or of a library ({words}). Details are above; please report them."
     try:
         with tempfile.NamedTemporaryFile(
@@ -160,11 +174,9 @@ def _print_error(message: str, shown: str | None = None, *, as_json: bool = Fals
     Args:
         shown: what is printed for people; "Error: " and the message where it is not given.
     """
-    from kft_cli.display.tables import visible_lines
-
     if as_json:
         click.echo(json.dumps({"error": visible_lines(message)}, ensure_ascii=False))
-    click.echo(visible_lines(shown or f"Error: {message}"), err=True)
+    click.echo(visible_lines(shown) if shown else visible_message(f"Error: {message}"), err=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from kft_cli.commands.options import json_option
-from kft_cli.display.console import narrate, print_json
+from kft_cli.display.console import narrate, print_json, print_text
 from kft_cli.pipeline.machine import hardware, versions
 from kft_cli.studies.benchmark import CONTENDERS, Settings, compare_answers, render, run_all
 from kft_cli.studies.train_benchmark import TrainSettings, pairs_of, render_training, run_pairs
@@ -179,4 +179,4 @@ def _publish(data: dict[str, Any], folder: Path | None, as_json: bool, rendered:
     if as_json:
         print_json(data)
     else:
-        click.echo(rendered(data))
+        print_text(rendered(data))

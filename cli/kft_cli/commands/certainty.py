@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from kft_cli.commands.options import json_option, remedy
-from kft_cli.display.console import narrate, print_json, progress_bar
+from kft_cli.display.console import narrate, print_json, print_text, progress_bar
 from kft_cli.pages.certainty_figure import write_certainty_figure
 from kft_cli.pages.certainty_page import render
 from kft_tasks.categories.category_file import CategoryFile
@@ -89,7 +89,7 @@ def command(
     if as_json:
         print_json(data)
     else:
-        click.echo(render(data))
+        print_text(render(data))
     if per_question:
         narrate(f"Chances per question: {per_question}")
     if output:

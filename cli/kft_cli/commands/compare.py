@@ -10,7 +10,7 @@ import click
 from kft_cli.commands.options import json_option
 from kft_cli.comparison.compare import compare_runs, refusal
 from kft_cli.comparison.render import render_comparison
-from kft_cli.display.console import narrate, print_json
+from kft_cli.display.console import narrate, print_json, print_text
 from kft_tasks.scoring.scorers import SCORERS
 
 
@@ -42,7 +42,7 @@ def command(context: click.Context, runs: tuple[Path, ...], scorer: str | None, 
     if as_json:
         print_json({**data, "error": error} if error else data)
     else:
-        click.echo(render_comparison(data, terminal=sys.stdout.isatty()))
+        print_text(render_comparison(data, terminal=sys.stdout.isatty()))
     if error:  # the tables are worth showing all the same
         narrate(f"Error: {error}")
         context.exit(1)

@@ -19,7 +19,7 @@ from kft_cli.commands.options import (
     question_options,
     remedy,
 )
-from kft_cli.display.console import narrate, print_json, progress_bar
+from kft_cli.display.console import narrate, print_json, print_text, progress_bar
 from kft_cli.display.tables import Section, make_table, terminal_text
 from kft_cli.pipeline.asking import open_model
 from kft_cli.stats.intervals import wilson_share
@@ -146,7 +146,7 @@ def _show(data: dict[str, Any]) -> None:
         rows.append([category, f"{count:,}", f"{share.share:.1%}", f"{share.low:.1%} to {share.high:.1%}"])
     title = f"{data['model']['id']} on {data['questions']['set']} ({data['questions']['split']}), n = {total:,}"
     table = make_table("Category | Questions > | Share > | 95 % interval >", rows)
-    click.echo(terminal_text([Section(title, (table,))]))
+    print_text(terminal_text([Section(title, (table,))]))
     made, saved = data["generations"]["made"], data["generations"]["saved"]
     cost = data["cost"]
     tokens = f"{cost['prefilled']:,.0f} tokens prefilled, {cost['decoded']:,.0f} decoded, " if cost["prefilled"] else ""

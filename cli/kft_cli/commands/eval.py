@@ -15,7 +15,7 @@ from kft_cli.commands.options import (
     protocol_options,
     question_options,
 )
-from kft_cli.display.console import narrate, print_json, progress_bar
+from kft_cli.display.console import narrate, print_json, print_text, progress_bar
 from kft_cli.display.tables import NONE, Section, make_table, share, terminal_text
 from kft_cli.pipeline.asking import open_model
 from kft_cli.report.measures.readings import measure_share
@@ -99,7 +99,7 @@ def command(
         "other questions of these types, or other types like these."
     )
     table = make_table("Exemplars | n > | Accuracy, % > | Interval for", rows, caption)
-    click.echo(terminal_text([Section(title, (table,))]))
+    print_text(terminal_text([Section(title, (table,))]))
     if output:
         narrate(f"Answers: {output}")
 

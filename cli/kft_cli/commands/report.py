@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from kft_cli.commands.options import json_option
-from kft_cli.display.console import narrate, print_json
+from kft_cli.display.console import narrate, print_json, print_text
 from kft_cli.pages.results import write_results
 from kft_cli.report.report import summarize, write_report
 from kft_tasks.errors import UsageError
@@ -48,5 +48,5 @@ def show_report(path: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(data)
     else:
-        click.echo(summarize(data))
+        print_text(summarize(data))
     narrate(f"Report: {path}")

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from kft_cli.commands.options import SCORER_NAMES, json_option, remedy
-from kft_cli.display.console import narrate, print_json, progress_bar
-from kft_cli.display.tables import Section, make_table, terminal_text, visible
+from kft_cli.display.console import narrate, print_json, print_text, progress_bar
+from kft_cli.display.tables import Section, make_table, terminal_text
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.categories.category_file import CategoryFile
 from kft_tasks.categories.rescore import (
@@ -22,6 +22,7 @@ from kft_tasks.categories.rescore import (
     rescore,
 )
 from kft_tasks.errors import DataError, StateError, UsageError
+from kft_tasks.visible_text import visible
 
 _NAMED = 20  # undecided questions that the terminal names; --json names all
 _CELL = 60  # characters of a question or an answer in the terminal
@@ -96,7 +97,7 @@ def command(
             )
         results.append(result)
         if not as_json:
-            click.echo(summarize(result))
+            print_text(summarize(result))
         _narrate(result, corrections)
     if as_json:
         documents = [result.to_json() for result in results]

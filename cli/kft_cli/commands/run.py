@@ -12,7 +12,7 @@ import click
 
 from kft_cli.commands.options import json_option, overrides_option
 from kft_cli.commands.report import show_report
-from kft_cli.display.console import narrate, print_json
+from kft_cli.display.console import narrate, print_json, print_text
 from kft_cli.display.tables import Section, make_table, terminal_text
 from kft_cli.display.tables import number as count
 from kft_cli.pipeline.pipeline import Pipeline
@@ -51,10 +51,10 @@ def show_plan(recipe: Recipe, *, as_json: bool) -> None:
             {"recipe": recipe.model_dump(mode="json"), "steps": [dataclasses.asdict(step) for step in plan.steps]}
         )
         return
-    click.echo(recipe.to_yaml())
+    print_text(recipe.to_yaml())
     rows = [_row(number, step) for number, step in enumerate(plan.steps, start=1)]
     table = make_table("# > | Step | Questions > | Answers per question > | Answers > | How", rows, _CAPTION)
-    click.echo(terminal_text([Section("", (table,))]))
+    print_text(terminal_text([Section("", (table,))]))
 
 
 _CAPTION = (

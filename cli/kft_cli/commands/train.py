@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from kft_cli.commands.options import json_option, overrides_option
-from kft_cli.display.console import narrate, print_json, progress_bar
+from kft_cli.display.console import narrate, print_json, print_text, progress_bar
 from kft_cli.pipeline.stages import stage_request
 from kft_tasks.errors import UsageError, suggest
 from kft_train.recipes.recipe import load_recipe
@@ -77,5 +77,5 @@ def command(
     if as_json:
         print_json(result.summary)
         return
-    click.echo(result.summary["note"])
+    print_text(result.summary["note"])
     narrate(f"Adapter: {result.adapter}")
