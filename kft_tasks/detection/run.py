@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import shutil
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +29,8 @@ from kft_tasks.protocol.identity import ModelIdentity
 from kft_tasks.protocol.prompt_maker import PromptMaker
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.version import __version__
+
+_JOURNAL = re.compile(r"\d+\.jsonl(\.lockfile)?")  # named by the rank of its process
 
 
 @dataclass
@@ -236,8 +238,7 @@ class _Run:
                 for spent in journal.costs():
                     for key, value in spent.items():
                         cost[key] += value
-        with contextlib.suppress(OSError):  # another process reads the folder, or was about to start in it
-            shutil.rmtree(self.folder)
+        discard_journals(self.output)
         return DetectionResult(self.output, header, count, cost, memory=self.memory)
 
     def _items(self, stream: QuestionStream, journals: list[Journal]) -> Iterator[CategorizedQuestion]:
@@ -274,6 +275,16 @@ def _replay(chunk: Chunk, journals: Sequence[Journal], own: Journal, protocol: P
 def journal_folder(output: Path) -> Path:
     """Where the journals of a detection are until its category file is written."""
     return output.with_name(output.name + ".journal")
+
+
+def discard_journals(output: Path) -> None:
+    """Remove the journals of a detection, and their folder unless something else is in it."""
+    folder = journal_folder(output)
+    with contextlib.suppress(OSError):  # another process reads the folder, or was about to start in it
+        for path in folder.iterdir():
+            if _JOURNAL.fullmatch(path.name):
+                path.unlink()
+        folder.rmdir()
 
 
 def summary(result: DetectionResult) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from kft_cli.commands.options import json_option
+from kft_cli.commands.output_paths import InputPath
 from kft_cli.comparison.compare import compare_runs, refusal
 from kft_cli.comparison.render import render_comparison
 from kft_cli.display.console import narrate, print_json, print_text
@@ -15,7 +16,7 @@ from kft_tasks.scoring.scorers import SCORERS
 
 
 @click.command("compare")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=InputPath())
 @click.option(
     "--scorer",
     help=f"Rule for a right answer to the test questions: {', '.join(SCORERS)}.  [default: the first run's]",

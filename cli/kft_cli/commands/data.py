@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kft_cli.commands.options import exemplar_options, json_option, parse_pairs, set_argument
+from kft_cli.commands.output_paths import OutputFile, WritingCommand, overwrite_option
 from kft_cli.display.console import narrate, print_json, print_path, print_text, progress_bar
 from kft_tasks.protocol.protocol import Protocol
 
@@ -205,13 +206,13 @@ def show(
         print_text(sample_text(set_, split, drawn, prompts))
 
 
-@command.command("export", short_help="Write a set as JSON Lines.")
+@command.command("export", cls=WritingCommand, short_help="Write a set as JSON Lines.")
 @set_argument
 @click.option(
     "--split", "splits", multiple=True, help="train, validation, test or exemplars; repeatable.  [default: all]"
 )
-@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="JSON Lines file (.jsonl).")
-@click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+@click.option("--output", "-o", required=True, type=OutputFile(stream=True), help="JSON Lines file (.jsonl).")
+@overwrite_option
 @json_option
 def export_set(
     set_: str,

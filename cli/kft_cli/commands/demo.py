@@ -7,16 +7,15 @@ from pathlib import Path
 import click
 
 from kft_cli.commands.options import json_option
+from kft_cli.commands.output_paths import OutputFolder, WritingCommand
 from kft_cli.commands.run import execute
 from kft_cli.display.console import narrate
 from kft_tasks.models.embedded import ALIASES, alias_folder
 from kft_train.recipes.recipe import load_recipe
 
 
-@click.command("demo")
-@click.option(
-    "--output", "-o", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True, help="Run folder."
-)
+@click.command("demo", cls=WritingCommand)
+@click.option("--output", "-o", type=OutputFolder(), default=Path("runs/demo"), show_default=True, help="Run folder.")
 @json_option
 def command(output: Path, as_json: bool) -> None:
     """Run the whole method on a small model (SmolLM2-135M) and questions that come with kft (worldfacts).

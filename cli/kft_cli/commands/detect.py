@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,12 @@ from kft_cli.commands.options import (
     question_options,
     remedy,
 )
+from kft_cli.commands.output_paths import CATEGORY_FILE, OutputFile, WritingCommand, checked
 from kft_cli.display.console import narrate, print_json, print_text, progress_bar
 from kft_cli.display.tables import Section, make_table, terminal_text
 from kft_cli.pipeline.asking import open_model
 from kft_cli.stats.intervals import wilson_share
-from kft_tasks.detection.run import detect, journal_folder, summary
+from kft_tasks.detection.run import detect, discard_journals, journal_folder, summary
 from kft_tasks.errors import StateError, UsageError
 from kft_tasks.launcher import Process, this_process
 from kft_tasks.models.backends import identify_choice
@@ -35,14 +35,14 @@ from kft_tasks.question_sets.info import scorer_of
 from kft_tasks.questions import QuestionSet
 
 
-@click.command("detect")
+@click.command("detect", cls=WritingCommand)
 @model_options
 @question_options("train")
 @protocol_options
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=OutputFile(CATEGORY_FILE),
     help="Category file to write.  [default: SET-SPLIT.categories.jsonl]",
 )
 @click.option(
@@ -77,11 +77,11 @@ def command(
     """
     target, process = questions.open(), this_process()
     protocol = _fitting(protocol, target.source, told=process.first)
-    output = output or Path(f"{questions.set}-{questions.split}.categories.jsonl")
+    output = output or checked(Path(f"{questions.set}-{questions.split}.categories.jsonl"))
     pool = ExemplarPool(target.source.split("exemplars"), protocol, target.source.name)
     _check_processes(process, output, overwrite=overwrite, resume=resume)
     if not resume:
-        shutil.rmtree(journal_folder(output), ignore_errors=True)
+        discard_journals(output)
     identity = identify_choice(choice)
     share = f" (process 1 of {process.world}: its share)" if process.world > 1 else ""
     in_the_way = remedy(

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from kft_cli.commands.options import json_option
+from kft_cli.commands.output_paths import InputPath
 from kft_cli.display.console import narrate, print_json, print_text
 from kft_cli.pages.results import write_results
 from kft_cli.report.report import summarize, write_report
@@ -15,10 +16,10 @@ from kft_tasks.files import read_json
 
 
 @click.command("report")
-@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.argument("run", required=False, type=InputPath())
 @click.option(
     "--results",
-    type=click.Path(path_type=Path),
+    type=InputPath(),
     help="Folder of published runs to render again, in place of RUN.  [default: none]",
 )
 @json_option

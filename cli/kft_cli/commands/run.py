@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from kft_cli.commands.options import json_option, overrides_option
+from kft_cli.commands.output_paths import InputName, OutputFolder, WritingCommand, checked
 from kft_cli.commands.report import show_report
 from kft_cli.display.console import narrate, print_json, print_text
 from kft_cli.display.tables import Section, make_table, terminal_text
@@ -21,9 +22,9 @@ from kft_train.recipes.plan import dry_run as plan_of
 from kft_train.recipes.recipe import Recipe, load_recipe
 
 
-@click.command("run")
-@click.argument("recipe")
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Run folder.  [default: runs/RECIPE-NAME]")
+@click.command("run", cls=WritingCommand)
+@click.argument("recipe", type=InputName())
+@click.option("--output", "-o", type=OutputFolder(), help="Run folder.  [default: runs/RECIPE-NAME]")
 @overrides_option
 @click.option("--dry-run", is_flag=True, help="Show the resolved recipe and its steps, and do nothing.")
 @json_option
@@ -40,7 +41,7 @@ def command(recipe: str, output: Path | None, overrides: tuple[str, ...], dry_ru
     if dry_run:
         show_plan(loaded, as_json=as_json)
     else:
-        execute(loaded, output or Path("runs") / loaded.name, as_json=as_json)
+        execute(loaded, output or checked(Path("runs") / loaded.name), as_json=as_json)
 
 
 def show_plan(recipe: Recipe, *, as_json: bool) -> None:

@@ -16,6 +16,9 @@ from kft_cli.display.tables import duration
 from kft_tasks.progress import ProgressCallback
 from kft_tasks.visible_text import is_hidden, visible_line, visible_lines, visible_message
 
+STDOUT_TAKEN = "kft_cli.stdout_taken"
+"""Key of click's context for: standard output is a file that the command writes, so that tables go elsewhere."""
+
 _LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
 
 
@@ -25,13 +28,18 @@ def narrate(text: str) -> None:
 
 
 def print_text(text: str) -> None:
-    """Print text for the reader on standard output."""
-    click.echo(visible_lines(text))
+    """Print text for the reader on standard output; on standard error where a command writes its file to the former."""
+    click.echo(visible_lines(text), err=_stdout_is_taken())
 
 
 def print_path(path: Path) -> None:
     """Print a path: as it is for a program, such as the shell, and made visible at a terminal."""
-    click.echo(visible_line(str(path)) if sys.stdout.isatty() else str(path))
+    click.echo(visible_line(str(path)) if sys.stdout.isatty() else str(path), err=_stdout_is_taken())
+
+
+def _stdout_is_taken() -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(STDOUT_TAKEN))
 
 
 def print_json(value: Any) -> None:

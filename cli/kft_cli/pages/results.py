@@ -26,9 +26,10 @@ from kft_cli.report.render import render_report
 from kft_cli.report.report import read_report
 from kft_cli.report.sections.words import asking_cell, category_heads
 from kft_cli.studies import benchmark
+from kft_tasks import limits
 from kft_tasks.categories.category import KnowledgeCategory
-from kft_tasks.errors import DataError
-from kft_tasks.files import atomic_write
+from kft_tasks.errors import DataError, StateError
+from kft_tasks.files import atomic_write, read_whole
 
 Reports = Mapping[str, dict[str, Any]]
 
@@ -104,6 +105,15 @@ def write_results(folder: Path) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
+    """Write a page; one that is there must be an older version of it, by its heading.
+
+    Raises:
+        StateError: it is something else.
+    """
+    if path.exists():
+        old = read_whole(path, limits.MAX_LINE_BYTES).decode("utf-8", "replace")
+        if old.split()[:2] != text.split()[:2] or (text.startswith("# Results") and "kft" not in old):
+            raise StateError(f"{path}: is not a page that kft wrote. Move it away, or choose another folder.")
     with atomic_write(path) as stream:
         stream.write(text)
 
