@@ -152,6 +152,18 @@ def read_whole(path: Path, limit: int) -> bytes:
     return data
 
 
+def read_text(path: Path, limit: int) -> str:
+    """The text of a file.
+
+    Raises:
+        DataError: the file cannot be read, has over ``limit`` bytes, or is not UTF-8.
+    """
+    try:
+        return read_whole(path, limit).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: cannot be read (it is not UTF-8: {error.reason}). Convert the file.") from error
+
+
 def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 

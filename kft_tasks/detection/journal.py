@@ -8,18 +8,18 @@ answers do not depend on what is asked together (a server), their recorded answe
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import time
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
 from kft_tasks import limits
 from kft_tasks.detection.schedule import Chunk, Pair
 from kft_tasks.errors import DataError, StateError
-from kft_tasks.locks import exclusive
 from kft_tasks.records import too_large
 from kft_tasks.row_checks import check_keys, check_type
 from kft_tasks.strict_json import check_memory, parse_json
@@ -50,19 +50,18 @@ class Journal:
         self._unfinished: dict[int, list[int]] = {}  # chunk number -> offsets of its lines
         self._current: int | None = None  # number of the chunk that is being written
         self._current_start = 0  # offset of its first line
-        self._held = ExitStack()
         try:
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                busy = f"{path}: another process is writing this journal. Wait for it, or stop it."
-                self._held.enter_context(exclusive(path, busy))
             self._file: IO[bytes] = path.open("rb" if read_only else "a+b")
         except OSError as error:
-            self._held.close()
             raise DataError(
                 f"{path}: cannot be {'read' if read_only else 'written'} ({error.strerror}). "
                 "Choose a folder you may write to."
             ) from error
+        if not read_only and not _lock(self._file):
+            self._file.close()
+            raise StateError(f"{path}: another process is writing this journal. Wait for it, or stop it.")
         try:
             if not read_only:
                 os.utime(path)  # shows other processes that this one has started
@@ -70,7 +69,7 @@ class Journal:
             if not read_only and not keep_unfinished:
                 self.drop_unfinished()
         except BaseException:
-            self.close()
+            self._file.close()
             raise
 
     @property
@@ -145,7 +144,6 @@ class Journal:
     def close(self) -> None:
         """Close the file and release the lock."""
         self._file.close()
-        self._held.close()
 
     def _lines(self) -> Iterator[bytes]:
         """The lines from the file's position on, each of bounded length."""
@@ -217,6 +215,31 @@ class Journal:
         self._file.seek(0, os.SEEK_END)
         self._file.write(_line(row))
         self._file.flush()
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Take the lock; :func:`is_being_written` in another process holds it for a moment, so try several times."""
+    for wait in (0.05, 0.1, 0.2, None):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if wait is not None:
+                time.sleep(wait)
+        else:
+            return True
+    return False
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether a running process holds this journal."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def last_change(path: Path) -> float:

@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kft_tasks.detection.journal import last_change
+from kft_tasks.detection.journal import is_being_written, last_change
 from kft_tasks.errors import StateError
 from kft_tasks.launcher import Process
-from kft_tasks.locks import is_held
 
 START_SECONDS = 300.0  # the last process may start this much later than the first
 _POLL_SECONDS = 0.2
@@ -33,7 +32,7 @@ def wait_for(process: Process, journal: Path, done: Callable[[], bool], since: f
     seen = False
     while True:
         seen = seen or last_change(journal) > since  # checked first: it may start between these lines
-        at_work = is_held(journal)
+        at_work = is_being_written(journal)
         if not at_work and done():
             return
         if not at_work and (seen or time.time() - since > START_SECONDS):

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kft_tasks.errors import DataError, UnavailableError, UsageError, suggest
+from kft_tasks.exclusive import FETCH_SECONDS, exclusive
 from kft_tasks.files import cache_folder, give_usual_rights, sha256_of_file
-from kft_tasks.locks import FETCH_SECONDS, exclusive
 from kft_tasks.models.weights import quiet_transformers
 
 

@@ -10,7 +10,9 @@ import click
 from kft_cli.commands.options import json_option
 from kft_cli.display.console import print_json, print_text
 from kft_cli.display.tables import Section, make_table, terminal_text
+from kft_tasks import limits
 from kft_tasks.errors import UsageError, suggest
+from kft_tasks.files import read_text
 from kft_train.recipes.recipe import load_recipe
 
 
@@ -56,7 +58,7 @@ def show(name: str, resolved: bool) -> None:
     files = packaged()
     if name not in files:
         raise UsageError(f"Unknown recipe {name!r}. {suggest(name, files)}")
-    text = load_recipe(name).to_yaml() if resolved else files[name].read_text(encoding="utf-8")
+    text = load_recipe(name).to_yaml() if resolved else read_text(files[name], limits.MAX_YAML_BYTES)
     print_text(text.removesuffix("\n"))
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from kft_cli.display.tables import count_and_share, make_table, markdown_link, markdown_table, plain, share
 from kft_cli.report.report import read_report
+from kft_tasks import limits
 from kft_tasks.categories.category import KnowledgeCategory
-from kft_tasks.files import atomic_write
+from kft_tasks.files import atomic_write, read_text
 
 _BLOCK = re.compile(r"(<!-- headline: (\S+), [^>]*-->\n).*?(<!-- /headline -->)", re.DOTALL)
 _HIGHEST = KnowledgeCategory.HIGHLY_KNOWN.value
@@ -45,7 +46,7 @@ def update_headlines(readme: Path, results: Path) -> None:
     """
     if not readme.is_file():
         return
-    before = readme.read_text(encoding="utf-8")
+    before = read_text(readme, limits.MAX_LINE_BYTES)
     after = with_headlines(before, results)
     if after != before:
         with atomic_write(readme) as stream:

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from kft_tasks.errors import DataError, FetchError
+from kft_tasks.exclusive import FETCH_SECONDS, exclusive
 from kft_tasks.files import cache_folder
-from kft_tasks.locks import FETCH_SECONDS, exclusive
 from kft_tasks.progress import ProgressCallback, no_progress
 from kft_tasks.question_sets.storage.archive import check_pin, download, pin, unpack
 from kft_tasks.question_sets.storage.hub import cache_root, fetch_hub_files

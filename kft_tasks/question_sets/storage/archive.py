@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from kft_tasks import limits
 from kft_tasks.errors import DataError, FetchError
-from kft_tasks.files import atomic_write, read_whole, sha256_of_file
+from kft_tasks.files import atomic_write, open_input, read_whole, sha256_of_file
 from kft_tasks.progress import ProgressCallback, no_progress
 
 _BLOCK = 1 << 20
@@ -176,7 +176,7 @@ def unpack(archive: Path, folder: Path, wanted: Callable[[PurePosixPath], PurePo
 
 def _check_directory(archive: Path) -> None:
     """Refuse a zip whose list of members would fill memory; it is read as a whole when a zip is opened."""
-    with archive.open("rb") as stream:
+    with open_input(archive) as stream:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, size - _END_BYTES))
         tail = stream.read()
