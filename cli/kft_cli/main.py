@@ -105,13 +105,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         result = cli.main(args=given, prog_name="kft", standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
     except click.ClickException as error:
+        error.message = _in_one_line(error.message, given)
         usage = io.StringIO()
         error.show(usage)
-        _print_error(
-            _in_one_line(error.format_message(), given),
-            _in_one_line(usage.getvalue().rstrip("\n"), given),
-            as_json="--json" in given,
-        )
+        _print_error(error.format_message(), usage.getvalue().rstrip("\n"), as_json="--json" in given)
         sys.exit(error.exit_code)
     except click.Abort:
         click.echo("Interrupted. Run the same command again to resume.", err=True)
@@ -134,7 +131,7 @@ def _in_one_line(message: str, given: Sequence[str]) -> str:
     """A message that quotes what was typed, with its line ends as code points: they are not the message's own."""
     for word in given:
         for part in (word, word.partition("=")[2]):
-            if "\n" in part:
+            if part != visible_line(part):
                 message = message.replace(part, visible_line(part))
     return message
 

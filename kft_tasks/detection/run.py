@@ -6,6 +6,7 @@ import contextlib
 import copy
 import dataclasses
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ from kft_tasks.protocol.prompt_maker import PromptMaker
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.version import __version__
 
-_JOURNAL = re.compile(r"\d+\.jsonl(\.lockfile)?")  # named by the rank of its process
+_JOURNAL = re.compile(r"\d+\.jsonl(\.lock)?")  # named by the rank of its process
 
 
 @dataclass
@@ -161,8 +162,8 @@ class _Run:
         """The journals of all processes, present and past, of this detection: ``own``, and the others read-only."""
         held = {journal.path for journal in own}
         paths = [path for path in sorted(self.folder.glob("*.jsonl")) if path not in held]
-        for path in paths:
-            if not path.stem.isdecimal():  # a journal is named by the rank of its process
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            if not _JOURNAL.fullmatch(path.name):
                 raise StateError(f"{path}: not a journal of kft. Move it out of this folder, which kft removes.")
         with contextlib.ExitStack() as stack:
             journals = list(own)
@@ -238,7 +239,8 @@ class _Run:
                 for spent in journal.costs():
                     for key, value in spent.items():
                         cost[key] += value
-        discard_journals(self.output)
+        with contextlib.suppress(OSError):  # another process reads the folder, or was about to start in it
+            shutil.rmtree(self.folder)
         return DetectionResult(self.output, header, count, cost, memory=self.memory)
 
     def _items(self, stream: QuestionStream, journals: list[Journal]) -> Iterator[CategorizedQuestion]:

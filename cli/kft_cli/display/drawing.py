@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ _STYLE = {
 }
 _DPI = 120
 _LONGEST = 100  # characters of a line in a figure
-_LINES = 4
+_LONGEST_LABEL = 40  # of what stands along an axis
+_LINES = 3
 
 
 def save_figure(draw: Callable[[], Any], path: Path) -> None:
@@ -38,6 +40,7 @@ def save_figure(draw: Callable[[], Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with style.context(["default", _STYLE]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the font shows a box
+        warnings.filterwarnings("ignore", "constrained_layout not applied")  # of long names; all is drawn
         figure = draw()
         make_texts_visible(figure)
         figure.savefig(path, dpi=_DPI, metadata={"Software": None}, pil_kwargs={"optimize": True})
@@ -46,19 +49,24 @@ def save_figure(draw: Callable[[], Any], path: Path) -> None:
 def make_texts_visible(figure: Any) -> None:
     """Show hidden characters in a figure's texts as their code points, and cut what would push the figure aside."""
     from matplotlib.text import Text
-    from matplotlib.ticker import FixedFormatter
+    from matplotlib.ticker import FixedFormatter, FuncFormatter
 
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
-            if isinstance(formatter := axis.get_major_formatter(), FixedFormatter):
-                formatter.seq = [_shown(label) for label in formatter.seq]
+            given = axis.get_major_formatter()
+            if isinstance(given, (FixedFormatter, FuncFormatter)):  # labels of ours, not numbers
+                axis.set_major_formatter(FuncFormatter(partial(_label, given)))
     for text in figure.findobj(Text):
         text.set_text(_shown(text.get_text()))
 
 
-def _shown(text: str) -> str:
+def _label(given: Callable[..., str], value: float, position: int | None = None) -> str:
+    return _shown(given(value, position), _LONGEST_LABEL)
+
+
+def _shown(text: str, longest: int = _LONGEST) -> str:
     lines = visible_lines(text).split("\n")
-    return "\n".join(line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…" for line in lines[:_LINES])
+    return "\n".join(line if len(line) <= longest else f"{line[: longest - 1]}…" for line in lines[:_LINES])
 
 
 def new_figure(width: float, height: float) -> Any:
