@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from kft_tasks.strict_json import parse_json
+from kft_tasks.strict_json import check_memory, parse_json
 
 
 def checked_line(row: Mapping[str, Any]) -> bytes:
@@ -27,7 +27,9 @@ def parse_checked_line(line: bytes) -> dict[str, Any] | None:
     text = line[9:-1]
     if line[:8] != b"%08x" % zlib.crc32(text):
         return None
-    row: dict[str, Any] = parse_json(text.decode())
+    decoded = text.decode()
+    check_memory(decoded)
+    row: dict[str, Any] = parse_json(decoded)
     if type(row) is not dict:
         raise ValueError("not an object")
     return row

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
 import secrets
 import stat
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,19 +53,49 @@ def is_temporary(path: Path) -> bool:
     return _TEMPORARY.fullmatch(path.name) is not None
 
 
+_STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
+
+def is_stdout(path: Path) -> bool:
+    """Whether a path stands for standard output: ``-``, ``/dev/stdout``."""
+    return str(path) in _STDOUT
+
+
+def special_kind(path: Path) -> str | None:
+    """What a path is that is no regular file, for a message; None for a regular file and where nothing is."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return None
+    if stat.S_ISREG(mode):
+        return None
+    return "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[str]]:
     """Open a temporary text file beside ``path``; rename it into place if the block succeeds, else remove it.
 
+    A link is followed. What stands for standard output is written to as a stream.
+
     Raises:
-        DataError: the folder cannot be written to, or ``path`` is a folder.
+        DataError: the folder cannot be written to, or ``path`` is a folder, a pipe or a device.
         DiskFullError: there is no space left.
     """
+    if is_stdout(path):
+        with _standard_output() as stream:
+            yield stream
+        return
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    _refuse_special(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # made with the rights that the umask leaves: asking for the umask would change it for other threads
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except ValueError as error:
+        raise DataError(f"{path}: cannot be written ({_reason(error)}). Choose a folder you may write to.") from error
     except OSError as error:
         raise unwritable(path, error) from error
     try:
@@ -71,12 +103,40 @@ def atomic_write(path: Path) -> Iterator[IO[str]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        if path.is_dir():
-            raise DataError(f"{path}: cannot be written (it is a folder). Choose another name.")
+        _refuse_special(path)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _refuse_special(path: Path) -> None:
+    if kind := special_kind(path):
+        raise DataError(f"{path}: cannot be written (it is {kind}). Choose another name.")
+
+
+@contextmanager
+def _standard_output() -> Iterator[IO[str]]:
+    """Standard output as UTF-8, which stays open."""
+    sys.stdout.flush()
+    stream = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="\n")
+    try:
+        yield stream
+        stream.flush()
+    finally:
+        with suppress(ValueError, OSError):
+            stream.detach()
+
+
+def give_usual_rights(folder: Path) -> None:
+    """Give the files in a folder the rights of a new file, as the umask says, which is not changed for a moment."""
+    probe = folder / f".{secrets.token_hex(8)}"
+    os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    usual = stat.S_IMODE(probe.stat().st_mode)
+    probe.unlink()
+    for file in folder.iterdir():
+        if file.is_file() and not file.is_symlink():
+            file.chmod(usual)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -126,6 +186,18 @@ def read_whole(path: Path, limit: int) -> bytes:
     if max(size, len(data)) > limit:
         raise DataError(f"{path}: over {limit >> 20} MiB, too large. Is this the right file?")
     return data
+
+
+def read_text(path: Path, limit: int) -> str:
+    """The text of a file.
+
+    Raises:
+        DataError: the file cannot be read, has over ``limit`` bytes, or is not UTF-8.
+    """
+    try:
+        return read_whole(path, limit).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: cannot be read (it is not UTF-8: {error.reason}). Convert the file.") from error
 
 
 def _reason(error: Exception) -> str:

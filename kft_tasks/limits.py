@@ -38,6 +38,12 @@ MAX_DOWNLOAD = 512 << 20
 MAX_UNPACKED = 1024 << 20
 """All wanted members of a zip, unpacked."""
 
+MAX_ZIP_RATIO = 100
+"""Unpacked size of a zip by its own: text packs to a tenth. Below ``MIN_UNPACKED`` it does not matter."""
+
+MIN_UNPACKED = 16 << 20
+"""What a zip of any size may hold."""
+
 MAX_ZIP_DIRECTORY = 8 << 20
 """The list of a zip's members, which is held in memory: about 80,000 members."""
 

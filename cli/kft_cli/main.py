@@ -19,6 +19,7 @@ from kft_cli.display.libraries import calm_libraries
 from kft_tasks.errors import DISK_FULL, KftError, suggest
 from kft_tasks.signals import Interrupted, exit_code, raise_on_termination
 from kft_tasks.version import __version__
+from kft_tasks.visible_text import visible_line, visible_lines, visible_message
 
 GROUPS = {
     "Ask a model": {
@@ -116,6 +117,7 @@ def _run(given: list[str]) -> NoReturn:
         result = cli.main(args=given, prog_name="kft", standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
     except click.ClickException as error:
+        vars(error)["message"] = _in_one_line(error.message, given)  # before click cuts escapes out of it
         usage = io.StringIO()
         error.show(usage)
         _print_error(error.format_message(), usage.getvalue().rstrip("\n"), as_json="--json" in given)
@@ -123,14 +125,14 @@ def _run(given: list[str]) -> NoReturn:
     except (click.Abort, KeyboardInterrupt) as error:
         sys.exit(_interrupted(error))
     except KftError as error:
-        _print_error(str(error), as_json="--json" in given)
+        _print_error(_in_one_line(str(error), given), as_json="--json" in given)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:  # a full disk, a folder that vanished: nothing says it better than the system itself
         remedy = " Free space and run the same command again." if error.errno in DISK_FULL else ""
-        _print_error(f"{error.filename or 'file system'}: {error.strerror or error}.{remedy}")
+        _print_error(f"{visible_line(str(error.filename or 'file system'))}: {error.strerror or error}.{remedy}")
         sys.exit(1)
     except Exception as error:
         _print_error(_unexpected(error), as_json="--json" in given)
@@ -145,13 +147,22 @@ def _interrupted(error: BaseException) -> int:
     return exit_code(cause.number if cause else signal.SIGINT)
 
 
+def _in_one_line(message: str, given: Sequence[str]) -> str:
+    """A message that quotes what was typed, with its line ends as code points: they are not the message's own."""
+    for word in given:
+        for part in (word, word.partition("=")[2]):
+            if part != visible_line(part):
+                message = message.replace(part, visible_line(part))
+    return message
+
+
 def _unexpected(error: Exception) -> str:
     """One line about an error that nobody thought of; its traceback goes to a file, or is shown if asked for."""
     text = "".join(traceback.format_exception(error))
     words = " ".join(f"{type(error).__name__}: {error}".split())
     words = words if len(words) <= 200 else f"{words[:200]}..."
     if os.environ.get("KFT_DEBUG", "") not in ("", "0"):
-        click.echo(text, err=True)
+        click.echo(visible_lines(text), err=True)
         return f"unexpected, a fault of kft or of a library ({words}). Details are above; please report them."
     try:
         with tempfile.NamedTemporaryFile(
@@ -170,11 +181,9 @@ def _print_error(message: str, shown: str | None = None, *, as_json: bool = Fals
     Args:
         shown: what is printed for people; "Error: " and the message where it is not given.
     """
-    from kft_cli.display.tables import visible_lines
-
     if as_json:
         click.echo(json.dumps({"error": visible_lines(message)}, ensure_ascii=False))
-    click.echo(visible_lines(shown or f"Error: {message}"), err=True)
+    click.echo(visible_lines(shown) if shown else visible_message(f"Error: {message}"), err=True)
 
 
 if __name__ == "__main__":

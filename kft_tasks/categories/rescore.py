@@ -24,8 +24,9 @@ from kft_tasks.categories.category_file import (
     Rescored,
     write_category_file,
 )
-from kft_tasks.errors import DataError, StateError, UsageError
+from kft_tasks.errors import DataError, UsageError
 from kft_tasks.files import sha256_of_file
+from kft_tasks.outputs import check_output
 from kft_tasks.progress import ProgressCallback, no_progress
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.questions import Question, QuestionDigest, digest_questions
@@ -233,7 +234,7 @@ def rescore(
     name = verdicts.name if verdicts else scorer or file.header.protocol.scorer
     protocol = dataclasses.replace(file.header.protocol, scorer=name)
     output = output or default_output(source, protocol.scorer)
-    _check_output(source, output, overwrite)
+    check_output(output, [source], overwrite=overwrite)
     rescorer = _Rescorer(file.header.protocol, protocol, verdicts, corrections, explained)
     result = Rescoring(source, output, file.header)
     digest = _survey(file, rescorer, result, examples, progress)
@@ -340,13 +341,6 @@ def _survey(
             result.examples[move].append(rescorer.example(item, question, move[1]))
         progress(done, file.header.questions.count, "")
     return digest
-
-
-def _check_output(source: Path, output: Path, overwrite: bool) -> None:
-    if output.exists() and source.exists() and output.samefile(source):
-        raise UsageError(f"{output}: is the file to be rescored. Choose another output.")
-    if output.exists() and not overwrite:
-        raise StateError(f"{output}: exists. Choose another output, or overwrite it.")
 
 
 def _check_result(result: Rescoring, corrections: Corrections | None, allow_undecided: bool) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from kft_tasks import limits
 from kft_tasks.checked_lines import checked_line, parse_checked_line
 from kft_tasks.detection.schedule import Chunk, Pair
 from kft_tasks.errors import DataError, DiskFullError, StateError
@@ -98,7 +99,7 @@ class Journal:
         """
         chunk.clear(exemplar_sets)
         self._file.seek(self._finished[chunk.number])
-        for line in self._file:
+        for line in self._lines():
             row = self._row(line)
             if (
                 row is None
@@ -133,8 +134,8 @@ class Journal:
     def costs(self) -> Iterator[dict[str, float]]:
         """Costs of all finished chunks."""
         self._file.seek(0)
-        next(self._file, b"")
-        for line in self._file:
+        self._file.readline()
+        for line in self._lines():
             row = self._row(line)
             if row is not None and "finished" in row:
                 yield dict(row["cost"])
@@ -149,6 +150,14 @@ class Journal:
                 raise
         finally:
             self._release()
+
+    def _lines(self) -> Iterator[bytes]:
+        """The lines from the file's position on, each of bounded length."""
+        limit = limits.MAX_JSON_BYTES
+        while line := self._file.readline(limit + 1):
+            if len(line) > limit:
+                raise self._damaged(0, f" of over {limit >> 20} MiB")
+            yield line
 
     def _row(self, line: bytes, number: int = 0) -> dict[str, Any] | None:
         """The row of a line, or None if it is torn or damaged.
@@ -180,7 +189,7 @@ class Journal:
         self._file.seek(0)
         self._end_of_finished = offset = start = 0
         current: int | None = None
-        for number, line in enumerate(self._file, start=1):
+        for number, line in enumerate(self._lines(), start=1):
             row = self._row(line, number)
             if row is None:
                 if read_only:

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import dataclasses
 import logging
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,7 @@ from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.version import __version__
 
 logger = logging.getLogger(__name__)
+_JOURNAL = re.compile(r"\d+\.jsonl(\.lock)?")  # named by the rank of its process
 
 
 @dataclass
@@ -172,8 +174,8 @@ class _Run:
         """The journals of all processes, present and past, of this detection: ``own``, and the others read-only."""
         held = {journal.path for journal in own}
         paths = [path for path in sorted(self.folder.glob("*.jsonl")) if path not in held]
-        for path in paths:
-            if not path.stem.isdecimal():  # a journal is named by the rank of its process
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            if not _JOURNAL.fullmatch(path.name):
                 raise StateError(f"{path}: not a journal of kft. Move it out of this folder, which kft removes.")
         with contextlib.ExitStack() as stack:
             journals = list(own)
@@ -313,6 +315,16 @@ def _replay(chunk: Chunk, journals: Sequence[Journal], own: Journal, protocol: P
 def journal_folder(output: Path) -> Path:
     """Where the journals of a detection are until its category file is written."""
     return output.with_name(output.name + ".journal")
+
+
+def discard_journals(output: Path) -> None:
+    """Remove the journals of a detection, and their folder unless something else is in it."""
+    folder = journal_folder(output)
+    with contextlib.suppress(OSError):  # another process reads the folder, or was about to start in it
+        for path in folder.iterdir():
+            if _JOURNAL.fullmatch(path.name):
+                path.unlink()
+        folder.rmdir()
 
 
 def summary(result: DetectionResult) -> dict[str, Any]:

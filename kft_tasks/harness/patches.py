@@ -19,6 +19,7 @@ from kft_tasks.answering.request_seeds import generate, sample_seed, takes_seeds
 from kft_tasks.errors import KftError
 from kft_tasks.harness.hf_model import generate_until, stock_generate_until
 from kft_tasks.harness.instance import KnowledgeInstance
+from kft_tasks.visible_text import visible_message
 
 _patched: set[Callable[..., Any]] = set()
 
@@ -34,7 +35,7 @@ def show_errors_in_one_line() -> None:
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if isinstance(error, KftError):
-            sys.stderr.write(f"Error: {error}\n")
+            sys.stderr.write(visible_message(f"Error: {error}") + "\n")
         else:
             before(kind, error, trace)
 

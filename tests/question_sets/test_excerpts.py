@@ -61,7 +61,7 @@ def test_an_export_replaces_nothing_by_default_and_leaves_nothing_half_written(t
     source = open_set("worldfacts")
     path = tmp_path / "out.jsonl"
     path.write_text("mine", encoding="utf-8")
-    with pytest.raises(StateError, match=r"already exists.*--overwrite"):
+    with pytest.raises(StateError, match=r"already exists.*overwrite it"):
         export(source, ["test"], path)
     with pytest.raises(UsageError, match="Name a .jsonl file"):
         export(source, ["test"], tmp_path / "out.csv")

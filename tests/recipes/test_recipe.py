@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import kft_train
+from kft_tasks import limits
 from kft_tasks.files import sha256_of_json
 from kft_train.errors import RecipeError
 from kft_train.recipes.plan import dry_run
@@ -305,3 +307,21 @@ def test_activation_checkpointing_gets_its_older_name_if_trl_has_only_that() -> 
         "gradient_checkpointing": False,
         "learning_rate": 1.0,
     }
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "too large", "not UTF-8", "device"])
+def test_what_is_no_recipe_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.write_bytes(b"\xff" if kind == "not UTF-8" else b"#" * (limits.MAX_YAML_BYTES + 1))
+    other = tmp_path / "other.yaml"
+    other.write_text("extends: recipe.yaml\n", encoding="utf-8")
+    for one in (path, other):
+        with pytest.raises(RecipeError, match=r"recipe.yaml: (cannot be read|over 1 MiB)"):
+            load_recipe(str(one))

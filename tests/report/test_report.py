@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import filecmp
 import json
+import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from copy import deepcopy
@@ -396,6 +398,19 @@ def test_an_old_report_is_replaced_and_a_foreign_folder_is_not(tmp_path: Path) -
 
 
 HOSTILE = "a|b\n\n# x <script>alert(1)</script> \u202e ```\n[l](http://e) " + "z" * 10_000
+
+
+def test_a_report_is_readable_for_others_as_the_umask_says(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run")
+    before = os.umask(0o027)
+    try:
+        page = write_report(run)
+    finally:
+        os.umask(before)
+    rights = {stat.S_IMODE(one.stat().st_mode) for one in page.parent.rglob("*") if one.is_file()}
+    assert rights == {0o640}
+    assert stat.S_IMODE(page.parent.stat().st_mode) == 0o750
+    assert [one.name for one in page.parent.parent.iterdir() if one.name.startswith(".report")] == []
 
 
 @pytest.mark.usefixtures("no_figures")

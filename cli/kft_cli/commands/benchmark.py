@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from kft_cli.commands.options import json_option
-from kft_cli.display.console import narrate, print_json
+from kft_cli.commands.output_paths import BENCHMARK, InputName, OutputFolder, WritingCommand, overwrite_option
+from kft_cli.display.console import narrate, print_json, print_text
 from kft_cli.pipeline.machine import hardware, versions
 from kft_cli.studies.benchmark import CONTENDERS, Settings, compare_answers, render, run_all
 from kft_cli.studies.train_benchmark import TrainSettings, pairs_of, render_training, run_pairs
@@ -22,10 +23,11 @@ from kft_tasks.question_sets.registry import open_set
 from kft_tasks.questions import Question, write_questions
 
 
-@click.command("benchmark")
+@click.command("benchmark", cls=WritingCommand)
 @click.argument("what", type=click.Choice(["detection", "training"]), default="detection")
 @click.option(
     "--model",
+    type=InputName(),
     default="smollm2-135m",
     show_default=True,
     help="Alias from `kft model list`, local folder or Hugging Face hub id.",
@@ -75,9 +77,10 @@ from kft_tasks.questions import Question, write_questions
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=OutputFolder("benchmark.json", "benchmark.md", marker="benchmark.json", written=BENCHMARK),
     help="Folder for benchmark.json and benchmark.md.  [default: none]",
 )
+@overwrite_option
 @json_option
 def command(
     what: str,
@@ -93,6 +96,7 @@ def command(
     dropout: float,
     rounds: int,
     output: Path | None,
+    overwrite: bool,
     as_json: bool,
 ) -> None:
     """Time kft against other ways to detect the same questions, or to train on them.
@@ -179,4 +183,4 @@ def _publish(data: dict[str, Any], folder: Path | None, as_json: bool, rendered:
     if as_json:
         print_json(data)
     else:
-        click.echo(rendered(data))
+        print_text(rendered(data))

@@ -8,7 +8,16 @@ from typing import Any
 import click
 
 from kft_cli.commands.options import json_option, remedy
-from kft_cli.display.console import narrate, print_json, progress_bar
+from kft_cli.commands.output_paths import (
+    CERTAINTY,
+    CHANCES,
+    InputPath,
+    OutputFile,
+    OutputFolder,
+    WritingCommand,
+    overwrite_option,
+)
+from kft_cli.display.console import narrate, print_json, print_text, progress_bar
 from kft_cli.pages.certainty_figure import write_certainty_figure
 from kft_cli.pages.certainty_page import render
 from kft_tasks.categories.category_file import CategoryFile
@@ -32,8 +41,8 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
             self.fail(f"{value!r} is not a list of whole numbers. Write 1,2,4, for example.", param, ctx)
 
 
-@click.command("certainty")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.command("certainty", cls=WritingCommand)
+@click.argument("file", type=InputPath())
 @click.option(
     "--sets", type=_Numbers(), help="Numbers of exemplar sets of the smaller protocols.  [default: 1,2,4,6,8,10]"
 )
@@ -44,20 +53,21 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
 )
 @click.option(
     "--per-question",
-    type=click.Path(path_type=Path),
+    type=OutputFile(CHANCES, stream=True),
     help="JSONL file for each question's chances of every category.  [default: none]",
 )
 @click.option(
     "--retest",
-    type=click.Path(path_type=Path),
+    type=InputPath(),
     help="Category file of a second detection with another seed, to compare.  [default: none]",
 )
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=OutputFolder("certainty.json", "certainty.png", "certainty.md", marker="certainty.json", written=CERTAINTY),
     help="Folder for certainty.md, its figure certainty.png and certainty.json.  [default: none]",
 )
+@overwrite_option
 @json_option
 def command(
     file: Path,
@@ -66,6 +76,7 @@ def command(
     per_question: Path | None,
     retest: Path | None,
     output: Path | None,
+    overwrite: bool,
     as_json: bool,
 ) -> None:
     """Show what cheaper protocols would have found, and how many categories a retest would change.
@@ -89,7 +100,7 @@ def command(
     if as_json:
         print_json(data)
     else:
-        click.echo(render(data))
+        print_text(render(data))
     if per_question:
         narrate(f"Chances per question: {per_question}")
     if output:

@@ -8,14 +8,15 @@ from pathlib import Path
 import click
 
 from kft_cli.commands.options import json_option
+from kft_cli.commands.output_paths import InputPath
 from kft_cli.comparison.compare import compare_runs, refusal
 from kft_cli.comparison.render import render_comparison
-from kft_cli.display.console import narrate, print_json
+from kft_cli.display.console import narrate, print_json, print_text
 from kft_tasks.scoring.scorers import SCORERS
 
 
 @click.command("compare")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=InputPath())
 @click.option(
     "--scorer",
     help=f"Rule for a right answer to the test questions: {', '.join(SCORERS)}.  [default: the first run's]",
@@ -42,7 +43,7 @@ def command(context: click.Context, runs: tuple[Path, ...], scorer: str | None, 
     if as_json:
         print_json({**data, "error": error} if error else data)
     else:
-        click.echo(render_comparison(data, terminal=sys.stdout.isatty()))
+        print_text(render_comparison(data, terminal=sys.stdout.isatty()))
     if error:  # the tables are worth showing all the same
         narrate(f"Error: {error}")
         context.exit(1)

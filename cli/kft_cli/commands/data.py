@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kft_cli.commands.options import exemplar_options, json_option, parse_pairs, set_argument
-from kft_cli.display.console import narrate, print_json, progress_bar
+from kft_cli.commands.output_paths import OutputFile, WritingCommand, overwrite_option
+from kft_cli.display.console import narrate, print_json, print_path, print_text, progress_bar
 from kft_tasks.protocol.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def list_sets(count: bool, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        click.echo(list_text(rows))
+        print_text(list_text(rows))
 
 
 def _list_row(held: LocalCopy, counted: dict[str, int] | None) -> dict[str, Any]:
@@ -114,7 +115,8 @@ def fetch_set(set_: str, set_options: tuple[str, ...], as_json: bool) -> None:
         print_json({"set": set_, "state": held.state, "place": str(held.place), "bytes": held.size()})
         return
     narrate(f"{set_}: {held.state}, {size_text(held.size())}")
-    click.echo(held.place)
+    if held.place is not None:
+        print_path(held.place)
 
 
 @contextmanager
@@ -155,7 +157,7 @@ def check(set_: str, path: str | None, set_options: tuple[str, ...], as_json: bo
         found = {"wrong": result.wrong, "notes": result.notes, "verified": result.verified}
         print_json({**result.survey.to_json(), **held, "options": options, **found})
     else:
-        click.echo(check_text(result))
+        print_text(check_text(result))
     return 1 if result.wrong else 0
 
 
@@ -201,16 +203,16 @@ def show(
         questions = [question.to_json() for question in drawn.questions]
         print_json({"set": set_, "split": split, "total": drawn.total, "questions": questions, "prompts": prompts})
     else:
-        click.echo(sample_text(set_, split, drawn, prompts))
+        print_text(sample_text(set_, split, drawn, prompts))
 
 
-@command.command("export", short_help="Write a set as JSON Lines.")
+@command.command("export", cls=WritingCommand, short_help="Write a set as JSON Lines.")
 @set_argument
 @click.option(
     "--split", "splits", multiple=True, help="train, validation, test or exemplars; repeatable.  [default: all]"
 )
-@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="JSON Lines file (.jsonl).")
-@click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+@click.option("--output", "-o", required=True, type=OutputFile(stream=True), help="JSON Lines file (.jsonl).")
+@overwrite_option
 @json_option
 def export_set(
     set_: str,
@@ -240,7 +242,7 @@ def export_set(
             "The file has no exemplars: when it is read back, some of its questions become exemplars. "
             "Add them with --split exemplars."
         )
-    click.echo(output)
+    print_path(output)
 
 
 @command.command("stats", short_help="Count a set: answers, repeats, overlap between splits.")
@@ -263,7 +265,7 @@ def stats(set_: str, path: str | None, set_options: tuple[str, ...], as_json: bo
     if as_json:
         print_json({**found.to_json(), "options": parse_pairs(set_options), "notes": sentences})
     else:
-        click.echo(stats_text(found, sentences))
+        print_text(stats_text(found, sentences))
 
 
 def _open(name: str, path: str | None, options: tuple[str, ...]) -> QuestionSet:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from kft_cli.commands.options import json_option, workers_option
+from kft_cli.commands.output_paths import OutputFolder, WritingCommand
 from kft_cli.commands.run import execute
 from kft_cli.display.console import narrate
 from kft_tasks.models.choice import default_device
@@ -16,10 +17,8 @@ from kft_train.recipes.recipe import load_recipe
 _RECIPES = {"full": "demo", "small": "demo-small"}
 
 
-@click.command("demo")
-@click.option(
-    "--output", "-o", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True, help="Run folder."
-)
+@click.command("demo", cls=WritingCommand)
+@click.option("--output", "-o", type=OutputFolder(), default=Path("runs/demo"), show_default=True, help="Run folder.")
 @click.option(
     "--size",
     type=click.Choice(["auto", *_RECIPES]),

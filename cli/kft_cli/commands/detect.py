@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,12 @@ from kft_cli.commands.options import (
     question_options,
     remedy,
 )
-from kft_cli.display.console import narrate, print_json, progress_bar
+from kft_cli.commands.output_paths import CATEGORY_FILE, OutputFile, WritingCommand, checked
+from kft_cli.display.console import narrate, print_json, print_text, progress_bar
 from kft_cli.display.tables import Section, make_table, terminal_text
 from kft_cli.pipeline.asking import open_model
 from kft_cli.stats.intervals import wilson_share
-from kft_tasks.detection.run import detect, journal_folder, summary
+from kft_tasks.detection.run import detect, discard_journals, journal_folder, summary
 from kft_tasks.errors import StateError, UsageError
 from kft_tasks.launcher import Process, this_process
 from kft_tasks.models.backends import identify_choice
@@ -32,14 +32,14 @@ from kft_tasks.protocol.exemplars import ExemplarPool
 from kft_tasks.protocol.protocol import Protocol
 
 
-@click.command("detect")
+@click.command("detect", cls=WritingCommand)
 @model_options
 @question_options("train")
 @protocol_options
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=OutputFile(CATEGORY_FILE),
     help="Category file to write.  [default: SET-SPLIT.categories.jsonl]",
 )
 @click.option(
@@ -74,11 +74,11 @@ def command(
     """
     target, process = questions.open(), this_process()
     protocol = fitting_protocol(protocol, target.source, told=process.first)
-    output = output or Path(f"{questions.set}-{questions.split}.categories.jsonl")
+    output = output or checked(Path(f"{questions.set}-{questions.split}.categories.jsonl"))
     pool = ExemplarPool(target.source.split("exemplars"), protocol, target.source.name)
     _check_processes(process, output, overwrite=overwrite, resume=resume)
     if not resume:
-        shutil.rmtree(journal_folder(output), ignore_errors=True)
+        discard_journals(output)
     identity = identify_choice(choice)
     share = f" (process 1 of {process.world}: its share)" if process.world > 1 else ""
     in_the_way = remedy(
@@ -129,7 +129,7 @@ def _show(data: dict[str, Any]) -> None:
         rows.append([category, f"{count:,}", f"{share.share:.1%}", f"{share.low:.1%} to {share.high:.1%}"])
     title = f"{data['model']['id']} on {data['questions']['set']} ({data['questions']['split']}), n = {total:,}"
     table = make_table("Category | Questions > | Share > | 95 % interval >", rows)
-    click.echo(terminal_text([Section(title, (table,))]))
+    print_text(terminal_text([Section(title, (table,))]))
     made, saved = data["generations"]["made"], data["generations"]["saved"]
     cost = data["cost"]
     tokens = f"{cost['prefilled']:,.0f} tokens prefilled, {cost['decoded']:,.0f} decoded, " if cost["prefilled"] else ""

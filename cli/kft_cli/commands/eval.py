@@ -16,7 +16,8 @@ from kft_cli.commands.options import (
     protocol_options,
     question_options,
 )
-from kft_cli.display.console import narrate, print_json, progress_bar
+from kft_cli.commands.output_paths import ANSWERS, OutputFile, WritingCommand, overwrite_option
+from kft_cli.display.console import narrate, print_json, print_text, progress_bar
 from kft_cli.display.tables import NONE, Section, make_table, share, terminal_text
 from kft_cli.pipeline.asking import open_model
 from kft_cli.report.measures.readings import measure_share
@@ -28,7 +29,7 @@ from kft_tasks.protocol.exemplars import ExemplarPool
 from kft_tasks.protocol.protocol import Protocol
 
 
-@click.command("eval")
+@click.command("eval", cls=WritingCommand)
 @model_options
 @question_options("test")
 @protocol_options
@@ -46,8 +47,12 @@ from kft_tasks.protocol.protocol import Protocol
     help="Ask also with exemplars of another type, which show the form of an answer and no knowledge.",
 )
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path), help="JSON Lines file for every answer.  [default: none]"
+    "--output",
+    "-o",
+    type=OutputFile(ANSWERS, stream=True),
+    help="JSON Lines file for every answer.  [default: none]",
 )
+@overwrite_option
 @json_option
 def command(
     choice: ModelChoice,
@@ -56,6 +61,7 @@ def command(
     with_shots: tuple[int, ...],
     other_type: bool,
     output: Path | None,
+    overwrite: bool,
     as_json: bool,
 ) -> None:
     """Measure plain greedy accuracy: one answer per question under each exemplar set, and one without exemplars.
@@ -101,7 +107,7 @@ def command(
         "other questions of these types, or other types like these."
     )
     table = make_table("Exemplars | n > | Accuracy, % > | Interval for", rows, caption)
-    click.echo(terminal_text([Section(title, (table,))]))
+    print_text(terminal_text([Section(title, (table,))]))
     if output:
         narrate(f"Answers: {output}")
 

@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from kft_cli.commands.options import json_option, model_options, remedy
+from kft_cli.commands.output_paths import InputPath, OutputFile, WritingCommand, overwrite_option
 from kft_cli.commands.rescore import summarize
-from kft_cli.display.console import narrate, print_json, progress_bar
-from kft_cli.display.tables import Section, make_table, share, terminal_text, visible
+from kft_cli.display.console import narrate, print_json, print_text, progress_bar
+from kft_cli.display.tables import Section, make_table, share, terminal_text
 from kft_cli.stats.grading import agreement_shares
 from kft_cli.stats.intervals import wilson_share
 from kft_tasks.answering.answerer import Answerer
@@ -39,27 +40,28 @@ from kft_tasks.models.choice import ModelChoice
 from kft_tasks.models.loading import load_model
 from kft_tasks.progress import ProgressCallback
 from kft_tasks.protocol.render import ChatRenderer
+from kft_tasks.visible_text import visible
 
 _CELL = 60  # characters of a question or an answer in the terminal
 _SUFFIXES = (".categories.jsonl", ".jsonl")
 _MEASURE = "Measure it with `kft grade --measure` and the same model options."
 
 
-@click.command("grade")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.command("grade", cls=WritingCommand)
+@click.argument("file", required=False, type=InputPath())
 @model_options
 @click.option("--chat", is_flag=True, help="Put the prompt through the grader's chat template.")
 @click.option("--measure", is_flag=True, help="Measure the grader on judged answers, before anything else.")
 @click.option(
     "--pairs",
-    type=click.Path(path_type=Path),
+    type=InputPath(),
     help="JSONL file of judged answers: question, answers, given, right.  "
     "[default: results/scoring/pairs.jsonl of kft's repository]",
 )
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=OutputFile(),
     help="File for the verdicts.  [default: NAME.graded.jsonl next to FILE]",
 )
 @click.option(
@@ -71,7 +73,7 @@ _MEASURE = "Measure it with `kft grade --measure` and the same model options."
 @click.option(
     "--allow-undecided", is_flag=True, help="With --apply, leave out questions that the verdicts do not decide."
 )
-@click.option("--overwrite", is_flag=True, help="Replace existing outputs.")
+@overwrite_option
 @click.option(
     "--examples",
     type=click.IntRange(0),
@@ -139,9 +141,9 @@ def command(
     else:
         sections = [_agreement_section(identity, agreement)]
         sections += [] if found is None else _graded_sections(found)
-        click.echo(terminal_text(sections))
+        print_text(terminal_text(sections))
         if result is not None:
-            click.echo(summarize(result))
+            print_text(summarize(result))
     narrate(
         f"{asked:,} answers asked, the others known from before; {known:,} replies are in {identity.file('.replies')}"
     )

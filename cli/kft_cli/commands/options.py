@@ -8,12 +8,12 @@ import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
+from kft_cli.commands.output_paths import InputName, InputPath
 from kft_cli.display.console import narrate
 from kft_tasks.detection.target import Target
 from kft_tasks.errors import KftError, UnavailableError, UsageError
@@ -50,13 +50,12 @@ def model_options(command: Callable[..., Result]) -> Callable[..., Result]:
     options = [
         click.option(
             "--model",
+            type=InputName(),
             default="smollm2-135m",
             show_default=True,
             help="Alias from `kft model list`, local folder or Hugging Face hub id.",
         ),
-        click.option(
-            "--adapter", type=click.Path(path_type=Path), help="Folder of a PEFT adapter.  [default: no adapter]"
-        ),
+        click.option("--adapter", type=InputPath(), help="Folder of a PEFT adapter.  [default: no adapter]"),
         click.option(
             "--dtype",
             default="auto",
@@ -84,7 +83,9 @@ def model_options(command: Callable[..., Result]) -> Callable[..., Result]:
 
 
 _path_option = click.option(
-    "--path", help="Local file or folder with the set's data.  [default: where `kft data list` finds it]"
+    "--path",
+    type=InputName(),
+    help="Local file or folder with the set's data.  [default: where `kft data list` finds it]",
 )
 _set_option = click.option(
     "--option",

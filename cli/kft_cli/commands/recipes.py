@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 
 from kft_cli.commands.options import json_option
-from kft_cli.display.console import print_json
+from kft_cli.display.console import print_json, print_text
 from kft_cli.display.tables import Section, make_table, terminal_text
+from kft_tasks import limits
 from kft_tasks.errors import UsageError, suggest
+from kft_tasks.files import read_text
 from kft_train.recipes.recipe import load_recipe
 
 
@@ -41,7 +43,7 @@ def command(context: click.Context, as_json: bool) -> None:
         )
         return
     rows = [[name, recipe.model.id, recipe.description] for name, recipe in recipes.items()]
-    click.echo(terminal_text([Section("", (make_table("Recipe | Model | Description", rows),))]))
+    print_text(terminal_text([Section("", (make_table("Recipe | Model | Description", rows),))]))
 
 
 @command.command("show")
@@ -56,8 +58,8 @@ def show(name: str, resolved: bool) -> None:
     files = packaged()
     if name not in files:
         raise UsageError(f"Unknown recipe {name!r}. {suggest(name, files)}")
-    text = load_recipe(name).to_yaml() if resolved else files[name].read_text(encoding="utf-8")
-    click.echo(text, nl=not text.endswith("\n"))
+    text = load_recipe(name).to_yaml() if resolved else read_text(files[name], limits.MAX_YAML_BYTES)
+    print_text(text.removesuffix("\n"))
 
 
 def packaged() -> dict[str, Path]:

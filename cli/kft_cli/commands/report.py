@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from kft_cli.commands.options import json_option
-from kft_cli.display.console import narrate, print_json
+from kft_cli.commands.output_paths import InputPath
+from kft_cli.display.console import narrate, print_json, print_text
 from kft_cli.pages.results import write_results
 from kft_cli.report.report import read_report, summarize, write_report
 from kft_tasks.errors import UsageError
@@ -15,10 +16,10 @@ from kft_tasks.files import read_json
 
 
 @click.command("report")
-@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.argument("run", required=False, type=InputPath())
 @click.option(
     "--results",
-    type=click.Path(path_type=Path),
+    type=InputPath(),
     help="Folder of published runs to render again, in place of RUN.  [default: none]",
 )
 @json_option
@@ -48,5 +49,5 @@ def show_report(path: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(read_json(file))
     else:
-        click.echo(summarize(read_report(file)))
+        print_text(summarize(read_report(file)))
     narrate(f"Report: {path}")

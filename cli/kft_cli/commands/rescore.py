@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
 
 from kft_cli.commands.options import SCORER_NAMES, json_option, remedy
-from kft_cli.display.console import narrate, print_json, progress_bar
-from kft_cli.display.tables import Section, make_table, terminal_text, visible
+from kft_cli.commands.output_paths import InputPath, OutputFile, WritingCommand, checked, overwrite_option
+from kft_cli.display.console import narrate, print_json, print_text, progress_bar
+from kft_cli.display.tables import Section, make_table, terminal_text
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.categories.category_file import CategoryFile
 from kft_tasks.categories.rescore import (
@@ -21,32 +21,34 @@ from kft_tasks.categories.rescore import (
     read_corrections,
     rescore,
 )
-from kft_tasks.errors import DataError, StateError, UsageError
+from kft_tasks.errors import DataError, UsageError
+from kft_tasks.files import is_stdout
+from kft_tasks.visible_text import visible
 
 _NAMED = 20  # undecided questions that the terminal names; --json names all
 _CELL = 60  # characters of a question or an answer in the terminal
 
 
-@click.command("rescore")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.command("rescore", cls=WritingCommand)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=InputPath())
 @click.option(
     "--scorer", help=f"Rule that decides whether an answer is right: {SCORER_NAMES}.  [default: the file's own]"
 )
 @click.option(
     "--questions",
-    type=click.Path(path_type=Path),
+    type=InputPath(),
     help="JSONL, CSV, TSV or Parquet file with id, question and the answers to accept from now on.  "
     "[default: the answers in FILE]",
 )
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=OutputFile(stream=True, or_folder=True),
     help="New category file; a folder if there are several FILEs.  "
     "[default: NAME.SCORER.categories.jsonl next to FILE]",
 )
 @click.option("--allow-undecided", is_flag=True, help="Leave out questions that the stored answers do not decide.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+@overwrite_option
 @click.option(
     "--examples",
     type=click.IntRange(0),
@@ -87,8 +89,8 @@ def command(
         )
     corrections = None if questions is None else read_corrections(questions)
     results = []
-    for source, destination in _outputs(files, output, scorer):
-        with _remedies(destination, overwrite=overwrite), progress_bar(f"rescore {source.name}") as progress:
+    for source, destination in [(one, checked(other)) for one, other in _outputs(files, output, scorer)]:
+        with _undecided_remedy(), progress_bar(f"rescore {source.name}") as progress:
             result = rescore(
                 source,
                 destination,
@@ -102,30 +104,21 @@ def command(
             )
         results.append(result)
         if not as_json:
-            click.echo(summarize(result))
+            print_text(summarize(result))
         _narrate(result, corrections)
     if as_json:
         documents = [result.to_json() for result in results]
         print_json(documents[0] if len(documents) == 1 else documents)
 
 
-@contextmanager
-def _remedies(output: Path, *, overwrite: bool) -> Iterator[None]:
-    """Add the options that help with an output in the way, and with undecided questions."""
-    in_the_way = remedy(
-        StateError,
-        "--overwrite",
-        "(-o FILE, --overwrite)",
-        applies=lambda error: output.exists() and not overwrite,
-    )
-    undecided = remedy(
+def _undecided_remedy() -> AbstractContextManager[None]:
+    """Adds the options that help with undecided questions."""
+    return remedy(
         DataError,
         "--allow-undecided",
         "Use --allow-undecided to leave these questions out, or `kft detect --exhaustive` to keep all answers.",
         applies=lambda error: UNDECIDED in str(error),
     )
-    with in_the_way, undecided:
-        yield
 
 
 def _narrate(result: Rescoring, corrections: Corrections | None) -> None:
@@ -140,6 +133,8 @@ def _outputs(files: tuple[Path, ...], output: Path | None, scorer: str | None) -
     """Pair each file with the path of its new one."""
     if output is not None and len(files) == 1 and not output.is_dir():
         return [(files[0], output)]
+    if output is not None and is_stdout(output):
+        raise UsageError(f"{output}: there are {len(files)} files to write. Name a folder.")
     if output is not None and output.is_file():
         raise UsageError(f"{output} is a file, but there are {len(files)} files to write. Name a folder.")
     pairs = []

@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 
 from kft_cli.commands.options import json_option, overrides_option, workers_option
+from kft_cli.commands.output_paths import InputName, OutputFolder, WritingCommand, checked
 from kft_cli.commands.report import show_report
-from kft_cli.display.console import narrate, print_json
+from kft_cli.display.console import narrate, print_json, print_text
 from kft_cli.display.tables import Section, make_table, terminal_text
 from kft_cli.display.tables import number as count
 from kft_cli.pipeline.machine import automatic_workers
@@ -22,9 +23,9 @@ from kft_train.recipes.plan import dry_run as plan_of
 from kft_train.recipes.recipe import Recipe, load_recipe
 
 
-@click.command("run")
-@click.argument("recipe")
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Run folder.  [default: runs/RECIPE-NAME]")
+@click.command("run", cls=WritingCommand)
+@click.argument("recipe", type=InputName())
+@click.option("--output", "-o", type=OutputFolder(), help="Run folder.  [default: runs/RECIPE-NAME]")
 @overrides_option
 @workers_option
 @click.option("--verify", is_flag=True, help="First read the weights and all files of finished steps.")
@@ -51,7 +52,7 @@ def command(
     if dry_run:
         show_plan(loaded, as_json=as_json)
     else:
-        execute(loaded, output or Path("runs") / loaded.name, workers=workers, verify=verify, as_json=as_json)
+        execute(loaded, output or checked(Path("runs") / loaded.name), workers=workers, verify=verify, as_json=as_json)
 
 
 def show_plan(recipe: Recipe, *, as_json: bool) -> None:
@@ -62,10 +63,10 @@ def show_plan(recipe: Recipe, *, as_json: bool) -> None:
             {"recipe": recipe.model_dump(mode="json"), "steps": [dataclasses.asdict(step) for step in plan.steps]}
         )
         return
-    click.echo(recipe.to_yaml())
+    print_text(recipe.to_yaml())
     rows = [_row(number, step) for number, step in enumerate(plan.steps, start=1)]
     table = make_table("# > | Step | Questions > | Answers per question > | Answers > | How", rows, _CAPTION)
-    click.echo(terminal_text([Section("", (table,))]))
+    print_text(terminal_text([Section("", (table,))]))
 
 
 _CAPTION = (

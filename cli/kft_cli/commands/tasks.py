@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from kft_cli.commands.options import json_option
-from kft_cli.display.console import print_json
+from kft_cli.display.console import print_json, print_path, print_text
 from kft_tasks.harness.task_files import task_folder, task_names
 from kft_tasks.question_sets.registry import SETS
 
@@ -24,7 +24,7 @@ def command(path_only: bool, as_json: bool) -> None:
     Example: lm_eval --include_path "$(kft tasks --path)" --tasks kft_worldfacts ...
     """
     if path_only:
-        click.echo(task_folder())
+        print_path(task_folder())
         return
     names = task_names()
     if as_json:
@@ -34,4 +34,4 @@ def command(path_only: bool, as_json: bool) -> None:
         return
     for name, file in names.items():
         info = SETS.get(name.removeprefix("kft_"))
-        click.echo(f"{name:36} {info.title if info else Path(file).parent.name}")
+        print_text(f"{name:36} {info.title if info else Path(file).parent.name}")

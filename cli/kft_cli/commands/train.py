@@ -7,34 +7,40 @@ from pathlib import Path
 import click
 
 from kft_cli.commands.options import json_option, overrides_option
-from kft_cli.display.console import narrate, print_json, progress_bar
+from kft_cli.commands.output_paths import STAGE, InputName, InputPath, OutputFolder, WritingCommand
+from kft_cli.display.console import narrate, print_json, print_text, progress_bar
 from kft_cli.pipeline.stages import stage_request
 from kft_tasks.errors import UsageError, suggest
 from kft_train.recipes.recipe import load_recipe
+from kft_train.stage.request import SUMMARY
 from kft_train.stage.train import train_stage
 
 
-@click.command("train")
-@click.argument("recipe")
+@click.command("train", cls=WritingCommand)
+@click.argument("recipe", type=InputName())
 @click.option("--stage", "stage_name", required=True, help="Name of the recipe's stage.")
 @click.option(
     "--now",
-    type=click.Path(path_type=Path),
+    type=InputPath(),
     required=True,
     help="Category file of the model as it is before the stage.",
 )
 @click.option(
     "--before",
-    type=click.Path(path_type=Path),
+    type=InputPath(),
     help="Category file of the detection before --now, for mixtures that select by it.  [default: none]",
 )
 @click.option(
     "--adapter",
-    type=click.Path(path_type=Path),
+    type=InputPath(),
     help="Adapter of the previous stage, to start from.  [default: none]",
 )
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for the adapter and its log."
+    "--output",
+    "-o",
+    type=OutputFolder(marker=SUMMARY, written=STAGE),
+    required=True,
+    help="Folder for the adapter and its log.",
 )
 @overrides_option
 @click.option("--any-model", is_flag=True, help="Accept category files made with another model.")
@@ -77,5 +83,5 @@ def command(
     if as_json:
         print_json(result.summary)
         return
-    click.echo(result.summary["note"])
+    print_text(result.summary["note"])
     narrate(f"Adapter: {result.adapter}")

@@ -52,8 +52,8 @@ from enum import Enum
 from typing import Any
 
 from kft_cli.comparison.settings import EXEMPLARS, Report, protocol_of_categories, protocol_of_test, settings_of
-from kft_cli.display.tables import visible
 from kft_tasks.evaluation.evaluate import Asking
+from kft_tasks.visible_text import visible
 
 
 class Effect(Enum):

@@ -23,11 +23,11 @@ from kft_cli.display.tables import (
     plain,
     share,
     terminal_text,
-    visible,
 )
 from kft_cli.report.sections.paper import papers_counts_beside
 from kft_cli.report.sections.words import category_heads
 from kft_tasks.categories.category import KnowledgeCategory
+from kft_tasks.visible_text import visible
 
 
 def render_comparison(
@@ -35,7 +35,7 @@ def render_comparison(
 ) -> str:
     """A comparison as Markdown, or as text for a terminal."""
     sections = comparison_sections(comparison)
-    return terminal_text(sections) if terminal else markdown_document(plain(title), sections)
+    return terminal_text(sections) if terminal else markdown_document(title, sections)
 
 
 def comparison_sections(comparison: Mapping[str, Any]) -> list[Section]:

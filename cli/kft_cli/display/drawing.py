@@ -5,9 +5,13 @@ Colours are Okabe and Ito's, which people with colour blindness can tell apart; 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from kft_tasks.visible_text import visible_lines
 
 CATEGORY_COLOURS = {"HighlyKnown": "#0072B2", "MaybeKnown": "#56B4E9", "WeaklyKnown": "#F0C04A", "Unknown": "#B8B8B8"}
 _DARK = {"HighlyKnown"}  # white numbers on these
@@ -21,8 +25,12 @@ _STYLE = {
     "axes.titlelocation": "left",
     "figure.constrained_layout.use": True,
     "svg.hashsalt": "kft",
+    "text.parse_math": False,  # a dollar is a dollar
 }
 _DPI = 120
+_LONGEST = 100  # characters of a line in a figure
+_LONGEST_LABEL = 40  # of what stands along an axis
+_LINES = 3
 
 
 def save_figure(draw: Callable[[], Any], path: Path) -> None:
@@ -30,8 +38,35 @@ def save_figure(draw: Callable[[], Any], path: Path) -> None:
     from matplotlib import style
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with style.context(["default", _STYLE]):
-        draw().savefig(path, dpi=_DPI, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    with style.context(["default", _STYLE]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the font shows a box
+        warnings.filterwarnings("ignore", "constrained_layout not applied")  # of long names; all is drawn
+        figure = draw()
+        make_texts_visible(figure)
+        figure.savefig(path, dpi=_DPI, metadata={"Software": None}, pil_kwargs={"optimize": True})
+
+
+def make_texts_visible(figure: Any) -> None:
+    """Show hidden characters in a figure's texts as their code points, and cut what would push the figure aside."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import FixedFormatter, FuncFormatter
+
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            given = axis.get_major_formatter()
+            if isinstance(given, (FixedFormatter, FuncFormatter)):  # labels of ours, not numbers
+                axis.set_major_formatter(FuncFormatter(partial(_label, given)))
+    for text in figure.findobj(Text):
+        text.set_text(_shown(text.get_text()))
+
+
+def _label(given: Callable[..., str], value: float, position: int | None = None) -> str:
+    return _shown(given(value, position), _LONGEST_LABEL)
+
+
+def _shown(text: str, longest: int = _LONGEST) -> str:
+    lines = visible_lines(text).split("\n")
+    return "\n".join(line if len(line) <= longest else f"{line[: longest - 1]}…" for line in lines[:_LINES])
 
 
 def new_figure(width: float, height: float) -> Any:

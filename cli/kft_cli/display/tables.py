@@ -1,6 +1,9 @@
 """How numbers and tables look, in one place, for Markdown and for the terminal.
 
-A cell is plain text, often from outside (a model's answer, a file name). It is escaped here, when it is written out.
+Titles, heads of columns, cells, code and the texts of links are plain text, often from outside (a model's answer, a
+file name). They are escaped here, when they are written out. Paragraphs and captions are Markdown that we write: text
+from outside goes into them by :func:`plain`. Should one be forgotten, no HTML, link, image, heading or hidden character
+comes of it (see :func:`_inert`).
 """
 
 from __future__ import annotations
@@ -8,10 +11,12 @@ from __future__ import annotations
 import io
 import re
 import shutil
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+from kft_tasks.visible_text import visible, visible_line, visible_lines
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -19,19 +24,19 @@ if TYPE_CHECKING:
 Align = Literal["left", "right"]
 NONE = "–"  # in place of a missing number
 MINUS = "\u2212"
-_HIDDEN = {
-    "Cc",
-    "Cf",
-    "Cs",
-    "Co",
-    "Cn",
-    "Zl",
-    "Zp",
-}  # controls, bidi marks, zero width, surrogates, private use, line ends
 # Markdown's own characters. An underscore within a word, a lone colon and a lone "<" have no meaning in Markdown.
 _SPECIAL = re.compile(
     r"(?P<escape>[\\`*\[\]~$]|(?<![^\W_])_|_(?![^\W_])|:(?=//))|(?P<link>www)(?=\.)|(?P<entity>[&|]|<(?=[A-Za-z/!?]))",
     re.IGNORECASE,
+)
+
+
+# What a paragraph of ours never has. Code spans and what is escaped already stay as they are.
+_ACTIVE = re.compile(
+    r"(?P<kept>\\.|(?<!`)(?P<run>`+)(?!`)(?:(?!\n\s*\n).)*?(?<!`)(?P=run)(?!`))"
+    r"|(?P<escape>[\[\]]|:(?=//)|^[ ]{0,3}(?:#|\||~(?=~~)|`(?=``)|=(?=[= ]*$)))"
+    r"|(?P<link>www)(?=\.)|(?P<entity><(?=[A-Za-z/!?])|^[ ]{0,3}>)",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
 
 
@@ -65,7 +70,15 @@ class Code:
     language: str = "text"
 
 
-Block = str | Table | Figure | Code  # a str is a paragraph or list in Markdown, written by us
+@dataclass(frozen=True)
+class Links:
+    """Links to files beside the document, pairs of a text and a relative path: a list, or one line after a title."""
+
+    targets: tuple[tuple[str, str], ...]
+    title: str = ""
+
+
+Block = str | Table | Figure | Code | Links  # a str is a paragraph or list in Markdown, written by us
 
 
 @dataclass(frozen=True)
@@ -76,23 +89,17 @@ class Section:
     blocks: tuple[Block, ...]
 
 
-def make_table(columns: str, rows: Sequence[Sequence[str]], caption: str = "") -> Table:
-    """A table from ``"stage | n > | share >"``: ``>`` aligns a column to the right, for numbers."""
-    heads = [head.strip() for head in columns.split("|")]
+def make_table(columns: str | Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> Table:
+    """A table from ``"stage | n > | share >"``: ``>`` aligns a column to the right, for numbers.
+
+    Args:
+        columns: as a sequence where a head comes from outside and may hold a ``|``.
+    """
+    heads = [head.strip() for head in (columns.split("|") if isinstance(columns, str) else columns)]
     aligned: list[tuple[str, Align]] = [
         (head.removesuffix(">").strip(), "right" if head.endswith(">") else "left") for head in heads
     ]
     return Table(tuple(aligned), tuple(tuple(row) for row in rows), caption)
-
-
-def visible(text: str, limit: int | None = None) -> str:
-    """One line of text without hidden characters: controls and bidi marks become their code point; cut to ``limit``."""
-    rest = len(text) - limit if limit is not None else 0
-    if rest > 0:
-        text = text[:limit]
-    text = re.sub(r"\s+", " ", text).strip()
-    shown = "".join(f"⟨U+{ord(char):04X}⟩" if unicodedata.category(char) in _HIDDEN else char for char in text)
-    return f"{shown} … (+{rest:,} characters)" if rest > 0 else shown
 
 
 def plain(text: str, limit: int | None = None) -> str:
@@ -106,13 +113,27 @@ def _harmless(match: re.Match[str]) -> str:
     return match["link"] + "\\" if match["link"] else "\\" + match["escape"]  # "www\." is not a link
 
 
+def _inert(prose: str) -> str:
+    """Markdown without HTML, links, images, headings, tables, fences, quotations and hidden characters."""
+    return _ACTIVE.sub(_disarmed, visible_lines(prose))
+
+
+def _disarmed(match: re.Match[str]) -> str:
+    text = match[0]
+    if match["kept"]:
+        return text
+    if match["entity"]:
+        return f"{text[:-1]}&#{ord(text[-1])};"
+    return f"{text}\\" if match["link"] else f"{text[:-1]}\\{text[-1]}"
+
+
 def markdown_table(table: Table) -> str:
     """The table as GitHub Markdown, with its caption below."""
     heads = [plain(head) for head, _ in table.columns]
     rules = ["---:" if align == "right" else "---" for _, align in table.columns]
     lines = [heads, rules, *([plain(cell) for cell in row] for row in table.rows)]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{text}\n\n{table.caption}" if table.caption else text
+    return f"{text}\n\n{_inert(table.caption)}" if table.caption else text
 
 
 def rich_table(table: Table) -> RichTable:
@@ -129,11 +150,16 @@ def rich_table(table: Table) -> RichTable:
     return shown
 
 
-def markdown_document(title: str, sections: Sequence[Section], lead: str = "") -> str:
-    """A whole page of Markdown."""
-    parts = [f"# {title}", *([lead] if lead else [])]
+def markdown_document(title: str, sections: Sequence[Section], lead: Sequence[Block] = ()) -> str:
+    """A whole page of Markdown.
+
+    Args:
+        title: plain text.
+        lead: what stands between the title and the first section.
+    """
+    parts = [f"# {plain(title)}", *map(_markdown_block, lead)]
     for section in sections:
-        parts.append(f"## {section.title}")
+        parts.append(f"## {plain(section.title)}")
         parts += [_markdown_block(block) for block in section.blocks]
     return "\n\n".join(parts) + "\n"
 
@@ -142,28 +168,35 @@ def _markdown_block(block: Block) -> str:
     if isinstance(block, Table):
         return markdown_table(block)
     if isinstance(block, Figure):
-        return f"![figure]({block.path})\n\n*{plain(block.caption)}*"
+        return f"![figure]({_target(block.path)})\n\n*{plain(block.caption)}*"
     if isinstance(block, Code):
         return code_block(block)
-    return block
+    if isinstance(block, Links):
+        return _markdown_links(block)
+    return _inert(block)
+
+
+def _markdown_links(links: Links) -> str:
+    made = [markdown_link(text, path) for text, path in links.targets]
+    return f"{plain(links.title)}: {', '.join(made)}." if links.title else "\n".join(f"- {link}" for link in made)
+
+
+def markdown_link(text: str, path: str) -> str:
+    """A link to a file beside the document; both are plain text."""
+    return f"[{plain(text)}]({_target(path)})"
+
+
+def _target(path: str) -> str:
+    """A relative path as the target of a link, which no character in it can end or turn into an address elsewhere."""
+    return quote(path.encode("utf-8", "surrogateescape"), safe="/")
 
 
 def code_block(code: Code) -> str:
     """A fenced block that the text in it cannot close."""
     runs = re.findall(r"`{3,}", code.text)
     fence = "`" * max(3, 1 + max((len(run) for run in runs), default=0))
-    lines = "\n".join(visible_line(line) for line in code.text.rstrip("\n").splitlines())
+    lines = visible_lines(code.text.rstrip("\n"))
     return f"{fence}{code.language}\n{lines}\n{fence}"
-
-
-def visible_line(line: str) -> str:
-    """A line of code, with its spaces and without hidden characters."""
-    return "".join(f"⟨U+{ord(char):04X}⟩" if unicodedata.category(char) in _HIDDEN else char for char in line)
-
-
-def visible_lines(text: str) -> str:
-    """Lines of text for a terminal, without hidden characters."""
-    return "\n".join(map(visible_line, text.split("\n")))
 
 
 def terminal_text(sections: Sequence[Section], width: int | None = None) -> str:
@@ -176,13 +209,13 @@ def terminal_text(sections: Sequence[Section], width: int | None = None) -> str:
     stream = io.StringIO()
     console = Console(file=stream, width=width, color_system=None, force_terminal=False, legacy_windows=False)
     for section in sections:
-        console.print(Text(f"\n{section.title}\n" if section.title else ""))
+        console.print(Text(f"\n{visible(section.title)}\n" if section.title else ""))
         for block in section.blocks:
             if isinstance(block, Table):
                 console.print(rich_table(block))
             if text := block.caption if isinstance(block, Table) else block if isinstance(block, str) else "":
-                console.print(Markdown(text))
-    return "\n".join(line.rstrip() for line in stream.getvalue().strip("\n").splitlines())
+                console.print(Markdown(_inert(text)))
+    return "\n".join(visible_line(line.rstrip()) for line in stream.getvalue().strip("\n").split("\n"))
 
 
 def number(value: float | None) -> str:

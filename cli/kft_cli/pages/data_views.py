@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kft_cli.display.tables import NONE, Section, Table, make_table, number, terminal_text, visible, visible_line
+from kft_cli.display.tables import NONE, Section, Table, make_table, number, terminal_text
+from kft_tasks.visible_text import visible, visible_lines
 
 if TYPE_CHECKING:
     from kft_tasks.question_sets.checks.check import Check
@@ -65,8 +66,7 @@ def sample_text(name: str, split: str, drawn: Sample, prompts: Mapping[str, Sequ
     parts = [terminal_text([Section(title, (table,))])]
     for type_, texts in prompts.items():
         for place, text in enumerate(texts, start=1):
-            lines = "\n".join(visible_line(line) for line in text.split("\n"))
-            parts.append(f"--- {visible(type_)}: exemplar set {place} of {len(texts)} ---\n{lines}")
+            parts.append(f"--- {visible(type_)}: exemplar set {place} of {len(texts)} ---\n{visible_lines(text)}")
     return "\n\n".join(parts)
 
 
@@ -153,7 +153,7 @@ def _types_table(found: Survey) -> Table:
     rows.append(["all", *map(number, [*sums, sum(sums)])])
     more = len(ordered) - _TYPES
     caption = f"and {more:,} more types; --json has them all" if more > 0 else ""
-    return make_table(" | ".join(["type", *(f"{name} >" for name in found.splits), "all >"]), rows, caption)
+    return make_table(["type", *(f"{name} >" for name in found.splits), "all >"], rows, caption)
 
 
 def _list(title: str, sentences: Iterable[str]) -> list[str]:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kft_cli.display.tables import count_and_share, make_table, markdown_table, share
+from kft_cli.display.tables import count_and_share, make_table, markdown_link, markdown_table, plain, share
 from kft_cli.report.report import read_report
+from kft_tasks import limits
 from kft_tasks.categories.category import KnowledgeCategory
-from kft_tasks.files import atomic_write
+from kft_tasks.files import atomic_write, read_text
 
 _BLOCK = re.compile(r"(<!-- headline: (\S+), [^>]*-->\n).*?(<!-- /headline -->)", re.DOTALL)
 _HIGHEST = KnowledgeCategory.HIGHLY_KNOWN.value
@@ -29,9 +30,10 @@ def render_headline(name: str, report: Mapping[str, Any]) -> str:
     heads = f"point | HighlyKnown training questions, % > | test accuracy with {shots} exemplars, % >"
     mean = f", mean over {sets} exemplar sets" if sets > 1 else ""
     counts = f"{run['questions']['train']:,} training and {test['n']:,} test questions{mean}"
+    link = markdown_link("The whole report", f"results/{name}/report.md")
     caption = (
-        f"{run['model']} on {run['question_set']}, {counts}, one seed; in brackets 95 % intervals. "
-        f"[The whole report](results/{name}/report.md) says what is clear and what is not."
+        f"{plain(run['model'])} on {plain(run['question_set'])}, {counts}, one seed; in brackets 95 % intervals. "
+        f"{link} says what is clear and what is not."
     )
     return f"{markdown_table(make_table(heads, rows))}\n\n{caption}\n"
 
@@ -44,7 +46,7 @@ def update_headlines(readme: Path, results: Path) -> None:
     """
     if not readme.is_file():
         return
-    before = readme.read_text(encoding="utf-8")
+    before = read_text(readme, limits.MAX_LINE_BYTES)
     after = with_headlines(before, results)
     if after != before:
         with atomic_write(readme) as stream:

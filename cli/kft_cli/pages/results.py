@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kft_cli.display.tables import NONE, Section, Table, make_table, markdown_document, number, percent, share
+from kft_cli.display.tables import (
+    NONE,
+    Block,
+    Code,
+    Links,
+    Section,
+    Table,
+    make_table,
+    markdown_document,
+    number,
+    percent,
+    share,
+)
 from kft_cli.pages import certainty_page
 from kft_cli.pages.page_records import read_measurement
 from kft_cli.pages.readme import update_headlines
@@ -14,13 +26,15 @@ from kft_cli.report.render import render_report
 from kft_cli.report.report import read_report
 from kft_cli.report.sections.words import asking_cell, category_heads
 from kft_cli.studies import benchmark
+from kft_tasks import limits
 from kft_tasks.categories.category import KnowledgeCategory
-from kft_tasks.errors import DataError
-from kft_tasks.files import atomic_write
+from kft_tasks.errors import DataError, StateError
+from kft_tasks.files import atomic_write, read_whole
 
 Reports = Mapping[str, dict[str, Any]]
 
-_LEAD = """This folder holds published runs of kft, and measurements of kft itself. No number on this page or in a
+_LEAD: tuple[Block, ...] = (
+    """This folder holds published runs of kft, and measurements of kft itself. No number on this page or in a
 report is typed by hand: each is rendered from a file in this folder.
 
 **What a run is.** kft asks a language model every training question with several prompts and sorts the questions into
@@ -38,17 +52,14 @@ answered right, and all versions, digests and seeds.
 numbers can differ slightly.
 
 **How to compare.** This puts your run next to a published one and next to the paper's counts. Test answers are compared
-question by question where both runs have the same test questions.
-
-```sh
-kft compare runs/mine results/demo paper
-```
-
-The paper's counts and their sources are in `cli/kft_cli/report/paper.json`.
+question by question where both runs have the same test questions.""",
+    Code("kft compare runs/mine results/demo paper", "sh"),
+    """The paper's counts and their sources are in `cli/kft_cli/report/paper.json`.
 
 **How to add a run.** Copy the `report` folder of a finished run to `results/NAME`, then run
 `kft report --results results`. It renders this page and every report again. A test fails where a page
-is out of date."""
+is out of date.""",
+)
 
 
 def render_results(folder: Path) -> str:
@@ -61,13 +72,13 @@ def render_results(folder: Path) -> str:
     if not reports:
         raise DataError(f"{folder}: no published run (*/report.json). Copy the report folder of a run to it.")
     sections = [
-        Section("Runs", (_runs(reports),)),
+        Section("Runs", (_runs(reports), Links(tuple((name, f"{name}/report.md") for name in reports), "Reports"))),
         Section("Categories of the training questions", (_categories(reports),)),
         Section("Test accuracy", (_accuracy(reports),)),
     ]
     others = _other_pages(folder)
     if others:
-        links = "\n".join(f"- [{page.parent.name}]({page.parent.name}/{page.name})" for page in others)
+        links = Links(tuple((page.parent.name, f"{page.parent.name}/{page.name}") for page in others))
         intro = "Speed, the price of certainty, and how well scoring rules agree with people:"
         sections.append(Section("Measurements of kft itself", (intro, links)))
     return markdown_document("Results", sections, _LEAD)
@@ -94,6 +105,15 @@ def write_results(folder: Path) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
+    """Write a page; one that is there must be an older version of it, by its heading.
+
+    Raises:
+        StateError: it is something else.
+    """
+    if path.exists():
+        old = read_whole(path, limits.MAX_LINE_BYTES).decode("utf-8", "replace")
+        if old.split()[:2] != text.split()[:2] or (text.startswith("# Results") and "kft" not in old):
+            raise StateError(f"{path}: is not a page that kft wrote. Move it away, or choose another folder.")
     with atomic_write(path) as stream:
         stream.write(text)
 
@@ -111,8 +131,7 @@ def _runs(reports: Reports) -> Table:
         date = str(repeat["created"] or "")[:10]
         rows.append([name, run["model"], run["question_set"], questions, date, repeat["command"]])
     heads = "run | model | question set | train / validation / test questions > | date | command"
-    links = ", ".join(f"[{name}]({name}/report.md)" for name in reports)
-    return make_table(heads, rows, f"Reports: {links}.")
+    return make_table(heads, rows)
 
 
 def _categories(reports: Reports) -> Table:

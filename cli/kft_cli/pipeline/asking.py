@@ -62,7 +62,7 @@ def check_chat_templates(recipe: Recipe, model: Path, purposes: Iterable[Purpose
         if tokenizer is None:
             from transformers import AutoTokenizer
 
-            tokenizer = AutoTokenizer.from_pretrained(model)
+            tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
         if not tokenizer.chat_template:
             key = _key(recipe, purpose, "chat")
             raise DataError(

@@ -96,7 +96,7 @@ class Pipeline:
         """
         with self.run.locked():
             if verify:
-                identify(self.recipe.model.id, self.model_folder, self.dtype, full=True)
+                identify(self.recipe.model.id, self.model_folder, self.dtype, verify=True)
                 self.run.verify([step.name for step in self.steps])
             self.describe()
             if workers > 1:

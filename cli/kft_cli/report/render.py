@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kft_cli.display.tables import Block, Section, markdown_document, plain
+from kft_cli.display.tables import Block, Section, markdown_document
 from kft_cli.report.sections.accuracy import accuracy_table, change_table, test_accuracy
 from kft_cli.report.sections.examples import examples_of_movement
 from kft_cli.report.sections.mastery import categories, category_table, movement_table, transitions
@@ -35,7 +35,7 @@ SECTIONS: tuple[tuple[str, Callable[[Report], list[Block]]], ...] = (
 def render_report(report: Report) -> str:
     """The whole report as Markdown."""
     sections = [Section(title, tuple(blocks)) for title, make in SECTIONS if (blocks := make(report))]
-    return markdown_document(f"Report of run {plain(report['run']['name'])}", sections, verdict(report))
+    return markdown_document(f"Report of run {report['run']['name']}", sections, (verdict(report),))
 
 
 def summary_sections(report: Report) -> list[Section]:

@@ -89,11 +89,12 @@ def write_report(run: Path, target: Path | None = None) -> Path:
     report = build_report(run)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        private = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))  # nobody else may look inside
     except OSError as error:
         raise unwritable(target, error) from error
     try:
-        scratch.chmod(0o755)
+        scratch = private / target.name
+        scratch.mkdir()  # with the rights that the umask leaves
         write_json(scratch / "report.json", set_apart(report))
         figures.draw_figures(report, scratch / "figures")
         with atomic_write(scratch / "report.md") as stream:
@@ -104,7 +105,7 @@ def write_report(run: Path, target: Path | None = None) -> Path:
             raise
         raise unwritable(target, error) from error
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(private, ignore_errors=True)
     return target / "report.md"
 
 
@@ -145,7 +146,7 @@ def _has_only_own_files(target: Path) -> bool:
 
 
 def _put_in_place(scratch: Path, target: Path) -> None:
-    old = scratch.with_name(scratch.name + ".old")
+    old = scratch.with_name(f"{scratch.name}.old")
     if target.exists():
         target.rename(old)
     scratch.rename(target)

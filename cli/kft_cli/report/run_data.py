@@ -14,11 +14,12 @@ from kft_cli.report.run_layout import BASE, RETEST, TEST_CATEGORIES, RunLayout
 from kft_cli.report.run_outputs import digest_of, find_damage, find_missing, resume_command
 from kft_cli.report.run_records import read_about, read_step
 from kft_cli.stats.groups import QuestionGroups
+from kft_tasks import limits
 from kft_tasks.categories.category import KnowledgeCategory, Tally
 from kft_tasks.categories.category_file import CategoryFile, Header
 from kft_tasks.errors import DataError
 from kft_tasks.evaluation.evaluate import Asking, TestQuestion, by_question, read_answers
-from kft_tasks.files import sha256_of_json
+from kft_tasks.files import read_text, sha256_of_json
 from kft_train.data.mixture import Mixture, read_mixture
 from kft_train.recipes.plan import control_of, steps_of
 from kft_train.recipes.recipe import Recipe, load_recorded_recipe
@@ -175,7 +176,7 @@ def read_run(folder: Path) -> RunData:
     return RunData(
         layout=layout,
         recipe=recipe,
-        recipe_text=layout.recipe.read_text(encoding="utf-8"),
+        recipe_text=read_text(layout.recipe, limits.MAX_YAML_BYTES),
         about=about,
         points=points,
         controls=controls,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kft_cli.display.tables import number, percent, points
+from kft_cli.display.tables import number, percent, plain, points
 from kft_cli.report.sections.measured import verdict_sentences
 from kft_cli.report.sections.readings import OUTCOMES, deciding, is_clear_change, unclear_words
 from kft_cli.report.sections.words import Report, asking_words, exemplars, no_other_type, p_words
@@ -52,7 +52,7 @@ def headline(report: Report) -> str:
 
 
 def _outcome_sentence(report: Report, outcomes: Mapping[str, Sequence[int]], *, everywhere: bool) -> str:
-    span = f"from the base model to {report['run']['points'][-1]}"
+    span = f"from the base model to {plain(report['run']['points'][-1])}"
     if everywhere and len(outcomes) == 1:
         return f"Test accuracy {OUTCOMES[next(iter(outcomes))]} {span}."
     parts = [f"{OUTCOMES[name]} {_with_shots(shots)}" for name, shots in outcomes.items()]
@@ -72,7 +72,7 @@ def _last_differences(report: Report) -> list[Mapping[str, Any]]:
 
 
 def _test_sentences(report: Report) -> list[str]:
-    last = report["run"]["points"][-1]
+    last = plain(report["run"]["points"][-1])
     sentences = []
     for index, row in enumerate(_last_differences(report)):
         gloss = " (worked examples) in the prompt" if index == 0 and row["shots"] else ""

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kft_cli.display.tables import Code, Section, Table, make_table, markdown_document, terminal_text
+from kft_cli.display.tables import Code, Section, Table, make_table, markdown_document, plain, terminal_text
 from kft_tasks.categories.answer_scorer import AnswerScorer
 from kft_tasks.categories.category_file import CategoryFile
 from kft_tasks.detection.run import detect
@@ -317,10 +317,11 @@ def _cost_table(data: dict[str, Any]) -> Table:
         rows.append([name, *seconds, times, *tokens, f"{one['peak_mb']:,.0f}", share])
     heads = "way | CPU s > | s > | x lazy > | prefilled > | decoded > | peak MB > | GFLOP/s >"
     machine, used = data["hardware"], data["versions"]
-    place = f"{machine['accelerator']}, {machine['cpu']}" if on_gpu else machine["cpu"]
+    place = plain(f"{machine['accelerator']}, {machine['cpu']}" if on_gpu else machine["cpu"])
+    libraries = plain(f"torch {used.get('torch')}, lm-eval {used.get('lm_eval')}")
     caption = (
-        f"{place}, {machine['cores']} cores, {machine['memory_gb']} GB; torch {used.get('torch')}, lm-eval "
-        f"{used.get('lm_eval')}. x lazy: {'seconds' if on_gpu else 'CPU-seconds'} as a multiple of kft lazy. GFLOP/s: "
+        f"{place}, {machine['cores']} cores, {machine['memory_gb']} GB; {libraries}. "
+        f"x lazy: {'seconds' if on_gpu else 'CPU-seconds'} as a multiple of kft lazy. GFLOP/s: "
         "2 x parameters x tokens over the same, beside what a plain matrix multiplication gives there."
     )
     return make_table(heads, rows, caption)

@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from kft_cli.display.tables import Code, Section, Table, make_table, markdown_document, terminal_text
+from kft_cli.display.tables import Code, Section, Table, make_table, markdown_document, plain, terminal_text
 from kft_cli.studies.benchmark import failed_contender
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.errors import KftError
@@ -160,9 +160,11 @@ def _plain(settings: TrainSettings, questions: Sequence[Question], folder: Path)
 
     request = _request(settings, questions, folder)
     stage, protocol = request.stage, request.protocol
-    tokenizer = AutoTokenizer.from_pretrained(request.model)
+    tokenizer = AutoTokenizer.from_pretrained(request.model, trust_remote_code=False)
     set_seed(_SEED)
-    model = AutoModelForCausalLM.from_pretrained(request.model, dtype="float32")
+    model = AutoModelForCausalLM.from_pretrained(
+        request.model, dtype="float32", trust_remote_code=False, use_safetensors=True
+    )
     args = SFTConfig(
         output_dir=str(folder),
         **train._machine_values(),
@@ -254,9 +256,10 @@ def _cost_table(data: dict[str, Any]) -> Table:
         for one in data["results"]
     ]
     machine, used = data["hardware"], data["versions"]
+    names = {"torch": "torch", "transformers": "transformers", "PEFT": "peft", "TRL": "trl"}
+    libraries = plain(", ".join(f"{name} {used.get(key)}" for name, key in names.items()))
     caption = (
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB; torch {used.get('torch')}, "
-        f"transformers {used.get('transformers')}, PEFT {used.get('peft')}, TRL {used.get('trl')}. Neither validates "
+        f"{plain(machine['cpu'])}, {machine['cores']} cores, {machine['memory_gb']} GB; {libraries}. Neither validates "
         "nor saves checkpoints. Tokens: without padding. Load: processes that wanted a core in the minute before."
     )
     heads = "way | pair > | CPU s > | s > | steps > | tokens > | tokens per CPU s > | load >"

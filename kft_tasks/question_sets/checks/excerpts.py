@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from kft_tasks.errors import StateError, UsageError, suggest
+from kft_tasks.errors import UsageError, suggest
+from kft_tasks.files import is_stdout
 from kft_tasks.hashing import keyed_digest
+from kft_tasks.outputs import check_output
 from kft_tasks.questions import Question, QuestionSet, write_questions
 
 _LISTED = 40  # of the known types, in an error
@@ -57,10 +59,9 @@ def export(source: QuestionSet, splits: Sequence[str], output: Path, *, overwrit
         StateError: ``output`` already exists.
         DataError: no such split, damaged data, or ``output`` cannot be written.
     """
-    if output.suffix.lower() not in (".jsonl", ".ndjson"):
+    if not is_stdout(output) and output.suffix.lower() not in (".jsonl", ".ndjson"):
         raise UsageError(f"{output}: the export is JSON Lines, which is recognised by its suffix. Name a .jsonl file.")
-    if output.exists() and not overwrite:
-        raise StateError(f"{output}: already exists. Choose another output, or replace it with --overwrite.")
+    check_output(output, overwrite=overwrite)
     counts: Counter[str] = Counter()
 
     def counted(split: str, questions: Iterator[Question]) -> Iterator[Question]:

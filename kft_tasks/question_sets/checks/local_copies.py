@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from kft_tasks.errors import FetchError, UnavailableError
-from kft_tasks.files import sha256_of_file
+from kft_tasks.files import open_input, sha256_of_file
 from kft_tasks.question_sets.loaders import (
     entityquestions_source,
     nq_open,
@@ -145,7 +145,7 @@ def _digest_as(path: Path) -> str | None:
         return sha256_of_file(path)
     if re.fullmatch(r"[0-9a-f]{40}", path.name):
         state = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-        with path.open("rb") as stream:
+        with open_input(path) as stream:
             while block := stream.read(1 << 20):
                 state.update(block)
         return state.hexdigest()

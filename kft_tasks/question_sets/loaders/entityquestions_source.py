@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from kft_tasks.errors import DataError, FetchError
+from kft_tasks.exclusive import FETCH_SECONDS, exclusive
 from kft_tasks.files import cache_folder
 from kft_tasks.progress import ProgressCallback, no_progress
 from kft_tasks.question_sets.storage.archive import check_pin, download, pin, unpack
@@ -49,13 +50,12 @@ def fetch(progress: ProgressCallback = no_progress) -> Path:
 def _fetch_into(root: Path, folder: Path, progress: ProgressCallback) -> None:
     if offline():
         raise FetchError(f"{URL}: HF_HUB_OFFLINE is set, so nothing was downloaded")
-    from filelock import FileLock
-
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FetchError(f"cache {root}: cannot be written ({error.strerror}); set KFT_CACHE") from error
-    with FileLock(root / ".lock"):
+    busy = f"{root}: another process is fetching EntityQuestions. Wait for it, or stop it."
+    with exclusive(root / ".lock", busy, FETCH_SECONDS):
         if folder.is_dir():
             return
         try:

@@ -49,7 +49,10 @@ def parse(where: str, row: Mapping[str, Any]) -> Question:
     value = answer["value"]
     if value in (None, "", "<unk>"):
         raise DataError(f"{where}: has no answer. TriviaQA's public test split has none: use train and validation.")
-    names = answers_of(where, [value, *(answer["aliases"] or []), *(answer["normalized_aliases"] or [])], "answer")
+    aliases = [answer[name] or [] for name in ("aliases", "normalized_aliases")]
+    if not all(isinstance(names, list) for names in aliases):
+        raise DataError(f'{where}: the aliases of "answer" are not lists. Fix or remove the row.')
+    names = answers_of(where, [value, *aliases[0], *aliases[1]], "answer")
     distinct = {name.casefold(): name for name in reversed(names)}
     text = text_of(where, row, "question")
     type_ = question_word(text)

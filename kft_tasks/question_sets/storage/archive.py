@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from kft_tasks import limits
 from kft_tasks.errors import DataError, FetchError
-from kft_tasks.files import atomic_write, read_whole, sha256_of_file
+from kft_tasks.files import atomic_write, open_input, read_whole, sha256_of_file
 from kft_tasks.progress import ProgressCallback, no_progress
 
 _BLOCK = 1 << 20
@@ -176,7 +176,7 @@ def unpack(archive: Path, folder: Path, wanted: Callable[[PurePosixPath], PurePo
 
 def _check_directory(archive: Path) -> None:
     """Refuse a zip whose list of members would fill memory; it is read as a whole when a zip is opened."""
-    with archive.open("rb") as stream:
+    with open_input(archive) as stream:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, size - _END_BYTES))
         tail = stream.read()
@@ -194,7 +194,8 @@ def _unpack_members(
     members = bundle.infolist()
     for member in members:
         _refuse_unsafe(member, str(bundle.filename))
-    left = limits.MAX_UNPACKED
+    packed = Path(str(bundle.filename)).stat().st_size
+    left = min(limits.MAX_UNPACKED, max(limits.MIN_UNPACKED, limits.MAX_ZIP_RATIO * packed))
     for member in members:
         place = None if member.is_dir() else wanted(PurePosixPath(member.filename))
         if place is None:
@@ -202,7 +203,9 @@ def _unpack_members(
         target = folder / place
         target.parent.mkdir(parents=True, exist_ok=True)
         with bundle.open(member) as source, target.open("xb") as stream:
-            left -= _copy(source, stream, left, member.filename)  # counted here: declared sizes can lie
+            left -= _copy(
+                source, stream, left, f"{bundle.filename}: {member.filename}"
+            )  # counted here: declared sizes can lie
 
 
 def _refuse_unsafe(member: zipfile.ZipInfo, archive: str) -> None:

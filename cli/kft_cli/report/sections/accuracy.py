@@ -17,7 +17,6 @@ from kft_cli.display.tables import (
     percent,
     plain,
     share,
-    visible,
 )
 from kft_cli.report.sections.readings import (
     GAINED,
@@ -31,6 +30,7 @@ from kft_cli.report.sections.readings import (
     short_clear_cell,
 )
 from kft_cli.report.sections.words import INTERVALS, Report, asking_cell, asking_words, no_other_type
+from kft_tasks.visible_text import visible
 
 
 def test_accuracy(report: Report) -> list[Block]:
@@ -79,7 +79,7 @@ def accuracy_table(report: Report) -> Table:
         rows.append([asking_cell(cells[0]), "right", *(share(cell) for cell in cells)])
         if all("empty" in cell for cell in cells):  # reports made before empty answers were counted do not know
             rows.append([asking_cell(cells[0]), "empty", *(_empty_cell(cell) for cell in cells)])
-    heads = "exemplars in the prompt | answers | " + " | ".join(f"{point} >" for point in points)
+    heads = ["exemplars in the prompt", "answers", *(f"{point} >" for point in points)]
     return make_table(heads, rows, _accuracy_caption(test))
 
 
@@ -270,12 +270,12 @@ def _group_table(
         for row in groups
         if asking_cell(row) in ways
     ]
-    first = "exemplars | " if len(ways) > 1 else ""
-    heads = f"{first}{what} | n > | " + " | ".join(f"{point} >" for point in points)
+    first = ["exemplars"] if len(ways) > 1 else []
+    heads = [*first, what, "n >", *(f"{point} >" for point in points)]
     if family is None:
         return make_table(heads, rows, "Accuracy at each point.")
     span = f"Accuracy at each point, and the change from {plain(points[0])} to {plain(points[-1])} in percentage points"
-    heads += " | change, points > | p, Holm >"
+    heads += ["change, points >", "p, Holm >"]
     if not clustered:  # a report of an older version
         caption = (
             f"{span} with its 95 % interval (Newcombe's). The p values of McNemar's test are corrected (Holm) for all "
@@ -287,4 +287,4 @@ def _group_table(
         f"{span} with its 95 % interval for {readings or 'no reading'}. p (signs of whole clusters flipped) is "
         f"corrected (Holm) for all {family} and ways of asking, apart from the other tables. {SHORT_SEEN}"
     )
-    return make_table(f"{heads} | clear?", rows, caption)
+    return make_table([*heads, "clear?"], rows, caption)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kft_cli.display.tables import Block, make_table, number, plain, visible
+from kft_cli.display.tables import Block, make_table, number, plain
 from kft_cli.report.sections.mastery import levels
 from kft_cli.report.sections.words import Report
+from kft_tasks.visible_text import visible
 
 
 def examples_of_movement(report: Report) -> list[Block]:
@@ -33,7 +34,8 @@ def examples_of_movement(report: Report) -> list[Block]:
         shown = examples[kind]["shown"]
         blocks.append(f"**{title}**: {len(shown)} of {number(examples[kind]['n'])}")
         if shown:
-            heads = f"question | accepted | category | given at {before} | given at {after} | trained in"
+            given = (f"given at {point}" for point in (before, after))
+            heads = ["question", "accepted", "category", *given, "trained in"]
             blocks.append(make_table(heads, [_row(example, levels(report)) for example in shown]))
             if reasons := _reasons(shown, before, after):
                 blocks.append(make_table("question | given most often | at | is | because | words", reasons, _WHY))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kft_cli.display.tables import Block, make_table, number, visible
+from kft_cli.display.tables import Block, make_table, number
 from kft_cli.report.sections.words import Report, exemplars
 from kft_tasks.scoring.scorers import SCORERS
+from kft_tasks.visible_text import visible
 
 _SCORERS = {
     "exact_match": "the answer equals an accepted answer, ignoring case, punctuation and articles",

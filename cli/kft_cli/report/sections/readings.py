@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kft_cli.display.tables import Table, difference, make_table, number, p_value
+from kft_cli.display.tables import Table, difference, make_table, number, p_value, plain
 from kft_cli.report.sections.words import asking_cell
 from kft_cli.stats.groups import Reading
 from kft_cli.stats.intervals import ALPHA, is_clear
@@ -59,7 +59,7 @@ def unclear_words(found: Mapping[str, Any]) -> str:
     """What stands beside "not clear" for a reading: what would have been seen, and whether p could be small at all."""
     told = Detectable(**found["detectable"])
     if told.effect is None:
-        words = told.sentence().rstrip(".")
+        words = plain(told.sentence().rstrip("."))
     else:
         words = f"a change of {100 * told.effect:.1f} points would have been seen {100 * told.power:.0f} % of the time"
     if found["changed"] and found["smallest_p"] >= ALPHA:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kft_cli.display.tables import NONE, Block, Code, duration, make_table, number, percent, visible
+from kft_cli.display.tables import NONE, Block, Code, duration, make_table, number, percent
 from kft_cli.report.sections.words import Report
+from kft_tasks.visible_text import visible
 
 
 def cost(report: Report) -> list[Block]:

@@ -58,7 +58,7 @@ def _epoch_table(stage: Mapping[str, Any]) -> Table:
         ]
         for row in stage["epochs"]
     ]
-    return make_table(f"epoch | training loss > | validation loss > | validation {stage['scorer']} >", rows)
+    return make_table(["epoch", "training loss >", "validation loss >", f"validation {stage['scorer']} >"], rows)
 
 
 def _loss(value: float | None) -> str:
