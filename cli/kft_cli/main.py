@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         result = cli.main(args=given, prog_name="kft", standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
     except click.ClickException as error:
-        error.message = _in_one_line(error.message, given)
+        vars(error)["message"] = _in_one_line(error.message, given)  # before click cuts escapes out of it
         usage = io.StringIO()
         error.show(usage)
         _print_error(error.format_message(), usage.getvalue().rstrip("\n"), as_json="--json" in given)
