@@ -12,7 +12,14 @@ import pytest
 from click.testing import CliRunner
 
 from certainty_helpers import write_file
-from kft_cli.commands.options import QuestionChoice, model_options, protocol_options, question_options, remedy
+from kft_cli.commands.options import (
+    QuestionChoice,
+    model_options,
+    parse_pairs,
+    protocol_options,
+    question_options,
+    remedy,
+)
 from kft_cli.main import main
 from kft_tasks.errors import DataError, KftError, StateError, UnavailableError, UsageError
 from kft_tasks.models.choice import ModelChoice
@@ -166,3 +173,8 @@ def test_several_processes_cannot_start_over(
         main(["detect", "--limit", "1", "-o", str(output), option])
     assert stopped.value.code == 2
     assert f"{option} does not work with several processes. Remove {output}" in capsys.readouterr().err
+
+
+def test_brackets_in_brackets_are_text() -> None:
+    deep = "[" * 100_000
+    assert parse_pairs((f"a={deep}",)) == {"a": deep}

@@ -476,6 +476,16 @@ def test_other_test_questions_at_one_point_are_refused(tmp_path: Path) -> None:
         build_report(run)
 
 
+def test_other_numbers_of_exemplar_sets_at_one_point_are_refused(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run")
+    path = run / "evaluate-stage2" / "answers.jsonl"
+    first = json.loads(path.read_text(encoding="utf-8").splitlines()[0])
+    again = json.dumps({**first, "exemplar_set": 1})
+    path.write_text(path.read_text(encoding="utf-8") + again + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match="evaluate-stage2"):
+        build_report(run)
+
+
 def test_a_test_question_in_a_mixture_is_refused(tmp_path: Path) -> None:
     run = small_run(tmp_path / "run")
     path = run / "stage1" / "mixture.jsonl"

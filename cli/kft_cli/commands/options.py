@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -23,6 +22,7 @@ from kft_tasks.question_sets.info import scorer_of
 from kft_tasks.question_sets.registry import open_set
 from kft_tasks.questions import SPLITS, QuestionSet
 from kft_tasks.scoring.scorers import SCORERS
+from kft_tasks.strict_json import parse_json
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Result = TypeVar("Result")
@@ -256,7 +256,7 @@ def parse_pairs(pairs: tuple[str, ...], option: str = "--option", *, typed: bool
             raise UsageError(f"{option} {pair!r}: write KEY=VALUE.")
         found[key] = value
         with contextlib.suppress(ValueError):
-            parsed = json.loads(value)
+            parsed = parse_json(value)  # of brackets in brackets too a ValueError
             if typed or isinstance(parsed, (bool, list, dict)):
                 found[key] = parsed
     return found

@@ -353,12 +353,18 @@ def _check_answers(layout: RunLayout, answers: Mapping[str, Mapping[Asking, Sequ
     }
     first = next(iter(digests.values()))
     for (point, asking), digest in digests.items():
-        if digest != first or answers[point].keys() != answers[BASE].keys():
+        same = answers[point].keys() == answers[BASE].keys()
+        if digest != first or not same or _sets(answers[point][asking]) != _sets(answers[BASE][asking]):
             path = layout.answers(point)
             raise DataError(
                 f"{path}: test questions (exemplars in the prompt: {asking.shots}) differ from those of the base "
                 f"model. Remove {path.parent} and run again."
             )
+
+
+def _sets(items: Sequence[TestQuestion]) -> list[int]:
+    """How many answers each question has, one per exemplar set."""
+    return [len(item.given) for item in items]
 
 
 def _check_unseen(layout: RunLayout, answers: Mapping[Asking, Sequence[TestQuestion]], stages: Sequence[Stage]) -> None:
