@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from kft_tasks.detection.run import DetectionResult
 from kft_tasks.errors import StateError, UsageError
 from kft_tasks.launcher import Process, launcher_hidden, this_process
 from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.signals import Interrupted
 from task_helpers import (
     Killed,
     ListSet,
@@ -115,11 +117,33 @@ def test_when_one_process_fails_the_others_stop_and_what_was_answered_is_kept(
     first, second = run(output, answerers, (0, 0.1))
     assert isinstance(second, Killed)
     assert isinstance(first, StateError)
-    assert "process 1 of 2 stopped before its share was detected. Run the same detection again" in str(first)
+    assert "process 1 of 2 stopped before its share was detected (if nobody stopped it, it was probably" in str(first)
+    assert "for want of memory). Run the same detection again" in str(first)
     rest = _answerers(1)
     run(output, rest)
     assert output.read_bytes() == whole[0]
     assert rest[0].made < whole[1].made / 2
+
+
+def test_a_process_that_its_launcher_ends_says_which_other_one_was_killed(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Torchrun notices that one process is gone and ends the others, before they can notice it by themselves."""
+
+    class Ended(ScriptedAnswerer):
+        def step(self) -> None:
+            super().step()
+            if self.calls > 5:
+                time.sleep(0.5)  # the other one is gone
+                raise Interrupted(signal.SIGTERM)
+
+    first, second = Ended(mixed_table, PROTOCOL), ScriptedAnswerer(mixed_table, PROTOCOL, die_at=2)
+    ended, killed = run(tmp_path / "x.jsonl", [first, second])
+    assert isinstance(ended, Interrupted)
+    assert isinstance(killed, Killed)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("Process 1 of 2 stopped before its share was detected;")
+    assert "killed for want of memory" in line
 
 
 def test_when_the_first_process_fails_the_others_stop(run: Run, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_examples_of_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
         "stage1": categorized(KnowledgeCategory.HIGHLY_KNOWN),
     }
     monkeypatch.setattr(examples, "CategoryFile", files.get)
-    header = SimpleNamespace(protocol=SimpleNamespace(samples=1))
+    header = SimpleNamespace(protocol=SimpleNamespace(samples=1, scorer="answer_stated"))
     told = {
         point: SimpleNamespace(
             path=point, header=header, categories={item.question.id: item.category for item in items}

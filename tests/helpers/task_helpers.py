@@ -137,6 +137,7 @@ def scripted_detection(
     model: ModelIdentity = MODEL,
     lazy: bool = True,
     overwrite: bool = False,
+    keep_journals: bool = False,
     chunk_questions: int = 4,
 ) -> DetectionResult:
     """Detect the test split of ``source`` with a scripted model."""
@@ -149,5 +150,6 @@ def scripted_detection(
         output,
         lazy=lazy,
         overwrite=overwrite,
+        keep_journals=keep_journals,
         chunk_questions=chunk_questions,
     )
