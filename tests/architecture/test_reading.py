@@ -14,6 +14,8 @@ ALLOWED = {
     "kft_tasks/locks.py": "a lock file of its own; /proc",
     "kft_tasks/engine/kv_budget.py": "/sys",
     "kft_tasks/detection/journal.py": "a regular file that the lock has opened before, read by bounded lines",
+    "kft_tasks/grading/prompt.py": "comes with kft",
+    "kft_tasks/grading/reply_cache.py": "replies in kft's cache, read by bounded lines",
     "kft_tasks/models/embedded.py": "writes into a folder of its own; the zip has a pinned digest",
     "kft_tasks/question_sets/loaders/entityquestions_source.py": "writes into a folder of its own",
     "kft_tasks/question_sets/storage/archive.py": "writes into a folder of its own; members are counted as they unpack",

@@ -7,7 +7,7 @@ from typing import Any
 
 from kft_cli.display.tables import number, percent, plain, points
 from kft_cli.report.sections.measured import verdict_sentences
-from kft_cli.report.sections.readings import OUTCOMES, deciding, is_clear_change, unclear_words
+from kft_cli.report.sections.readings import OUTCOMES, deciding, is_clear_change, outcome, unclear_words
 from kft_cli.report.sections.words import Report, asking_words, exemplars, no_other_type, p_words
 
 EMPTY_SHARE = 0.1
@@ -41,14 +41,52 @@ def _bullets(sentences: Sequence[str]) -> str:
 
 
 def headline(report: Report) -> str:
-    """Whether test accuracy rose, for each number of exemplars in the prompt; a gain of form is called one."""
+    """What the run was made to find out: the main comparisons, clear ones first; a gain of form is called one.
+
+    Reports of older versions, without a measurement, say whether test accuracy rose for each number of exemplars.
+    """
     formal = [shots for shots in report["test"]["shots"] if _form_sentence(report, shots)]
+    if report.get("measured"):
+        found = _main_findings(report, formal)
+        span = f"From the base model to {report['run']['points'][-1]}"
+        sentence = f"{span}, {_listed([words for _, words in sorted(found, key=lambda one: not one[0])])}."
+        return " ".join([sentence, *(_form_sentence(report, shots) for shots in formal)])
     outcomes: dict[str, list[int]] = {}
     for row in report["verdict"]["test"]:
         if row["shots"] not in formal:
             outcomes.setdefault(row["outcome"], []).append(row["shots"])
     sentences = [_outcome_sentence(report, outcomes, everywhere=not formal)] if outcomes else []
     return " ".join([*sentences, *(_form_sentence(report, shots) for shots in formal)])
+
+
+def _main_findings(report: Report, formal: Sequence[int]) -> list[tuple[bool, str]]:
+    """The main comparisons of the test and of the training questions: whether each is clear, and what it came to."""
+    named = [
+        (f"test accuracy {_in_way(row)}", row, row["mean"])
+        for row in _last_differences(report)
+        if (not formal if row.get("other_type") else row["shots"] not in formal)
+    ]
+    everything = next(row for row in report["measured"]["changes"][-1]["rows"] if row["group"] == "all")
+    named.append(("the share of right answers to the training questions", everything, everything))
+    return [(is_clear_change(row), f"{name} {_came_to(row, means)}") for name, row, means in named]
+
+
+def _in_way(row: Mapping[str, Any]) -> str:
+    if row.get("other_type"):
+        return f"with {exemplars(row['shots'])} of another type in the prompt"
+    return _with_shots([row["shots"]])
+
+
+def _came_to(row: Mapping[str, Any], means: Mapping[str, Any]) -> str:
+    """ "rose (36.4 % -> 46.4 %, +10.0 points)"; where it is not clear, with what would have been seen."""
+    span = f"{percent(means['before'])} → {percent(means['after'])}, {points(deciding(row)['difference'])} points"
+    seen = deciding(row).get("detectable", {}).get("effect") if not is_clear_change(row) else None
+    needed = "" if seen is None else f"; a change of {100 * seen:.1f} would have been seen 80 % of the time"
+    return f"{OUTCOMES[outcome(row)]} ({span}{needed})"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return f"{', '.join(parts[:-1])}, and {parts[-1]}" if len(parts) > 1 else parts[0]
 
 
 def _outcome_sentence(report: Report, outcomes: Mapping[str, Sequence[int]], *, everywhere: bool) -> str:
