@@ -44,11 +44,11 @@ $(VENV)/.torch:
 	@touch $@
 
 $(VENV)/.installed-user: $(VENV)/.torch pyproject.toml constraints.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml constraints.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev,build-data]"
+	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt -e ".[dev,build-data]"
 	@touch $@ $(VENV)/.installed-user
 
 clean:  ## remove $(VENV) and the caches of the tools

@@ -29,7 +29,17 @@ def main(constraints: str) -> int:
     for number, attempt in enumerate(attempts, start=1):
         last = number == len(attempts)
         quick = [] if last else ["--retries", "0", "--timeout", "15"]
-        command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", *quick, *attempt]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-compile",
+            "--disable-pip-version-check",
+            *quick,
+            *attempt,
+        ]
         print(f"torch: pip install {' '.join(attempt)}", flush=True)
         code = subprocess.run(command, check=False, stderr=None if last else subprocess.DEVNULL).returncode
         if code == 0:

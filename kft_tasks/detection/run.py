@@ -66,6 +66,7 @@ def detect(
     every_greedy: bool = False,
     overwrite: bool = False,
     keep_journals: bool = False,
+    process: Process | None = None,
     progress: ProgressCallback = no_progress,
     chunk_questions: int = CHUNK_QUESTIONS,
 ) -> DetectionResult:
@@ -84,6 +85,8 @@ def detect(
         overwrite: replace an existing ``output``.
         keep_journals: leave the journals beside the output, for a caller that records the cost elsewhere and then
             removes :func:`journal_folder`; as long as they are there, an existing ``output`` has its cost.
+        process: which of several processes this is; by default as the launcher says. One that is named here and is not
+            the first only does its share: it does not wait for the file.
         chunk_questions: number of questions per chunk.
 
     Raises:
@@ -95,7 +98,8 @@ def detect(
     stream = target.stream()
     questions = identify_questions(target, stream, pool)
     header = Header(__version__, model, protocol, questions, not lazy, {})
-    process = this_process()
+    waits = process is None
+    process = process or this_process()
     run = _Run(
         header, output, chunk_questions, AnswerScorer(protocol.scorer), lazy, process, every_greedy, keep_journals
     )
@@ -122,6 +126,8 @@ def detect(
         raise
     finally:
         journal.close()
+    if not waits:
+        return DetectionResult(output, header, DetectionCount())
     wait_for(Process(0, process.world), run.path(0), output.exists, since)
     return DetectionResult(output, CategoryFile(output).header, DetectionCount())
 

@@ -217,7 +217,10 @@ def test_two_workers_end_as_one_process(undisturbed: Path, project: Path) -> Non
     assert result.returncode == 0, result.stderr
     assert essence(project / "workers") == essence(undisturbed)
     assert report_without_times(project / "workers") == report_without_times(undisturbed)
-    assert result.stderr.count("done in") == len(CATEGORY_STEPS) + len(TRAINED) + len(POINTS)
+    steps = len(CATEGORY_STEPS) + len(TRAINED) + len(POINTS)
+    shared = result.stderr.count("(process 2 of 2): done in")
+    assert shared >= 1  # at least the first detection, for which everything waits
+    assert result.stderr.count("done in") == steps + shared
     assert result.stderr.index("train stage1") < result.stderr.index("test accuracy of base: done")  # side by side
     again = run_kft("run", "recipe.yaml", "-o", "workers", "--workers", "2", cwd=project)
     assert again.returncode == 0, again.stderr
@@ -234,11 +237,12 @@ def test_a_run_on_workers_goes_on_after_it_or_a_worker_was_killed(undisturbed: P
         while not layout.partial("stage2").is_dir():
             assert run.poll() is None
             time.sleep(0.01)
-        main = [child for child in psutil.Process(run.pid).children() if child.cmdline()[-1] == "0"]
-        main[0].kill()
+        by_time = sorted(psutil.Process(run.pid).children(), key=lambda child: sum(child.cpu_times()[:2]))
+        for child in by_time:
+            child.kill()
         _, errors = run.communicate(timeout=60)
     assert run.returncode == 1
-    assert "Error: stage2: the process that did this step was killed by SIGKILL, probably for want of memory." in errors
+    assert ": the process that did this step was killed by SIGKILL, probably for want of memory." in errors
     assert "Traceback" not in errors
     result = run_kft("run", "recipe.yaml", "-o", folder, *options, cwd=project)
     assert result.returncode == 0, result.stderr

@@ -14,11 +14,13 @@ from kft_tasks.records import Record
 
 
 class Task(Record):
-    """A step to do, with this many threads."""
+    """A step to do, with this many threads; one of ``world`` processes that do it together."""
 
     step: str
     threads: int
     overall: str
+    rank: int = 0
+    world: int = 1
 
 
 class Progress(Record):

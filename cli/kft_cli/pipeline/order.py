@@ -46,7 +46,6 @@ def next_step(
     started: Collection[Step],
     *,
     last_point: str | None = None,
-    beside: bool = False,
 ) -> Step | None:
     """The step to start next: one that many others wait for, else one that asks the model of ``last_point``.
 
@@ -54,12 +53,9 @@ def next_step(
         needs: of every step, in the order of the recipe.
         started: steps that have been started, the done ones included.
         last_point: the point whose model the process that asks has loaded.
-        beside: only steps that no other waits for.
 
     Returns:
         None if nothing can be started now.
     """
     ready = [step for step in needs if step not in started and needs[step] <= set(done)]
-    if beside:
-        ready = [step for step in ready if not is_on_the_path(step)]
     return min(ready, key=lambda step: (not is_on_the_path(step), step.point != last_point), default=None)

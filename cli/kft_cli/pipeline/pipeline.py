@@ -32,6 +32,7 @@ from kft_tasks.detection.target import Target, select
 from kft_tasks.errors import DataError
 from kft_tasks.evaluation.evaluate import evaluate, write_answers
 from kft_tasks.files import atomic_write, sha256_of_file, write_json
+from kft_tasks.launcher import Process
 from kft_tasks.models.choice import ModelChoice, default_device
 from kft_tasks.models.loading import LoadedModel, load_model
 from kft_tasks.models.locate import model_folder
@@ -49,16 +50,19 @@ from kft_train.stage.request import StageRequest, is_whole_stage
 from kft_train.stage.train import train_stage
 from kft_train.stage.training_record import read_training
 
+ALONE = Process()
+"""The only process that does a step."""
+
 BarMaker = Callable[[str], AbstractContextManager[ProgressCallback]]
 """Makes a progress bar with a title."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a step depends on, and how it is done into a folder."""
+    """What a step depends on, and how it is done, or a share of it, into a folder."""
 
     inputs: dict[str, Any]
-    make: Callable[[Path, BarMaker], StepCost]
+    make: Callable[[Path, BarMaker, Process], StepCost]
 
 
 class Pipeline:
@@ -120,10 +124,18 @@ class Pipeline:
         """Whether a step is done; what it needs must be. What is damaged is said by :meth:`do`."""
         return self.run.is_done(step.name, self._job(step).inputs, quiet=True)
 
-    def do(self, step: Step, bar: BarMaker) -> None:
-        """Do a step unless it is done; what it needs must be done."""
+    def do(self, step: Step, bar: BarMaker, process: Process = ALONE) -> None:
+        """Do a step unless it is done; what it needs must be done.
+
+        Args:
+            process: which of several that do a detection together. The first one prepares the step, and ends it when
+                all have done their share; the others must start after it and within some minutes.
+        """
         job = self._job(step)
-        self.run.step(step.name, job.inputs, lambda folder: job.make(folder, bar))
+        if process.first:
+            self.run.step(step.name, job.inputs, lambda folder: job.make(folder, bar, process))
+        else:
+            job.make(self.run.layout.partial(step.name), bar, process)
 
     def _job(self, step: Step) -> Job:
         if step.kind in ("train", "control"):
@@ -178,8 +190,9 @@ class Pipeline:
             **({"every_greedy": True} if measure else {}),
         }
 
-        def make(folder: Path, bar: BarMaker) -> StepCost:
-            with bar(f"{_TITLES[step.kind]} {step.point}") as progress:
+        def make(folder: Path, bar: BarMaker, process: Process) -> StepCost:
+            share = f" (process {process.rank + 1} of {process.world})" if process.world > 1 else ""
+            with bar(f"{_TITLES[step.kind]} {step.point}{share}") as progress:
                 result = detect(
                     target,
                     protocol,
@@ -189,11 +202,13 @@ class Pipeline:
                     exemplars=pool,
                     every_greedy=measure,
                     keep_journals=True,  # until the step is recorded, with its cost
+                    process=process,
                     progress=progress,
                 )
             generations = {"made": result.count.made, "saved": result.count.saved}
             tokens = {key: result.cost[key] for key in ("prefilled", "decoded")}
-            return StepCost(result.cost["seconds"], result.cost["cpu_seconds"], tokens, generations)
+            seconds = result.cost["seconds"] / process.world  # the journals count those of every process
+            return StepCost(seconds, result.cost["cpu_seconds"], tokens, generations)
 
         return Job(inputs, make)
 
@@ -210,7 +225,7 @@ class Pipeline:
             "other_type": other_type,
         }
 
-        def make(folder: Path, bar: BarMaker) -> StepCost:
+        def make(folder: Path, bar: BarMaker, process: Process) -> StepCost:
             with bar(f"test accuracy of {step.point}") as progress:
                 answerer, prompts = ready(self._model(adapter), protocol, pool)
                 before = dataclasses.replace(answerer.tokens)
@@ -256,7 +271,7 @@ class Pipeline:
             **({"max_steps": max_steps} if max_steps else {}),
         }
 
-        def make(folder: Path, bar: BarMaker) -> StepCost:
+        def make(folder: Path, bar: BarMaker, process: Process) -> StepCost:
             self._unload()  # the trainer loads a model of its own
             request = stage_request(
                 self.recipe,

@@ -21,26 +21,23 @@ from typing import IO
 from kft_cli.display.libraries import calm_libraries
 from kft_cli.pipeline.messages import Outcome, Progress, Task
 from kft_tasks.errors import KftError
+from kft_tasks.launcher import Process
 from kft_tasks.progress import ProgressCallback
 
 _SECONDS = 0.2  # between messages of progress
-_NICE = 10  # beside the longest path a worker takes the time that is left over
 
 
-def main(folder: str, beside: str) -> None:
+def main(folder: str) -> None:
     """Do the steps whose names come in as lines, until the input ends.
 
     Args:
         folder: of the run; its recipe is read.
-        beside: "1" for a worker that leaves the processor to the others first.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the run decides
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints must not get between the messages
     tasks: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin, tasks), daemon=True).start()
-    if beside == "1":
-        os.nice(_NICE)
     for message in _work(Path(folder), tasks, out):
         out.write(message.model_dump_json() + "\n")
         out.flush()
@@ -68,7 +65,7 @@ def _work(folder: Path, tasks: SimpleQueue[str], out: IO[str]) -> Iterator[Outco
             if pipeline is None:
                 pipeline = Pipeline(load_recipe(str(folder.absolute() / "recipe.yaml")), folder, ())
             step = next(step for step in pipeline.steps if step.name == task.step)
-            pipeline.do(step, partial(_bar, out, task.overall))
+            pipeline.do(step, partial(_bar, out, task.overall), Process(task.rank, task.world))
             yield Outcome()
         except KftError as error:
             yield Outcome(error=str(error), exit_code=error.exit_code)

@@ -1,9 +1,8 @@
 """Steps of a run in several processes, each of which keeps its model between steps.
 
-The longest path of a run, its detections and trainings, is done with all threads by the first process. Beside it, the
-others do measurements and tests with fewer threads and lower priority, in the time that the first leaves over: a
-training keeps two cores busy for little more than half of the time. The number of threads hangs on the kind of step and
-never on the order in which steps happen to end, so that a run can be repeated.
+The processes share the threads out: a multiplication by two threads takes more than half of the time that one takes,
+and a training keeps two cores busy for little more than half of the time. A detection, for which everything waits, is
+shared by all processes that are idle; beside a training, measurements and tests are done.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from typing import IO
 
 from kft_cli.display.console import Bar, progress_bars
 from kft_cli.pipeline.messages import Outcome, Progress, Task, parse_message
-from kft_cli.pipeline.order import is_on_the_path, next_step
+from kft_cli.pipeline.order import next_step
 from kft_tasks.errors import KftError
 from kft_tasks.signals import describe_end
 from kft_train.recipes.plan import Step
@@ -58,7 +57,7 @@ def run_on_workers(
         needs: of every step, in the order of the recipe.
         is_done: asked once what a step needs is done.
         workers: processes, at least two.
-        threads: of a step on the longest path; other steps share them out.
+        threads: of all processes together.
         held: file descriptors that the workers keep open, so that the run stays locked until the last one has ended.
 
     Raises:
@@ -66,12 +65,18 @@ def run_on_workers(
         UnexpectedWorkerError: a step failed in a way that nobody thought of.
     """
     with progress_bars() as start_bar, _pool(folder, workers, held) as (pool, messages):
-        schedule = _Schedule(needs, is_done, workers, threads)
+        schedule = _Schedule(needs, is_done, max(1, threads // workers))
         while schedule.unfinished():
             for worker in pool:
-                if worker.step is None and (step := schedule.start(worker)) is not None:
-                    worker.give(step, schedule.task(step))
-            if not any(worker.step for worker in pool):
+                if worker.task is None and not worker.reserved and (step := schedule.start(worker)) is not None:
+                    helpers = (
+                        [one for one in pool if one.is_idle and one is not worker] if step.kind == "detect" else []
+                    )
+                    for helper in helpers:
+                        helper.reserved = True
+                    worker.give(step, schedule.task(step, 0, 1 + len(helpers)))
+                    worker.helpers = helpers
+            if not any(worker.task for worker in pool):
                 continue  # steps that were done already made others ready
             worker, line = messages.get()
             if not line:
@@ -79,25 +84,41 @@ def run_on_workers(
             message = parse_message(line)
             if isinstance(message, Progress):
                 worker.show(message, start_bar)
+                schedule.call_helpers(worker)
                 continue
-            step, worker.step = worker.step, None
             _raise_from(message)
-            if step is not None:
-                schedule.done.add(step)
+            schedule.end(worker)
 
 
 @dataclass
 class _Worker:
-    """One process, with what it is doing."""
+    """One process, with what it is doing.
+
+    Attributes:
+        reserved: it will help with a step that another worker prepares.
+        helpers: workers that help with this one's step, and have not been told to yet.
+    """
 
     process: subprocess.Popen[str]
-    beside: bool
     step: Step | None = None
-    last_point: str | None = None
+    task: Task | None = None
+    reserved: bool = False
+    helpers: list[_Worker] = field(default_factory=list)
     bars: dict[str, Bar] = field(default_factory=dict)
 
+    @property
+    def is_idle(self) -> bool:
+        return self.task is None and not self.reserved
+
+    def reserve(self, pool: Sequence[_Worker]) -> list[_Worker]:
+        """Keep the other idle workers from other steps."""
+        helpers = [one for one in pool if one.is_idle and one is not self]
+        for helper in helpers:
+            helper.reserved = True
+        return helpers
+
     def give(self, step: Step, task: Task) -> None:
-        self.step, self.last_point = step, step.point
+        self.step, self.task, self.reserved = step, task, False
         stream = self.process.stdin
         assert stream is not None
         with contextlib.suppress(BrokenPipeError):  # it died: the end of its output says so
@@ -116,35 +137,49 @@ class _Worker:
 class _Schedule:
     """What is done, and what comes next."""
 
-    def __init__(
-        self, needs: Mapping[Step, frozenset[Step]], is_done: Callable[[Step], bool], workers: int, threads: int
-    ) -> None:
+    def __init__(self, needs: Mapping[Step, frozenset[Step]], is_done: Callable[[Step], bool], threads: int) -> None:
         self.needs = needs
-        self.done: set[Step] = set()
+        self._done: set[Step] = set()
         self._started: set[Step] = set()
         self._is_done = is_done
         self._threads = threads
-        self._shared = max(1, threads // workers)
 
     def unfinished(self) -> bool:
         """Whether there are steps that are not done."""
-        return len(self.done) < len(self.needs)
+        return len(self._done) < len(self.needs)
 
     def start(self, worker: _Worker) -> Step | None:
         """The next step for a worker; None if there is none now. Steps found done on the way are noted."""
+        last_point = worker.step.point if worker.step else None
         while True:
-            step = next_step(self.needs, self.done, self._started, last_point=worker.last_point, beside=worker.beside)
+            step = next_step(self.needs, self._done, self._started, last_point=last_point)
             if step is None:
                 return None
             self._started.add(step)
             if not self._is_done(step):
                 return step
-            self.done.add(step)
+            self._done.add(step)
 
-    def task(self, step: Step) -> Task:
+    def task(self, step: Step, rank: int, world: int) -> Task:
         """The step as a worker is told it."""
-        threads = self._threads if is_on_the_path(step) else self._shared
-        return Task(step=step.name, threads=threads, overall=f"[{len(self._started)}/{len(self.needs)}]")
+        overall = f"[{len(self._started)}/{len(self.needs)}]"
+        return Task(step=step.name, threads=self._threads, overall=overall, rank=rank, world=world)
+
+    def call_helpers(self, worker: _Worker) -> None:
+        """Let the others help with a step whose folder is prepared."""
+        helpers, worker.helpers = worker.helpers, []
+        if helpers and worker.step is not None:
+            for rank, helper in enumerate(helpers, start=1):
+                helper.give(worker.step, self.task(worker.step, rank, 1 + len(helpers)))
+
+    def end(self, worker: _Worker) -> None:
+        """A worker has done its task."""
+        if worker.task is not None and worker.task.rank == 0 and worker.step is not None:
+            self._done.add(worker.step)
+        worker.task = None
+        for helper in worker.helpers:  # the step was done in the meantime, and nobody was called
+            helper.reserved = False
+        worker.helpers = []
 
 
 @contextmanager
@@ -156,13 +191,12 @@ def _pool(
     pool: list[_Worker] = []
     readers = []
     try:
-        for number in range(workers):
-            beside = number > 0
-            command = [sys.executable, "-m", "kft_cli.pipeline.worker", str(folder), str(int(beside))]
+        for _ in range(workers):
+            command = [sys.executable, "-m", "kft_cli.pipeline.worker", str(folder)]
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", pass_fds=held
             )
-            pool.append(_Worker(process, beside))
+            pool.append(_Worker(process))
             assert process.stdout is not None
             readers.append(threading.Thread(target=_pass_on, args=(pool[-1], process.stdout, messages), daemon=True))
             readers[-1].start()
@@ -183,7 +217,7 @@ def _pass_on(worker: _Worker, stream: IO[str], messages: SimpleQueue[tuple[_Work
 
 def _end(worker: _Worker) -> None:
     """End a worker: an idle one by the end of its input, a busy one by a signal at which a training is saved."""
-    if worker.step is not None:
+    if worker.task is not None:
         worker.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             worker.process.wait(_SECONDS_TO_SAVE)

@@ -78,7 +78,7 @@ def _in_way(row: Mapping[str, Any]) -> str:
 
 
 def _came_to(row: Mapping[str, Any], means: Mapping[str, Any]) -> str:
-    """ "rose (36.4 % -> 46.4 %, +10.0 points)"; where it is not clear, with what would have been seen."""
+    """Such as "rose (36.4 % -> 46.4 %, +10.0 points)"; where it is not clear, with what would have been seen."""
     span = f"{percent(means['before'])} → {percent(means['after'])}, {points(deciding(row)['difference'])} points"
     seen = deciding(row).get("detectable", {}).get("effect") if not is_clear_change(row) else None
     needed = "" if seen is None else f"; a change of {100 * seen:.1f} would have been seen 80 % of the time"
