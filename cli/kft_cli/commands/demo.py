@@ -52,7 +52,7 @@ def _fitting_size() -> str:
     if device != "cpu" or has_native_bfloat16():
         return "full"
     narrate(
-        "This processor does not multiply bfloat16, so the demo takes half of the training questions "
-        "(recipe demo-small). All of them: kft demo --size full"
+        "This processor does not multiply bfloat16, so the demo takes a third of the questions (recipe "
+        "demo-small). All of them: kft demo --size full"
     )
     return "small"

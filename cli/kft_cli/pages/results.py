@@ -53,7 +53,7 @@ numbers can differ slightly.
 
 **How to compare.** This puts your run next to a published one and next to the paper's counts. Test answers are compared
 question by question where both runs have the same test questions.""",
-    Code("kft compare runs/mine results/demo paper", "sh"),
+    Code("kft compare runs/mine results/worldfacts-full paper", "sh"),
     """The paper's counts and their sources are in `cli/kft_cli/report/paper.json`.
 
 **How to add a run.** Copy the `report` folder of a finished run to `results/NAME`, then run
