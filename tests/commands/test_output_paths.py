@@ -26,6 +26,7 @@ NEEDS: dict[str, list[str]] = {
     "detect": ["--set", "questions", "--path", "in.jsonl"],
     "eval": ["--set", "questions", "--path", "in.jsonl"],
     "rescore": ["in.jsonl", "--scorer", "exact_match"],
+    "grade": ["in.jsonl", "--model", "in.jsonl"],
     "certainty": ["in.jsonl"],
     "demo": [],
     "run": ["in.jsonl"],
@@ -186,7 +187,7 @@ def test_a_finished_stage_is_known_as_kfts_own() -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "demo/report.md"])
 def test_pages_of_somebody_else_are_not_rendered_over(page: str, capsys: pytest.CaptureFixture[str]) -> None:
-    published = Path(__file__).parents[2] / "results" / "demo" / "report.json"
+    published = Path(__file__).parents[2] / "results" / "worldfacts-full" / "report.json"
     Path("mine", "demo").mkdir(parents=True)
     Path("mine", "demo", "report.json").write_bytes(published.read_bytes())
     Path("mine", page).write_text("# My notes\n", encoding="utf-8")

@@ -134,7 +134,7 @@ class Pipeline:
         job = self._job(step)
         if process.first:
             self.run.step(step.name, job.inputs, lambda folder: job.make(folder, bar, process))
-        else:
+        elif not self.run.is_done(step.name, job.inputs, quiet=True):  # an earlier process may have left nothing to do
             job.make(self.run.layout.partial(step.name), bar, process)
 
     def _job(self, step: Step) -> Job:

@@ -68,14 +68,9 @@ def run_on_workers(
         schedule = _Schedule(needs, is_done, max(1, threads // workers))
         while schedule.unfinished():
             for worker in pool:
-                if worker.task is None and not worker.reserved and (step := schedule.start(worker)) is not None:
-                    helpers = (
-                        [one for one in pool if one.is_idle and one is not worker] if step.kind == "detect" else []
-                    )
-                    for helper in helpers:
-                        helper.reserved = True
-                    worker.give(step, schedule.task(step, 0, 1 + len(helpers)))
-                    worker.helpers = helpers
+                if worker.is_idle and (step := schedule.start(worker)) is not None:
+                    worker.helpers = worker.reserve(pool) if step.kind == "detect" else []
+                    worker.give(step, schedule.task(step, 0, 1 + len(worker.helpers)))
             if not any(worker.task for worker in pool):
                 continue  # steps that were done already made others ready
             worker, line = messages.get()
@@ -108,6 +103,7 @@ class _Worker:
 
     @property
     def is_idle(self) -> bool:
+        """Whether it can be given a step."""
         return self.task is None and not self.reserved
 
     def reserve(self, pool: Sequence[_Worker]) -> list[_Worker]:
@@ -118,6 +114,7 @@ class _Worker:
         return helpers
 
     def give(self, step: Step, task: Task) -> None:
+        """Tell the process what to do."""
         self.step, self.task, self.reserved = step, task, False
         stream = self.process.stdin
         assert stream is not None
@@ -126,6 +123,7 @@ class _Worker:
             stream.flush()
 
     def show(self, progress: Progress, start_bar: Callable[[str], Bar]) -> None:
+        """Begin, move or end one of its bars."""
         if progress.event == "begin":
             self.bars[progress.title] = start_bar(progress.title)
         elif progress.event == "move":
