@@ -19,14 +19,16 @@ from kft_tasks.records import Record, parse_record
 
 BLOCK = "times_and_machine"
 _TIMES = ("seconds", "cpu_seconds")
+_COSTS = (*_TIMES, "prefilled")  # a process that goes on where another ended prefills again what that one had kept
 _REPEAT = ("command", "created", "versions", "hardware")
 
 
 class TimesRecord(Record):
-    """Seconds and CPU seconds, where they are known."""
+    """Seconds, CPU seconds and tokens prefilled, where they are known."""
 
     seconds: float | None = None
     cpu_seconds: float | None = None
+    prefilled: float | None = None
 
 
 class BlockRecord(Record):
@@ -55,8 +57,8 @@ def set_apart(report: Mapping[str, Any]) -> dict[str, Any]:
     timed = [name for name in repeat["files"] if name.rpartition("/")[2] == TRAINING]
     block = {
         **_take(repeat, _REPEAT),
-        "steps": {row["step"]: _take(row, _TIMES) for row in cost["steps"]},
-        "total": _take(cost["total"], _TIMES),
+        "steps": {row["step"]: _take(row, _COSTS) for row in cost["steps"]},
+        "total": _take(cost["total"], _COSTS),
         "training": {stage["name"]: _take(stage["training_cost"], _TIMES) for stage in rest["stages"]},
         "files": _take(repeat["files"], timed),
     }

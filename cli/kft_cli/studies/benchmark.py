@@ -317,7 +317,8 @@ def _cost_table(data: dict[str, Any]) -> Table:
         rows.append([name, *seconds, times, *tokens, f"{one['peak_mb']:,.0f}", share])
     heads = "way | CPU s > | s > | x lazy > | prefilled > | decoded > | peak MB > | GFLOP/s >"
     machine, used = data["hardware"], data["versions"]
-    place = plain(f"{machine['accelerator']}, {machine['cpu']}" if on_gpu else machine["cpu"])
+    processor = machine["cpu"] or "unknown processor"
+    place = plain(f"{machine['accelerator']}, {processor}" if on_gpu else processor)
     libraries = plain(f"torch {used.get('torch')}, lm-eval {used.get('lm_eval')}")
     caption = (
         f"{place}, {machine['cores']} cores, {machine['memory_gb']} GB; {libraries}. "
