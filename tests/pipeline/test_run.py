@@ -172,13 +172,14 @@ def test_a_finished_run_is_left_as_it_is(undisturbed: Path, project: Path) -> No
 
 
 def test_a_killed_run_ends_as_an_undisturbed_one(undisturbed: Path, project: Path) -> None:
-    """Killed while it measures, at random, and while it trains the control."""
+    """Killed while it measures, at random steps, and while it trains the control."""
     layout = RunLayout(project / "killed")
     dice = random.Random(int(os.environ.get("KFT_KILL_SEED", "1")))
     kill_run(project, lambda: layout.partial("measure-base").is_dir())
-    for _ in range(int(os.environ.get("KFT_KILLS", "2"))):
-        end = time.monotonic() + dice.uniform(6, 16)
-        kill_run(project, lambda end=end: time.monotonic() > end)  # type: ignore[misc]
+    middle = ["stage1", "detect-stage1", "measure-stage1", "evaluate-stage1", "stage2", "measure-stage2"]
+    chosen = dice.sample(range(len(middle)), int(os.environ.get("KFT_KILLS", "2")))
+    for step in (middle[number] for number in sorted(chosen)):
+        kill_run(project, lambda step=step: layout.partial(step).is_dir() or layout.step(step).is_dir())  # type: ignore[misc]
     control = layout.partial("stage1-continued")
     kill_run(project, lambda: any(control.glob("work/checkpoint-*")))
     assert not layout.training("stage1-continued").exists()
