@@ -32,6 +32,6 @@ def test_every_other_published_page_is_not_stale(file: Path) -> None:
 
 @pytest.mark.parametrize("file", RUNS, ids=[file.parent.name for file in RUNS])
 def test_every_published_report_is_not_stale(file: Path) -> None:
-    assert file.with_name("report.md").read_text(encoding="utf-8") == render_report(read_json(file))
+    assert file.with_name("report.md").read_text(encoding="utf-8") == render_report(read_report(file))
     for figure in ("categories", "transitions", "test_accuracy", "validation"):
         assert (file.parent / "figures" / f"{figure}.png").is_file()
