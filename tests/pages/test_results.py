@@ -9,6 +9,7 @@ import pytest
 from kft_cli.pages import certainty_page
 from kft_cli.pages.results import render_results
 from kft_cli.report.render import render_report
+from kft_cli.report.report import read_report
 from kft_cli.studies import benchmark
 from kft_tasks.files import read_json
 
