@@ -64,9 +64,12 @@ def is_stdout(path: Path) -> bool:
 def special_kind(path: Path) -> str | None:
     """What a path is that is no regular file, for a message; None for a regular file and where nothing is."""
     try:
-        mode = path.stat().st_mode
+        return _special(path.stat().st_mode)
     except (OSError, ValueError):
         return None
+
+
+def _special(mode: int) -> str | None:
     if stat.S_ISREG(mode):
         return None
     return "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
@@ -161,9 +164,7 @@ def open_input(path: Path) -> Iterator[IO[bytes]]:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise DataError(f"{path}: cannot be read ({_reason(error)}). Check the path.") from error
     try:
-        mode = os.fstat(handle).st_mode
-        if not stat.S_ISREG(mode):
-            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+        if kind := _special(os.fstat(handle).st_mode):
             raise DataError(f"{path}: cannot be read (it is {kind}). Check the path.")
         with os.fdopen(handle, "rb", closefd=False) as stream:
             yield stream

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+_PAUSES = (0.05, 0.1, 0.2)  # seconds between the first attempts
+_WAITING = 1.0  # and between all others
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
@@ -30,6 +32,11 @@ class LockedError(Exception):
     def __init__(self, who: str = "") -> None:
         super().__init__(who)
         self.who = who
+
+    @property
+    def remedy(self) -> str:
+        """A sentence on what to do about the other process."""
+        return self.who or "Wait for it, or stop it."
 
 
 def take_lock(stream: IO[Any], path: Path) -> Callable[[], None]:
@@ -52,14 +59,20 @@ def take_lock(stream: IO[Any], path: Path) -> Callable[[], None]:
     return lambda: None
 
 
-def take_lock_patiently(stream: IO[Any], path: Path) -> Callable[[], None]:
-    """As :func:`take_lock`, several times: who only asks :func:`is_locked` holds the lock for a moment."""
-    for wait in (0.05, 0.1, 0.2):
+def wait_for_lock(stream: IO[Any], path: Path, seconds: float = 0.0) -> Callable[[], None]:
+    """As :func:`take_lock`, until another process has had ``seconds`` to release the lock.
+
+    It is tried several times in any case: who only asks :func:`is_locked` holds the lock for a moment.
+    """
+    until, pauses = time.monotonic() + seconds, iter(_PAUSES)
+    while True:
         try:
             return take_lock(stream, path)
         except LockedError:
-            time.sleep(wait)
-    return take_lock(stream, path)
+            pause = next(pauses, None)
+            if pause is None and time.monotonic() >= until:
+                raise
+            time.sleep(pause or _WAITING)
 
 
 def is_locked(stream: IO[Any], path: Path) -> bool:

@@ -19,7 +19,7 @@ from kft_tasks.checked_lines import checked_line, parse_checked_line
 from kft_tasks.detection.schedule import Chunk, Pair
 from kft_tasks.errors import DataError, DiskFullError, StateError
 from kft_tasks.files import full_disk_named, unwritable
-from kft_tasks.locks import LockedError, is_locked, take_lock_patiently
+from kft_tasks.locks import LockedError, is_locked, wait_for_lock
 from kft_tasks.records import too_large
 from kft_tasks.row_checks import check_keys, check_type
 
@@ -230,10 +230,9 @@ class Journal:
 
 def _lock(file: IO[bytes], path: Path) -> Callable[[], None]:
     try:
-        return take_lock_patiently(file, path)
+        return wait_for_lock(file, path)
     except LockedError as error:
-        remedy = error.who or "Wait for it, or stop it."
-        raise StateError(f"{path}: another process is writing this journal. {remedy}") from error
+        raise StateError(f"{path}: another process is writing this journal. {error.remedy}") from error
 
 
 def is_being_written(path: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from kft_tasks.categories.header_record import ModelRecord
 from kft_tasks.errors import DataError, UnavailableError
 from kft_tasks.files import read_jsonl, sha256_of_json, write_json
 from kft_tasks.grading.grader import Grader, GraderIdentity
@@ -109,19 +110,10 @@ class PairsRecord(Record):
     count: Count
 
 
-class GraderModelRecord(Record):
-    """See :class:`kft_tasks.protocol.identity.ModelIdentity`."""
-
-    id: str
-    weights: str
-    adapter: str | None = None
-    dtype: str = "auto"
-
-
 class GraderRecord(Record):
     """See :class:`kft_tasks.grading.grader.GraderIdentity`."""
 
-    model: GraderModelRecord
+    model: ModelRecord
     prompt_version: str
     prompt_digest: str
     chat: bool = False

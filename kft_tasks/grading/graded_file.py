@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from kft_tasks.categories.header_record import ModelRecord
 from kft_tasks.errors import DataError
 from kft_tasks.files import atomic_write, json_line, read_jsonl, sha256_of_file
-from kft_tasks.grading.agreement import Agreement, Confusion, GraderModelRecord, GraderRecord, grader_record
+from kft_tasks.grading.agreement import Agreement, Confusion, GraderRecord, grader_record
 from kft_tasks.grading.grader import Grader, GraderIdentity
 from kft_tasks.grading.stored import Kind, StoredAnswer, StoredAnswers
 from kft_tasks.grading.verdict import Verdict
@@ -32,7 +33,7 @@ class SourceRecord(Record):
     kind: Kind
     sha256: str
     scorer: str | None = None
-    model: GraderModelRecord | None = None
+    model: ModelRecord | None = None
 
 
 class GradedHeader(Record):
@@ -95,7 +96,7 @@ def write_graded_file(
             kind=stored.kind,
             sha256=sha256_of_file(stored.path),
             scorer=stored.scorer,
-            model=GraderModelRecord(**vars(stored.model)) if stored.model else None,
+            model=ModelRecord(**vars(stored.model)) if stored.model else None,
         ),
         grader=grader_record(identity),
         agreement=agreement,

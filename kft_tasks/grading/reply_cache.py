@@ -18,7 +18,7 @@ from kft_tasks.checked_lines import checked_line, parse_checked_line
 from kft_tasks.errors import DataError, StateError
 from kft_tasks.files import sha256_of_json
 from kft_tasks.grading.prompt import GradedPair
-from kft_tasks.locks import LockedError, take_lock_patiently
+from kft_tasks.locks import LockedError, wait_for_lock
 from kft_tasks.row_checks import check_keys, check_type
 
 _KEYS = frozenset(("pair", "reply"))
@@ -52,15 +52,14 @@ class ReplyCache:
                 f"{path}: cannot be written ({error.strerror}). Set KFT_CACHE to another folder."
             ) from error
         try:
-            self._release = take_lock_patiently(self._file, path)
+            self._release = wait_for_lock(self._file, path)
         except LockedError as error:
             self._file.close()
-            remedy = error.who or "Wait for it, or stop it."
-            raise StateError(f"{path}: another process is asking this grader. {remedy}") from error
+            raise StateError(f"{path}: another process is asking this grader. {error.remedy}") from error
         try:
             self._recover(header)
         except BaseException:
-            self._file.close()
+            self._close()
             raise
 
     def __enter__(self) -> Self:
@@ -69,6 +68,9 @@ class ReplyCache:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         self._release()
         self._file.close()
 

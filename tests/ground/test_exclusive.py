@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kft_tasks import exclusive as module
+from kft_tasks import locks as module
 from kft_tasks.errors import DataError, StateError
 from kft_tasks.exclusive import exclusive
 

@@ -7,7 +7,6 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from kft_tasks.protocol.identity import ModelIdentity
 from kft_tasks.protocol.prompt_maker import PromptRequest
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.questions import Question
-from serving import FIELDS, _Handler
+from serving import FIELDS, LoopbackServer
 from task_helpers import ListSet, ScriptedAnswerer, scripted_detection
 
 MODEL = ModelIdentity("judge", "j" * 64, None, "float32")
@@ -102,26 +101,12 @@ def judged_pairs(path: Path, judged: Sequence[tuple[str, bool]]) -> Path:
     return path
 
 
-class GradingServer(ThreadingHTTPServer):
+class GradingServer(LoopbackServer):
     """A completions server without a model, which grades by a script."""
 
-    daemon_threads = True
-
     def __init__(self, script: Script) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__()
         self.script = script
-        self.asked: list[dict[str, Any]] = []
-        self.at_once = self.most_at_once = 0
-        self.lock, self.counting = threading.Lock(), threading.Lock()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1/completions"
-
-    @property
-    def work(self) -> list[dict[str, Any]]:
-        """What was asked, without the trial request of :mod:`kft_tasks.answering.completions_server`."""
-        return [body for body in self.asked if body["temperature"] != 2.0]
 
     def answer(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         if unknown := set(body) - FIELDS - {"top_k", "repetition_penalty"}:

@@ -13,7 +13,33 @@ from typing import Any
 FIELDS = {"prompt", "model", "max_tokens", "temperature", "stop", "seed", "top_p"}
 
 
-class CompletionServer(ThreadingHTTPServer):
+class LoopbackServer(ThreadingHTTPServer):
+    """A completions server on a free port, which remembers what it was asked. Subclasses answer.
+
+    Attributes:
+        asked: the bodies of the requests, in order.
+        lock: for what must not be done twice at once, such as drawing from torch's one random generator.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[dict[str, Any]] = []
+        self.at_once = self.most_at_once = 0
+        self.lock, self.counting = threading.Lock(), threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1/completions"
+
+    @property
+    def work(self) -> list[dict[str, Any]]:
+        """What was asked, without the trial requests of :mod:`kft_tasks.answering.completions_server`."""
+        return [body for body in self.asked if body["temperature"] != 2.0]
+
+
+class CompletionServer(LoopbackServer):
     """Answers POST /v1/completions with ``generate`` of transformers, in float32.
 
     Args:
@@ -21,8 +47,6 @@ class CompletionServer(ThreadingHTTPServer):
         ignores: fields that are taken and not heeded.
         fail_after: from that many requests on, status 500.
     """
-
-    daemon_threads = True
 
     def __init__(
         self,
@@ -35,23 +59,10 @@ class CompletionServer(ThreadingHTTPServer):
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__()
         self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.extra, self.ignores, self.fail_after = extra, ignores, fail_after
-        self.asked: list[dict[str, Any]] = []
-        self.at_once = self.most_at_once = 0
-        self.lock = threading.Lock()  # torch has one random generator
-        self.counting = threading.Lock()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1/completions"
-
-    @property
-    def work(self) -> list[dict[str, Any]]:
-        """What was asked, without the trial requests of :mod:`kft_tasks.answering.completions_server`."""
-        return [body for body in self.asked if body["temperature"] != 2.0]
 
     def answer(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         if unknown := set(body) - FIELDS - set(self.extra):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kft_tasks import exclusive
+from kft_tasks import exclusive, locks
 from kft_tasks.errors import DataError, StateError
 from kft_tasks.models import embedded
 from kft_tasks.models.embedded import Alias, alias_folder, fetch
@@ -65,7 +65,7 @@ def test_others_may_read_as_the_umask_says(
 def test_of_several_that_want_a_model_one_fetches_it(
     alias: Alias, conversions: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exclusive, "_WAITING", 0.05)
+    monkeypatch.setattr(locks, "_WAITING", 0.05)
     found: list[Path] = []
     threads = [threading.Thread(target=lambda: found.append(fetch(alias))) for _ in range(3)]
     for thread in threads:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from kft_cli.commands.options import json_option, model_options, remedy
-from kft_cli.commands.output_paths import InputPath, OutputFile, WritingCommand, overwrite_option
+from kft_cli.commands.output_paths import InputPath, OutputFile, WritingCommand, checked, overwrite_option
 from kft_cli.commands.rescore import summarize
 from kft_cli.display.console import narrate, print_json, print_text, progress_bar
 from kft_cli.display.tables import Section, make_table, share, terminal_text
@@ -18,7 +18,7 @@ from kft_cli.stats.grading import agreement_shares
 from kft_cli.stats.intervals import wilson_share
 from kft_tasks.answering.answerer import Answerer
 from kft_tasks.categories.rescore import UNDECIDED, Rescoring
-from kft_tasks.errors import DataError, StateError, UnavailableError, UsageError
+from kft_tasks.errors import DataError, UnavailableError, UsageError
 from kft_tasks.grading.agreement import (
     Agreement,
     Confusion,
@@ -114,7 +114,8 @@ def command(
     if applied and stored is not None:
         check_source(stored)
     if places is not None:
-        _check_free(places, applied=applied, overwrite=overwrite)
+        for path in (places.graded, *([places.categories] if applied else [])):
+            checked(path)
     prompt = published_prompt()
     identity = GraderIdentity(identify_choice(choice), prompt.version, prompt.digest, chat)
     agreement = known_agreement(identity)
@@ -184,12 +185,6 @@ def _places(file: Path, output: Path | None) -> _Places:
             break
     graded = output or file.with_name(f"{name}.graded.jsonl")
     return _Places(graded, graded.with_name(f"{name}.graded.categories.jsonl"))
-
-
-def _check_free(places: _Places, *, applied: bool, overwrite: bool) -> None:
-    for path in (places.graded, *([places.categories] if applied else [])):
-        if path.exists() and not overwrite:
-            raise StateError(f"{path}: exists. Choose another output (-o FILE), or replace it with --overwrite.")
 
 
 def _open(choice: ModelChoice, *, chat: bool) -> tuple[Answerer, ChatRenderer | None]:

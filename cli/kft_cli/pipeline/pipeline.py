@@ -102,7 +102,7 @@ class Pipeline:
             if verify:
                 identify(self.recipe.model.id, self.model_folder, self.dtype, verify=True)
                 self.run.verify([step.name for step in self.steps])
-            self.describe()
+            self._describe()
             if workers > 1:
                 needs = needs_of(self.recipe, self.steps)
                 run_on_workers(
@@ -148,7 +148,7 @@ class Pipeline:
         """The adapter of a point; None for the untrained model."""
         return None if point == BASE else self.run.layout.adapter(point)
 
-    def describe(self) -> None:
+    def _describe(self) -> None:
         """Write the resolved recipe, and once, when the run starts, what it runs on."""
         with atomic_write(self.run.layout.recipe) as stream:
             stream.write(self.recipe.to_yaml())

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from kft_cli.display.console import narrate
 from kft_cli.pipeline.machine import now
@@ -26,7 +26,7 @@ from kft_cli.report.run_outputs import describe_outputs, find_damage, find_missi
 from kft_cli.report.run_records import read_started
 from kft_tasks.errors import DataError, StateError
 from kft_tasks.files import is_temporary, sha256_of_json, unwritable, write_json
-from kft_tasks.locks import LockedError, take_lock
+from kft_tasks.locks import LockedError, wait_for_lock
 
 _REPORT_SCRATCH = re.compile(r"\.report\.[a-z0-9_]{8}(\.old)?")
 
@@ -81,10 +81,9 @@ class RunFolder:
         """
         with self.layout.marker.open("a") as stream:
             try:
-                release = self._take_lock(stream)
+                release = wait_for_lock(stream, self.layout.marker, _SECONDS_TO_END)
             except LockedError as error:
-                remedy = error.who or "Wait for it, or stop it."
-                raise StateError(f"{self.path}: another process is working on this run. {remedy}") from error
+                raise StateError(f"{self.path}: another process is working on this run. {error.remedy}") from error
             self.lock_descriptors = (stream.fileno(),)
             try:
                 self._sweep()
@@ -92,21 +91,6 @@ class RunFolder:
             finally:
                 self.lock_descriptors = ()
                 release()
-
-    def _take_lock(self, stream: IO[str]) -> Callable[[], None]:
-        """Lock the run; the workers of one that was just killed get the time to end.
-
-        Raises:
-            LockedError: another process holds the lock.
-        """
-        end = time.monotonic() + _SECONDS_TO_END
-        while True:
-            try:
-                return take_lock(stream, self.layout.marker)
-            except LockedError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.05)
 
     def is_done(self, name: str, inputs: Mapping[str, Any], *, quiet: bool = False) -> bool:
         """Whether the step is done, with the same inputs, and all its files are what they were.

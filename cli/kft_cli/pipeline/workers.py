@@ -64,13 +64,16 @@ def run_on_workers(
         WorkerError: a step failed, with the message and exit code of its error, or a worker died.
         UnexpectedWorkerError: a step failed in a way that nobody thought of.
     """
+    schedule = _Schedule(needs, is_done, max(1, threads // workers))
+    first = schedule.start()
+    if first is None:
+        return  # all steps are done: no process is needed
     with progress_bars() as start_bar, _pool(folder, workers, held) as (pool, messages):
-        schedule = _Schedule(needs, is_done, max(1, threads // workers))
+        schedule.give(first, pool[0], pool)
         while schedule.unfinished():
             for worker in pool:
-                if worker.is_idle and (step := schedule.start(worker)) is not None:
-                    worker.helpers = worker.reserve(pool) if step.kind == "detect" else []
-                    worker.give(step, schedule.task(step, 0, 1 + len(worker.helpers)))
+                if worker.is_idle and (step := schedule.start(worker.step)) is not None:
+                    schedule.give(step, worker, pool)
             if not any(worker.task for worker in pool):
                 continue  # steps that were done already made others ready
             worker, line = messages.get()
@@ -146,9 +149,12 @@ class _Schedule:
         """Whether there are steps that are not done."""
         return len(self._done) < len(self.needs)
 
-    def start(self, worker: _Worker) -> Step | None:
-        """The next step for a worker; None if there is none now. Steps found done on the way are noted."""
-        last_point = worker.step.point if worker.step else None
+    def start(self, last: Step | None = None) -> Step | None:
+        """The next step, for a worker whose last one was ``last``; None if there is none now.
+
+        Steps found done on the way are noted.
+        """
+        last_point = last.point if last else None
         while True:
             step = next_step(self.needs, self._done, self._started, last_point=last_point)
             if step is None:
@@ -158,7 +164,12 @@ class _Schedule:
                 return step
             self._done.add(step)
 
-    def task(self, step: Step, rank: int, world: int) -> Task:
+    def give(self, step: Step, worker: _Worker, pool: Sequence[_Worker]) -> None:
+        """Let a worker do a step; the idle ones help with a detection once its folder is prepared."""
+        worker.helpers = worker.reserve(pool) if step.kind == "detect" else []
+        worker.give(step, self._task(step, 0, 1 + len(worker.helpers)))
+
+    def _task(self, step: Step, rank: int, world: int) -> Task:
         """The step as a worker is told it."""
         overall = f"[{len(self._started)}/{len(self.needs)}]"
         return Task(step=step.name, threads=self._threads, overall=overall, rank=rank, world=world)
@@ -168,7 +179,7 @@ class _Schedule:
         helpers, worker.helpers = worker.helpers, []
         if helpers and worker.step is not None:
             for rank, helper in enumerate(helpers, start=1):
-                helper.give(worker.step, self.task(worker.step, rank, 1 + len(helpers)))
+                helper.give(worker.step, self._task(worker.step, rank, 1 + len(helpers)))
 
     def end(self, worker: _Worker) -> None:
         """A worker has done its task."""
