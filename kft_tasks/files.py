@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 import sys
 from collections.abc import Iterator, Mapping
@@ -46,6 +47,14 @@ def unwritable(path: Path, error: OSError) -> DataError:
             f"{path}: cannot be written ({error.strerror}). Free space and run the same command again."
         )
     return DataError(f"{path}: cannot be written ({error.strerror}). Choose a folder you may write to.")
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder with all that is in it, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def is_temporary(path: Path) -> bool:

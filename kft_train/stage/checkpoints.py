@@ -20,7 +20,8 @@ from pydantic import model_validator
 from typing_extensions import Self
 
 from kft_tasks.errors import DataError, DiskFullError, KftError, shortened
-from kft_tasks.files import full_disk_named, read_json, sha256_of_file, write_json
+from kft_tasks.file_manifest import describe_files, find_difference
+from kft_tasks.files import full_disk_named, read_json, remove, write_json
 from kft_tasks.records import Count, Loss, OpenRecord, Record, Seconds, parse_record, read_record
 
 logger = logging.getLogger(__name__)
@@ -107,12 +108,8 @@ def saving(checkpoint: Path) -> Iterator[None]:
 
 def write_manifest(checkpoint: Path) -> None:
     """Record what is in a checkpoint; nothing may be written to it afterwards."""
-    files = {name: _describe(checkpoint / name) for name in _files_of(checkpoint)}
+    files = describe_files(checkpoint, _files_of(checkpoint))
     write_json(checkpoint / MANIFEST, {"format": _FORMAT, "files": files})
-
-
-def _describe(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
 
 
 def _files_of(checkpoint: Path) -> list[str]:
@@ -192,12 +189,9 @@ def _own_damage(checkpoint: Path, needed: Sequence[str]) -> str | None:
         found = _files_of(checkpoint)
         if different := sorted({*found, STATE, *needed} ^ {*manifest.files}):
             return f"{different[0]} is {'missing' if different[0] not in found else 'not part of it'}"
-        for name, recorded in manifest.files.items():
-            if (checkpoint / name).stat().st_size != recorded.bytes:
-                return f"{name} has another size"
-        for name, recorded in manifest.files.items():
-            if sha256_of_file(checkpoint / name) != recorded.sha256:
-                return f"{name} has another content"
+        recorded = {name: (one.bytes, one.sha256) for name, one in manifest.files.items()}
+        if difference := find_difference(checkpoint, recorded):
+            return ": ".join(difference)
         return None if read_state(checkpoint)["global_step"] == step_of(checkpoint) else "it is of another step"
     except (DataError, OSError, ValueError) as error:
         incomplete = checkpoint.is_dir() and not (checkpoint / MANIFEST).exists()
@@ -218,8 +212,8 @@ def prepare_work(work: Path, identity: dict[str, Any], needed: Sequence[str]) ->
         if found is None:
             for checkpoint in _named_as_checkpoints(work):
                 logger.warning("%s: removing a checkpoint of unknown origin.", checkpoint)
-                _remove(checkpoint)
-            _remove(work / _IDENTITY)
+                remove(checkpoint)
+            remove(work / _IDENTITY)
         else:
             logger.warning("%s: removing checkpoints of another request (or other library versions).", work)
             shutil.rmtree(work)
@@ -230,20 +224,13 @@ def prepare_work(work: Path, identity: dict[str, Any], needed: Sequence[str]) ->
         if damage is None:
             return
         logger.warning("%s: removing a damaged checkpoint (%s); training resumes before it.", path, damage)
-        _remove(path)
+        remove(path)
 
 
 def _named_as_checkpoints(work: Path) -> list[Path]:
     """Whatever has the name of a checkpoint, a file too, newest first."""
     found = [path for path in work.iterdir() if re.fullmatch(r"checkpoint-[0-9]{1,12}", path.name)]
     return sorted(found, key=step_of, reverse=True)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _identity_of(work: Path) -> Any:

@@ -18,6 +18,7 @@ from markdown_it import MarkdownIt
 from kft_cli.report.figures import FIGURES
 from kft_cli.report.render import render_report
 from kft_cli.report.report import build_report, read_report, summarize, write_report
+from kft_cli.report.verdict import headline
 from kft_cli.stats.intervals import paired_difference_of_counts, wilson_share
 from kft_tasks.errors import DataError, StateError
 from report_helpers import H, M, U, W, large_run, make_recipe, make_run, small_run
@@ -28,6 +29,19 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Of a run as older versions made it: the test draws the exemplars of the detection."""
     recipe = make_recipe(protocols={"test": {"seed": 3, "exemplar_sets": 1}})
     return build_report(small_run(tmp_path_factory.mktemp("run") / "small", recipe=recipe))
+
+
+def test_the_opening_sentence_takes_counts_where_means_are_not_written() -> None:
+    """A report may leave out the means where each question has one answer."""
+    report = read_report(Path(__file__).parents[2] / "results" / "worldfacts-full" / "report.json")
+    row = next(
+        row
+        for row in report["test"]["differences"]
+        if (row["before"], row["after"], row["shots"]) == ("base", "stage2", 4) and not row.get("other_type")
+    )
+    del row["mean"]
+    row |= {"both": 200, "gained": 50, "lost": 6, "n": 824}
+    assert "test accuracy with 4 exemplars in the prompt rose (25.0 % → 30.3 %" in headline(report)
 
 
 def section(text: str, title: str) -> str:

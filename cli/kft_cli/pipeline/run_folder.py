@@ -11,7 +11,6 @@ detection, steps of a training up to the checkpoint that it was resumed from), a
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from kft_cli.report.run_layout import RESULT, STEP_RECORD, RunLayout
 from kft_cli.report.run_outputs import describe_outputs, find_damage, find_missing, is_scratch
 from kft_cli.report.run_records import read_started
 from kft_tasks.errors import DataError, StateError
-from kft_tasks.files import is_temporary, sha256_of_json, unwritable, write_json
+from kft_tasks.files import is_temporary, remove, sha256_of_json, unwritable, write_json
 from kft_tasks.locks import LockedError, wait_for_lock
 
 _REPORT_SCRATCH = re.compile(r"\.report\.[a-z0-9_]{8}(\.old)?")
@@ -120,13 +119,13 @@ class RunFolder:
         content = self._made(name, wanted)
         if content is None:
             if not _is_for(partial, wanted):
-                _remove(partial)
+                remove(partial)
             partial.mkdir(exist_ok=True)
             write_json(partial / STEP_RECORD, wanted)
             content = self._make(partial, wanted, make)
         for path in list(content.iterdir()):
             if is_scratch(path):
-                _remove(path)
+                remove(path)
         self._put_in_place(name, content)
         return final
 
@@ -141,7 +140,7 @@ class RunFolder:
     def remove_unfinished(self) -> None:
         """Remove what is left of steps that the run does not have any more, once all its own are done."""
         for path in list(self.path.glob(".*.partial")):
-            _remove(path)
+            remove(path)
 
     def _make(self, partial: Path, wanted: dict[str, str], make: Callable[[Path], StepCost]) -> Path:
         """Make a step and record it; its cost is then safe, whatever happens before it takes its place."""
@@ -183,17 +182,17 @@ class RunFolder:
     def _put_in_place(self, name: str, content: Path) -> None:
         """Rename a finished step to its name; what has the name is moved out of the way first, and then removed."""
         final, old = self.layout.step(name), self.layout.replaced(name)
-        _remove(old)
+        remove(old)
         if _exists(final):
             final.rename(old)
         content.rename(final)
-        _remove(old)
-        _remove(self.layout.partial(name))
+        remove(old)
+        remove(self.layout.partial(name))
 
     def _sweep(self) -> None:
         for path in list(self.path.glob(".*")):
             if is_temporary(path) or path.name.endswith(".old") or _REPORT_SCRATCH.fullmatch(path.name):
-                _remove(path)
+                remove(path)
 
 
 def _is_for(partial: Path, wanted: Mapping[str, Any]) -> bool:
@@ -206,11 +205,3 @@ def _is_for(partial: Path, wanted: Mapping[str, Any]) -> bool:
 
 def _exists(path: Path) -> bool:
     return path.is_symlink() or path.exists()
-
-
-def _remove(path: Path) -> None:
-    """Remove a file, a link or a folder, if there is one."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

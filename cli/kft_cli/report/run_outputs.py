@@ -10,6 +10,7 @@ from typing import Any
 
 from kft_cli.report.run_layout import CATEGORIES, STEP_RECORD, RunLayout
 from kft_tasks.detection.run import journal_folder
+from kft_tasks.file_manifest import describe_files, find_difference
 from kft_tasks.files import is_temporary, sha256_of_file
 
 _known: dict[tuple[int, ...], str] = {}
@@ -19,9 +20,7 @@ def describe_outputs(folder: Path) -> dict[str, dict[str, Any]]:
     """``bytes`` and ``sha256`` of every file of a step by its path in the folder, sorted; without its ``step.json``."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != STEP_RECORD)
     own = [path for path in files if not any(map(is_scratch, (path, *_parents(path, folder))))]
-    return {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": digest_of(path)} for path in own
-    }
+    return describe_files(folder, (path.relative_to(folder).as_posix() for path in own), digest_of)
 
 
 def is_scratch(path: Path) -> bool:
@@ -47,18 +46,11 @@ def find_damage(folder: Path, outputs: Mapping[str, Mapping[str, Any]]) -> str |
 
     Args:
         folder: of the step.
-        outputs: as :func:`describe_outputs` made it. The sizes of all files are looked at before any file is read.
+        outputs: as :func:`describe_outputs` made it.
     """
-    for name, recorded in outputs.items():
-        path = folder / name
-        if not path.is_file():
-            return f"{path}: missing"
-        if (size := path.stat().st_size) != recorded["bytes"]:
-            return f"{path}: damaged ({size:,} bytes instead of {recorded['bytes']:,})"
-    for name, recorded in outputs.items():
-        if digest_of(folder / name) != recorded["sha256"]:
-            return f"{folder / name}: damaged (its SHA-256 is not the recorded one)"
-    return None
+    recorded = {name: (one["bytes"], one["sha256"]) for name, one in outputs.items()}
+    found = find_difference(folder, recorded, digest_of)
+    return None if found is None else f"{folder / found[0]}: {found[1]}"
 
 
 def find_missing(layout: RunLayout, step: str) -> str | None:

@@ -62,13 +62,22 @@ def headline(report: Report) -> str:
 def _main_findings(report: Report, formal: Sequence[int]) -> list[tuple[bool, str]]:
     """The main comparisons of the test and of the training questions: whether each is clear, and what it came to."""
     named = [
-        (f"test accuracy {_in_way(row)}", row, row["mean"])
+        (f"test accuracy {_in_way(row)}", row, _means(row))
         for row in _last_differences(report)
         if (not formal if row.get("other_type") else row["shots"] not in formal)
     ]
     everything = next(row for row in report["measured"]["changes"][-1]["rows"] if row["group"] == "all")
     named.append(("the share of right answers to the training questions", everything, everything))
     return [(is_clear_change(row), f"{name} {_came_to(row, means)}") for name, row, means in named]
+
+
+def _means(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Shares of right answers before and after; from the counts where each question has one answer."""
+    counted: Mapping[str, Any] = row.get("mean") or {
+        "before": (row["both"] + row["lost"]) / row["n"],
+        "after": (row["both"] + row["gained"]) / row["n"],
+    }
+    return counted
 
 
 def _in_way(row: Mapping[str, Any]) -> str:
