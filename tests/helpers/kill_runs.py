@@ -171,7 +171,8 @@ def _content(path: Path, run: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-_TIMES = ("seconds", "cpu_seconds", "finished", "created", "command", "training.json")
+# A process that was killed had exemplars that the next one must prefill again: those tokens hang on the kill, as times do.
+_TIMES = ("seconds", "cpu_seconds", "finished", "created", "command", "training.json", "prefilled")
 
 
 def _timeless(value: Any) -> Any:
