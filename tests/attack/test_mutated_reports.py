@@ -12,11 +12,9 @@ import pytest
 
 from kft_cli.comparison.compare import compare_runs
 from kft_cli.comparison.render import render_comparison
-from kft_cli.pages import certainty_page
-from kft_cli.pages.page_records import read_measurement
+from kft_cli.pages.results import render_measurement
 from kft_cli.report.render import render_report
 from kft_cli.report.report import build_report, read_report, summarize
-from kft_cli.studies import benchmark
 from kft_tasks.errors import DataError
 from mutating import Outcome, mutations, places, try_each
 from report_helpers import H, M, U, W, make_run
@@ -108,16 +106,11 @@ def test_reports_of_one_digest_and_another_number_of_questions_are_not_paired(tm
     assert {row["reason"] for row in comparison["paired"]} == {"not paired: different test questions"}
 
 
-@pytest.mark.parametrize("kind", ["benchmark", "certainty"])
-def test_a_mutated_measurement_of_kft_is_refused_or_shown(kind: str, tmp_path: Path) -> None:
-    tree = json.loads((ROOT / "results" / kind / f"{kind}.json").read_text(encoding="utf-8"))
-    path = tmp_path / f"{kind}.json"
-    render: Callable[..., str] = {"benchmark": benchmark.render, "certainty": certainty_page.render}[kind]
-    outcome = _try(
-        mutations(tree, every=1 if kind == "benchmark" else 7),
-        path,
-        lambda: render(read_measurement(kind, path), markdown=True),
-    )
+@pytest.mark.parametrize("name", ["benchmark/benchmark", "benchmark-training/benchmark", "certainty/certainty"])
+def test_a_mutated_measurement_of_kft_is_refused_or_shown(name: str, tmp_path: Path) -> None:
+    tree = json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    path = tmp_path / Path(f"{name}.json").name
+    outcome = _try(mutations(tree, every=7 if "certainty" in name else 1), path, lambda: render_measurement(path))
     assert not outcome.wrong, str(outcome)
     assert outcome.refused > 5 * len(outcome.read)
     assert len(list(places(tree))) > 50

@@ -6,19 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from kft_cli.pages import certainty_page
-from kft_cli.pages.results import render_results
+from kft_cli.pages.results import measurement_files, render_measurement, render_results
 from kft_cli.report.render import render_report
 from kft_cli.report.report import read_report
-from kft_cli.studies import benchmark
-from kft_tasks.files import read_json
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
-PAGES = {
-    file: render
-    for kind, render in (("benchmark", benchmark.render), ("certainty", certainty_page.render))
-    for file in sorted(RESULTS.glob(f"*/{kind}.json"))
-}
+PAGES = measurement_files(RESULTS)
 RUNS = sorted(RESULTS.glob("*/report.json"))
 
 
@@ -28,7 +21,7 @@ def test_the_results_page_is_not_stale() -> None:
 
 @pytest.mark.parametrize("file", PAGES, ids=[file.parent.name for file in PAGES])
 def test_every_other_published_page_is_not_stale(file: Path) -> None:
-    assert file.with_suffix(".md").read_text(encoding="utf-8") == PAGES[file](read_json(file), markdown=True)
+    assert file.with_suffix(".md").read_text(encoding="utf-8") == render_measurement(file)
 
 
 @pytest.mark.parametrize("file", RUNS, ids=[file.parent.name for file in RUNS])

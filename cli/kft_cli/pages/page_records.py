@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from kft_cli.report.run_records import HardwareRecord
+from kft_cli.studies.train_benchmark import CONTENDERS
 from kft_tasks.files import read_json
 from kft_tasks.records import Count, Record, parse_record
 
@@ -64,8 +65,68 @@ class BenchmarkRecord(Record):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not {"cpu", "cores", "memory_gb", "accelerator"} <= self.hardware.model_fields_set:
-            raise ValueError("hardware: cpu, cores, memory_gb or accelerator is missing")
+        _check_hardware(self.hardware)
+        return self
+
+
+def _check_hardware(hardware: HardwareRecord) -> None:
+    if not {"cpu", "cores", "memory_gb", "accelerator"} <= hardware.model_fields_set:
+        raise ValueError("hardware: cpu, cores, memory_gb or accelerator is missing")
+
+
+class TrainSettingsRecord(Record):
+    """See :class:`kft_cli.studies.train_benchmark.TrainSettings`."""
+
+    model: str
+    type_: str
+    threads: Count
+    batch_size: Count
+    epochs: Count
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    rounds: Count
+    questions: Count
+
+
+class PairRecord(Record):
+    """Two trainings in turn, and their ratios: plain over kft."""
+
+    round: Count
+    cpu_seconds: dict[str, Positive]
+    ratio_cpu_seconds: Positive
+    ratio_seconds: Positive
+    largest_loss_difference: Amount
+
+
+class TrainCostRecord(Record):
+    """What one training cost, and the loss of its steps."""
+
+    round: Count
+    load_before: Amount
+    contender: str
+    questions: Count
+    steps: Count
+    tokens: Count
+    seconds: Positive
+    cpu_seconds: Positive
+    tokens_per_cpu_second: Positive
+    losses: Annotated[list[Amount], Field(min_length=1)]
+
+
+class TrainBenchmarkRecord(Record):
+    """The whole of ``benchmark.json`` of a benchmark of training."""
+
+    settings: TrainSettingsRecord
+    hardware: HardwareRecord
+    versions: dict[str, str]
+    pairs: Annotated[list[PairRecord], Field(min_length=1)]
+    results: Annotated[list[TrainCostRecord], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_hardware(self.hardware)
+        contenders = {one.contender for one in self.results}
+        if contenders != set(CONTENDERS) or len({len(one.losses) for one in self.results}) != 1:
+            raise ValueError(f"results: must be of {' and '.join(CONTENDERS)}, with the same number of losses")
         return self
 
 
@@ -180,20 +241,20 @@ class CertaintyRecord(Record):
     comparison: ComparisonRecord | None
 
 
-RECORDS: dict[str, type[Record]] = {"benchmark": BenchmarkRecord, "certainty": CertaintyRecord}
-
-
-def read_measurement(kind: str, path: Path) -> dict[str, Any]:
+def read_measurement(kind: Literal["benchmark", "certainty"], path: Path) -> dict[str, Any]:
     """The content of ``benchmark.json`` or ``certainty.json``, checked.
 
     Args:
-        kind: "benchmark" or "certainty".
+        kind: the name of the file; a benchmark is one of detection or, if it has ``pairs``, of training.
         path: the file.
 
     Raises:
         DataError: it cannot be read, or is something else.
     """
     value = read_json(path, finite=True)
-    parse_record(RECORDS[kind], value, path, f"Make it again with `kft {kind}`.", f"not a {kind} that can be shown")
+    record: type[Record] = CertaintyRecord
+    if kind == "benchmark":
+        record = TrainBenchmarkRecord if isinstance(value, dict) and "pairs" in value else BenchmarkRecord
+    parse_record(record, value, path, f"Make it again with `kft {kind}`.", f"not a {kind} that can be shown")
     result: dict[str, Any] = value
     return result

@@ -25,7 +25,7 @@ from kft_cli.pages.readme import update_headlines
 from kft_cli.report.render import render_report
 from kft_cli.report.report import read_report
 from kft_cli.report.sections.words import asking_cell, category_heads
-from kft_cli.studies import benchmark
+from kft_cli.studies import benchmark, train_benchmark
 from kft_tasks import limits
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.errors import DataError, StateError
@@ -95,13 +95,29 @@ def write_results(folder: Path) -> Path:
     """
     for file in sorted(folder.glob("*/report.json")):
         _write(file.with_name("report.md"), render_report(read_report(file)))
-    for kind, render in (("benchmark", benchmark.render), ("certainty", certainty_page.render)):
-        for file in sorted(folder.glob(f"*/{kind}.json")):
-            _write(file.with_suffix(".md"), render(read_measurement(kind, file), markdown=True))
+    for file in measurement_files(folder):
+        _write(file.with_suffix(".md"), render_measurement(file))
     page = folder / "README.md"
     _write(page, render_results(folder))
     update_headlines(folder.parent / "README.md", folder)
     return page
+
+
+def measurement_files(folder: Path) -> list[Path]:
+    """Measurements of kft itself below a folder of results."""
+    return sorted(file for kind in ("benchmark", "certainty") for file in folder.glob(f"*/{kind}.json"))
+
+
+def render_measurement(file: Path) -> str:
+    """Markdown of one of :func:`measurement_files`.
+
+    Raises:
+        DataError: it cannot be read, or is something else.
+    """
+    if file.stem == "certainty":
+        return certainty_page.render(read_measurement("certainty", file), markdown=True)
+    data = read_measurement("benchmark", file)
+    return (train_benchmark.render_training if "pairs" in data else benchmark.render)(data, markdown=True)
 
 
 def _write(path: Path, text: str) -> None:

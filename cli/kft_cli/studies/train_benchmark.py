@@ -258,8 +258,9 @@ def _cost_table(data: dict[str, Any]) -> Table:
     machine, used = data["hardware"], data["versions"]
     names = {"torch": "torch", "transformers": "transformers", "PEFT": "peft", "TRL": "trl"}
     libraries = plain(", ".join(f"{name} {used.get(key)}" for name, key in names.items()))
+    processor = plain(machine["cpu"] or "unknown processor")
     caption = (
-        f"{plain(machine['cpu'])}, {machine['cores']} cores, {machine['memory_gb']} GB; {libraries}. Neither validates "
+        f"{processor}, {machine['cores']} cores, {machine['memory_gb']} GB; {libraries}. Neither validates "
         "nor saves checkpoints. Tokens: without padding. Load: processes that wanted a core in the minute before."
     )
     heads = "way | pair > | CPU s > | s > | steps > | tokens > | tokens per CPU s > | load >"
