@@ -10,7 +10,6 @@ detection, steps of a training up to the checkpoint that it was resumed from), a
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,11 +22,10 @@ from kft_cli.pipeline.machine import now
 from kft_cli.report.run_layout import RESULT, STEP_RECORD, RunLayout
 from kft_cli.report.run_outputs import describe_outputs, find_damage, find_missing, is_scratch
 from kft_cli.report.run_records import read_started
+from kft_cli.report.scratch import is_abandoned
 from kft_tasks.errors import DataError, StateError
 from kft_tasks.files import is_temporary, remove, sha256_of_json, unwritable, write_json
 from kft_tasks.locks import LockedError, wait_for_lock
-
-_REPORT_SCRATCH = re.compile(r"\.report\.[a-z0-9_]{8}(\.old)?")
 
 _SECONDS_TO_END = 3.0  # that the workers of a run which was just killed may need to end
 
@@ -191,7 +189,7 @@ class RunFolder:
 
     def _sweep(self) -> None:
         for path in list(self.path.glob(".*")):
-            if is_temporary(path) or path.name.endswith(".old") or _REPORT_SCRATCH.fullmatch(path.name):
+            if is_temporary(path) or path.name.endswith(".old") or is_abandoned(path):
                 remove(path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,9 @@ from kft_cli.report.record import check_report
 from kft_cli.report.render import render_report, summary_sections
 from kft_cli.report.run_data import read_run
 from kft_cli.report.run_layout import RunLayout
+from kft_cli.report.scratch import scratch_folder
 from kft_cli.report.times_and_machine import put_back, set_apart
-from kft_tasks.errors import DISK_FULL, DataError, StateError
+from kft_tasks.errors import DataError, StateError
 from kft_tasks.files import atomic_write, read_json, unwritable, write_json
 
 FORMAT = "kft-report/1"
@@ -89,23 +89,16 @@ def write_report(run: Path, target: Path | None = None) -> Path:
     report = build_report(run)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        private = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))  # nobody else may look inside
+        with scratch_folder(target) as private:
+            scratch = private / target.name
+            scratch.mkdir()  # with the rights that the umask leaves
+            write_json(scratch / "report.json", set_apart(report))
+            figures.draw_figures(report, scratch / "figures")
+            with atomic_write(scratch / "report.md") as stream:
+                stream.write(render_report(report))
+            _put_in_place(scratch, target)
     except OSError as error:
         raise unwritable(target, error) from error
-    try:
-        scratch = private / target.name
-        scratch.mkdir()  # with the rights that the umask leaves
-        write_json(scratch / "report.json", set_apart(report))
-        figures.draw_figures(report, scratch / "figures")
-        with atomic_write(scratch / "report.md") as stream:
-            stream.write(render_report(report))
-        _put_in_place(scratch, target)
-    except OSError as error:  # matplotlib writes figures
-        if error.errno not in DISK_FULL:
-            raise
-        raise unwritable(target, error) from error
-    finally:
-        shutil.rmtree(private, ignore_errors=True)
     return target / "report.md"
 
 
