@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -151,3 +152,9 @@ def write() -> Callable[[Path, Sequence[Mapping[str, Any]]], Path]:
         return path
 
     return write_rows
+
+
+def pytest_collection_finish() -> None:
+    """Libraries and tests stay until the end: trainers collect garbage often, and need not look at them each time."""
+    gc.collect()
+    gc.freeze()

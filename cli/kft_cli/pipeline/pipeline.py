@@ -324,8 +324,9 @@ class Pipeline:
         return self._loaded[1]
 
     def _unload(self) -> None:
-        self._loaded = None
-        gc.collect()
+        if self._loaded is not None:
+            self._loaded = None
+            gc.collect()
 
 
 _TITLES = {
