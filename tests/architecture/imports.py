@@ -20,6 +20,7 @@ FLOORS: tuple[str, ...] = (
     "kft_tasks.question_sets.checks",
     "kft_tasks.answering",
     "kft_tasks.categories",
+    "kft_tasks.lm_eval_logs",
     "kft_tasks.evaluation",
     "kft_tasks.grading",
     "kft_tasks.models",
