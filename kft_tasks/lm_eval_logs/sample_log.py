@@ -87,8 +87,8 @@ def is_sampled(settings: Mapping[str, Any], where: str) -> bool:
         return bool(temperature)
     if bool(sample) is not bool(temperature) and temperature is not None:
         raise DataError(
-            f"{where}: do_sample is {json.dumps(sample)} and temperature {json.dumps(temperature)}, so it depends on the "
-            "model's class whether the answer was sampled. Ask again with one of them changed."
+            f"{where}: do_sample is {json.dumps(sample)} and temperature {json.dumps(temperature)}, so it depends on "
+            "the model's class whether the answer was sampled. Ask again with one of them changed."
         )
     return bool(sample)
 
