@@ -34,6 +34,7 @@ GROUPS = {
         "demo": "Run the whole method on a small model.",
         "run": "Run a recipe: detect, train, evaluate, report.",
         "train": "Train one stage of a recipe.",
+        "export": "Write chosen questions as training data, or results as records.",
         "recipes": "List and show the recipes that come with kft.",
     },
     "Report": {

@@ -222,6 +222,18 @@ def measure_certainty(
     return result
 
 
+def relabel_chances(path: Path, progress: ProgressCallback = no_progress) -> Iterator[float]:
+    """For each question of an exhaustive file, in its order, the chance that a retest gives another category.
+
+    Raises:
+        DataError: a lazy, broken or empty file.
+    """
+    file = _open_exhaustive(path)
+    outcomes = _score_all(file, [], progress)
+    forecast, _ = _forecasts(file, (fit_prior(outcomes.census()), Prior()))
+    return (change_chance(own, forecast.sets, forecast.prior, sampling=forecast.sampling) for own in outcomes)
+
+
 class _AllOutcomes:
     """The outcomes of every question, in the order of the file: four bytes each."""
 

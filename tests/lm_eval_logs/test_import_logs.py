@@ -56,7 +56,7 @@ def write_log(
         tasks = [path.name.split("_")[1] for path in folder.glob("samples_*")]
         results = {
             "config": {"model": "vllm", "model_args": f"pretrained={model},dtype=bfloat16"},
-            "configs": dict.fromkeys(tasks, {"test_split": "dev"}),
+            "configs": {name: {"test_split": "dev"} for name in tasks},
             "versions": dict.fromkeys(tasks, 2.0),
             "n-shot": dict.fromkeys(tasks, 3),
             "chat_template": "{{ messages }}",
