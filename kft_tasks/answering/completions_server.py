@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from kft_tasks.answering.plain_instance import plain_instance
 from kft_tasks.engine.stop_strings import cut_at
 from kft_tasks.errors import UnavailableError
 
@@ -59,7 +60,9 @@ def _generate(lm: Any, requests: Sequence[Any]) -> list[str]:
             batches.append([index])  # lm-eval groups requests by their settings, and works on one group at a time
         else:
             batches[0].append(index)
-    translated = [_instance(request.args[0], dialect(_without_empty_stop(lm, request.args[1]))) for request in requests]
+    translated = [
+        plain_instance(request.args[0], dialect(_without_empty_stop(lm, request.args[1]))) for request in requests
+    ]
 
     def answer(batch: Sequence[int]) -> list[str]:
         texts: list[str] = lm.generate_until([translated[index] for index in batch], disable_tqdm=True)
@@ -145,7 +148,7 @@ def _trial_answer(lm: Any, dialect: Dialect, request: Any, seed: int) -> str:
     prompt, settings = request.args
     trial = {"top_k": 40, **settings, "until": ["\n\n\n\n"], "max_gen_toks": 16, "seed": seed}
     trial |= {"do_sample": True, "temperature": 2.0}
-    answers: list[str] = lm.generate_until([_instance(prompt, dialect(trial))], disable_tqdm=True)
+    answers: list[str] = lm.generate_until([plain_instance(prompt, dialect(trial))], disable_tqdm=True)
     return answers[0]
 
 
@@ -175,12 +178,6 @@ def _plain(settings: Settings) -> Settings:
             f"The server accepts no top_k. Set top_k to {WHOLE_VOCABULARY} for the whole vocabulary."
         )
     return {key: value for key, value in settings.items() if key not in ("top_k", "repetition_penalty")}
-
-
-def _instance(prompt: Any, settings: Settings) -> Any:
-    from lm_eval.api.instance import Instance
-
-    return Instance("generate_until", {}, (prompt, dict(settings)), 0, (None, 0, 1))
 
 
 def _status(error: BaseException) -> int | None:
