@@ -7,6 +7,7 @@
 | a task's filters are in | ``task._filters`` | one scorer each, ``task._scorers`` |
 | ``process_results`` gets | a list of answers per request | all answers of a document in one list |
 | ``task.dataset`` is loaded | when the task is made | when it is first used |
+| a metric of generated answers gives | a number, for one answer | a list, one number per repeat |
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from lm_eval.api import registry
 from lm_eval.api.filter import Filter, FilterEnsemble
 from lm_eval.api.task import ConfigurableTask
 
@@ -102,3 +104,8 @@ def results_by_request(results: Sequence[Any], sizes: Sequence[int]) -> list[Seq
         grouped.append(results[start : start + size])
         start += size
     return grouped
+
+
+def metric_value(scores: list[float]) -> Any:
+    """What a metric of generated answers returns for its scores, one per answer."""
+    return scores if hasattr(registry, "scorer_registry") else sum(scores) / len(scores)

@@ -34,6 +34,7 @@ HEAVY_MODULES = {
     "kft_tasks.harness.hf_model",
     "kft_tasks.harness.instance",
     "kft_tasks.harness.lm_eval_versions",
+    "kft_tasks.harness.metrics",
     "kft_tasks.harness.patches",
     "kft_tasks.harness.task",
 }
