@@ -19,9 +19,15 @@ from kft_tasks.visible_text import visible
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 INK = "#1d1f22"
 ON_COLOUR = {"HighlyKnown": "#ffffff", "MaybeKnown": "#111111", "WeaklyKnown": "#111111", "Unknown": "#111111"}
-LINES = (("#0072B2", "circle", ""), ("#D55E00", "square", "7 4"), ("#009E73", "triangle", "2 4"), ("#CC79A7", "diamond", "9 3 2 3"))  # fmt: skip
+LINES = (
+    ("#0072B2", "circle", "none"),
+    ("#D55E00", "square", "7 4"),
+    ("#009E73", "triangle", "2 4"),
+    ("#CC79A7", "diamond", "9 3 2 3"),
+)
 """Colour, marker and dashes of the first, second ... line; colours are Okabe and Ito's."""
 
+Attributes = dict[str, str | float]
 _LONGEST = 60  # characters of a label
 _PATTERNS = {"MaybeKnown": "M0 6L6 0", "WeaklyKnown": "M0 3H6", "Unknown": "M3 2.4V3.6"}
 
@@ -80,7 +86,7 @@ class Canvas:
             label = "title" if part == "title" else "description"
             ET.SubElement(self.root, part, {"id": f"{name}-{label}"}).text = visible(text)
 
-    def add(self, tag: str, parent: ET.Element | None = None, **attributes: str | float) -> ET.Element:
+    def add(self, tag: str, parent: ET.Element | None = None, /, **attributes: str | float) -> ET.Element:
         """An element; ``stroke_width`` becomes ``stroke-width``, ``class_`` becomes ``class``."""
         values = {
             key.rstrip("_").replace("_", "-"): value if isinstance(value, str) else _number(value)
@@ -97,7 +103,7 @@ class Canvas:
 
     def line(self, x1: float, y1: float, x2: float, y2: float, **attributes: str | float) -> None:
         """A thin line, faint where nothing else is said."""
-        values: dict[str, str | float] = {"stroke": "currentColor", "stroke_opacity": 0.18, **attributes}
+        values: Attributes = {"stroke": "currentColor", "stroke_opacity": 0.18, **attributes}
         self.add("line", x1=x1, y1=y1, x2=x2, y2=y2, **values)
 
     def category(self, category: str, x: float, y: float, width: float, height: float, label: str = "") -> None:
@@ -114,7 +120,7 @@ class Canvas:
         if any(found.get("id") == id_ for found in self.root.iter("pattern")):
             return
         pattern = self.add("pattern", id=id_, width=6, height=6, patternUnits="userSpaceOnUse")
-        stroke = {"fill": "none", "stroke": "#000000", "stroke_opacity": 0.22, "stroke_width": 1.2}
+        stroke: Attributes = {"fill": "none", "stroke": "#000000", "stroke_opacity": 0.22, "stroke_width": 1.2}
         self.add("path", pattern, d=_PATTERNS[category], **stroke)
 
     def legend(self, x: float, y: float, labels: dict[str, str]) -> None:

@@ -102,7 +102,8 @@ class Collection:
                 continue
             shown = self._question("test", item)
             shown.tested[number] = [
-                self._answer(shown, view.scorer, text, right) for text, right in zip(item.given, item.right, strict=True)
+                self._answer(shown, view.scorer, text, right)
+                for text, right in zip(item.given, item.right, strict=True)
             ]
 
     def add_trained(self, stage: int, ids: Iterable[str]) -> None:
@@ -154,9 +155,7 @@ class Collection:
             self._shown[key] = _Shown(split, item.id, type_, item.question, tuple(item.answers))
         return self._shown[key]
 
-    def _sorted(
-        self, shown: _Shown, view: ViewRecord, item: CategorizedQuestion, chance: float | None
-    ) -> SortedRecord:
+    def _sorted(self, shown: _Shown, view: ViewRecord, item: CategorizedQuestion, chance: float | None) -> SortedRecord:
         why = item.why or {}
 
         def number_of(text: str) -> int:
@@ -177,9 +176,7 @@ class Collection:
             r=None if chance is None else round(min(1.0, chance), 4),
         )
 
-    def _answer(
-        self, shown: _Shown, scorer: str, text: str, right: bool | None, why: Explanation | None = None
-    ) -> int:
+    def _answer(self, shown: _Shown, scorer: str, text: str, right: bool | None, why: Explanation | None = None) -> int:
         """The number of an answer among those of its question; a new one is explained."""
         key = (scorer, text)
         if key not in shown.answers:

@@ -43,7 +43,7 @@ def render_page(page: Page) -> str:
     from markupsafe import Markup
 
     template = _environment().get_template("page.html")
-    return template.render(
+    made: str = template.render(
         page=page,
         answer=prose(page.answer.strip("*")),
         opening=[_block(block, page.figures) for block in page.opening],
@@ -60,6 +60,7 @@ def render_page(page: Page) -> str:
         script=Markup(script()),
         data=Markup(pack(page.questions)) if page.questions else None,
     )
+    return made
 
 
 def _environment() -> Any:

@@ -100,7 +100,9 @@ def _pairs(tests: Sequence[TestViewRecord], points: Sequence[str]) -> list[PairR
     numbers = {(test.point, test.asked): number for number, test in enumerate(tests)}
     names = {"gained": "gained", "lost": "lost", "right": "right both times", "wrong": "wrong both times"}
     return [
-        PairRecord(label=f"{points[0]} → {points[-1]}, {asked}", before=number, after=numbers[points[-1], asked], **names)
+        PairRecord(
+            label=f"{points[0]} → {points[-1]}, {asked}", before=number, after=numbers[points[-1], asked], **names
+        )
         for (point, asked), number in numbers.items()
         if point == points[0]
     ]
@@ -108,5 +110,3 @@ def _pairs(tests: Sequence[TestViewRecord], points: Sequence[str]) -> list[PairR
 
 def _asked(asking: Asking) -> str:
     return exemplars(asking.shots) + (" of another type" if asking.other_type else "")
-
-

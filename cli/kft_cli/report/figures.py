@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from kft_cli.display.drawing import CATEGORY_COLOURS
-from kft_cli.display.svg import LINES, Canvas, Drawing, points_of, ticks
+from kft_cli.display.svg import LINES, Attributes, Canvas, Drawing, points_of, ticks
 from kft_cli.display.tables import make_table, number, share
-from kft_cli.report.sections.mastery import category_bars, levels
+from kft_cli.report.sections.mastery import category_bars, flow_caption, levels
 from kft_cli.report.sections.words import exemplars
 
 Report = Mapping[str, Any]
 
 FIGURES = ("flow.svg", "categories.svg", "transitions.svg", "test_accuracy.svg", "validation.svg")
+OLD_FIGURES = ("categories.png", "transitions.png", "test_accuracy.png", "validation.png")
+"""Of reports of earlier versions."""
 
 
 def draw_figures(report: Report, folder: Path) -> list[Path]:
@@ -48,7 +50,7 @@ def draw_flow(report: Report) -> Drawing:
     steps, names = flow_steps(report), levels(report)
     n = steps[0]["movement"]["n"]
     columns = [steps[0]["before"], *(step["after"] for step in steps)]
-    caption = f"How the {number(n)} training questions move through the categories, from point to point."
+    caption = flow_caption(report)
     width, top, height, gap, node = 860.0, 44.0, 290.0, 12.0, 16.0
     left, right = 138.0, 138.0
     canvas = Canvas("flow", width, top + height + 3 * gap + 12, "Categories from point to point", caption)
@@ -262,7 +264,7 @@ def draw_validation(report: Report) -> Drawing:
         for x, row in spots:
             canvas.text(x, axis.bottom + 18, str(row["epoch"]), "middle")
             if kept := row["epoch"] == stage["chosen_epoch"]:
-                ring = {"fill": "none", "stroke": "#D55E00", "stroke_width": 2.5}
+                ring: Attributes = {"fill": "none", "stroke": "#D55E00", "stroke_width": 2.5}
                 canvas.add("circle", cx=x, cy=axis.y(row["share"]), r=10, **ring)
             cells.append([stage["name"], f"{row['epoch']}{' (kept)' if kept else ''}", share(row)])
     return canvas.done(caption, make_table("stage | epoch | right >", cells))
@@ -291,19 +293,22 @@ class _PercentAxis:
         middle = self.top + self.height / 2
         canvas.text(14, middle, label, "middle", font_size=12, transform=f"rotate(-90 14 {middle:.0f})")
 
-    def series(self, canvas: Canvas, index: int, spots: Sequence[tuple[float, Mapping[str, Any]]], label: str = "") -> None:  # fmt: skip
+    def series(
+        self, canvas: Canvas, index: int, spots: Sequence[tuple[float, Mapping[str, Any]]], label: str = ""
+    ) -> None:
         """Shares with their intervals as a line; a share without an interval gets no bar."""
         colour, marker, dashes = LINES[index % len(LINES)]
+        stroke: Attributes = {"stroke": colour, "stroke_width": 2, "stroke_dasharray": dashes}
         if label:
             y = 14.0 + 22 * index
-            canvas.line(self.left, y, self.left + 34, y, stroke=colour, stroke_opacity=1, stroke_width=2, stroke_dasharray=dashes)  # fmt: skip
+            canvas.add("line", x1=self.left, y1=y, x2=self.left + 34, y2=y, **stroke)
             canvas.marker(marker, self.left + 17, y, colour)
             canvas.text(self.left + 44, y + 4.5, label)
         places = [(x, self.y(row["share"])) for x, row in spots]
-        canvas.add("polyline", points=points_of(places), fill="none", stroke=colour, stroke_width=2, stroke_dasharray=dashes)  # fmt: skip
+        canvas.add("polyline", points=points_of(places), fill="none", **stroke)
         for (x, y), (_, row) in zip(places, spots, strict=True):
             low, high = self.y(_bound(row, "low")), self.y(_bound(row, "high"))
-            bar = {"stroke": colour, "stroke_opacity": 1.0, "stroke_width": 1.5}
+            bar: Attributes = {"stroke": colour, "stroke_opacity": 1.0, "stroke_width": 1.5}
             canvas.line(x, low, x, high, **bar)
             for end in (low, high):
                 canvas.line(x - 4, end, x + 4, end, **bar)

@@ -4,8 +4,6 @@ import { save, toCsv, toJsonLines } from "./export.js";
 import { makeFacets, plainText, searchTexts, select, shareRight } from "./facets.js";
 import { Rows, make } from "./rows.js";
 
-const OPEN_FACETS = 4;
-
 /** The question explorer: search, filters, order, the list and the question that is open. */
 export class Explorer {
   constructor(data, part) {
@@ -118,7 +116,7 @@ export class Explorer {
       list.append(line);
       return { value, box, count, line };
     });
-    const element = make("details", { class: "facet", open: number < OPEN_FACETS }, make("summary", {}, facet.title), list);
+    const element = make("details", { class: "facet", open: facet.open }, make("summary", {}, facet.title), list);
     const update = (counts, chosen) => {
       lines.forEach((one, place) => {
         one.box.checked = Boolean(chosen?.has(one.value));

@@ -17,20 +17,20 @@ function makeFacet(key, title, questions, valuesOf, order = []) {
 export function makeFacets(data) {
   const { questions } = data;
   const found = [];
-  const add = (key, title, valuesOf, order) => found.push(makeFacet(key, title, questions, valuesOf, order));
-  add("questions", "Questions", (one) => [one.split === "train" ? "training" : "test"], ["training", "test"]);
-  for (const move of data.moves) {
-    add(`moved ${move.label}`, `Moved: ${move.label}`, (one) => movesOf(data, move, one), [
-      "upgraded", "downgraded", "forgotten", "unchanged",
-    ]);
-  }
-  for (const pair of data.pairs) {
+  const add = (key, title, valuesOf, order, open = false) =>
+    found.push({ ...makeFacet(key, title, questions, valuesOf, order), open });
+  add("questions", "Questions", (one) => [one.split === "train" ? "training" : "test"], ["training", "test"], true);
+  data.moves.forEach((move, place) => {
+    const order = ["upgraded", "downgraded", "forgotten", "unchanged"];
+    add(`moved ${move.label}`, `Moved: ${move.label}`, (one) => movesOf(data, move, one), order, place === 0);
+  });
+  data.pairs.forEach((pair, place) => {
     const order = [pair.gained, pair.lost, pair.right, pair.wrong];
-    add(`test ${pair.label}`, `Test: ${pair.label}`, (one) => outcomesOf(pair, one), order);
-  }
+    add(`test ${pair.label}`, `Test: ${pair.label}`, (one) => outcomesOf(pair, one), order, place === 0);
+  });
   if (data.stages.length) {
     const names = (one) => (one.trained.length ? one.trained.map((stage) => data.stages[stage]) : ["not trained"]);
-    add("trained", "Trained in", (one) => (one.split === "train" ? names(one) : []), [...data.stages, "not trained"]);
+    add("trained", "Trained in", (one) => (one.split === "train" ? names(one) : []), [...data.stages, "not trained"], true);
   }
   data.views.forEach((view, number) => {
     const label = (one) => (one.sorted[number] ? [view.levels[one.sorted[number].c]] : []);

@@ -78,7 +78,10 @@ function setUpCopying() {
 
 async function setUpQuestions() {
   const element = part("questions");
-  if (!element) return;
+  if (!element) {
+    document.documentElement.dataset.ready = "true";
+    return;
+  }
   await new Promise((done) => requestAnimationFrame(() => setTimeout(done))); // first the report is painted
   try {
     const data = await unpack(element);
