@@ -74,5 +74,5 @@ function answerRow(data, answer, counts, label = null) {
 function table(label, heads, rows) {
   const head = make("tr", {}, ...heads.map((one) => make("th", { scope: "col" }, one)));
   const made = make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
-  return make("div", { class: "wide", tabindex: "0", role: "region", "aria-label": label }, made);
+  return make("div", { class: "wide", tabindex: "0", role: "group", "aria-label": label }, made);
 }
