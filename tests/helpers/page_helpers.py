@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from kft_cli.html.page import Page, render_page
-from kft_cli.html.record import FORMAT, GivenAnswer, MoveRecord, PageData, PairRecord, QuestionRecord, SortedRecord, TestViewRecord, ViewRecord  # fmt: skip
+from kft_cli.html.record import (  # fmt: skip
+    FORMAT,
+    AskingRecord,
+    GivenAnswer,
+    MoveRecord,
+    PageData,
+    PairRecord,
+    QuestionRecord,
+    SortedRecord,
+    ViewRecord,
+)
 from kft_tasks.categories.category import KnowledgeCategory
 from report_helpers import H, M, U, W, make_run
 
@@ -21,7 +31,10 @@ def hostile_run(folder: Path) -> Path:
     """A measured run whose wrong answers and types attack the page."""
     rights = {"base": [4, 3, 2, 2, 0, 0, 0, 0], "stage1": [4, 4, 4, 2, 1, 0, 0, 0], "stage2": [4, 2, 4, 4, 2, 1, 0, 0]}
     answers = {
-        point: {4: [(True, False), (True, True), (False, False), (False, True)], 0: [True, point != "base", False, None]}
+        point: {
+            4: [(True, False), (True, True), (False, False), (False, True)],
+            0: [True, point != "base", False, None],
+        }
         for point in rights
     }
     return make_run(
@@ -42,7 +55,7 @@ def many_questions(count: int = 10_000) -> PageData:
         format=FORMAT,
         name="many",
         views=[ViewRecord(label=point, point=point, told=True, scorer="answer_stated", levels=NAMES) for point in ("base", "stage1", "stage2")],
-        tests=[TestViewRecord(label=f"{point}, 4 exemplars", point=point, asked="4 exemplars", scorer="answer_stated") for point in ("base", "stage2")],
+        tests=[AskingRecord(label=f"{point}, 4 exemplars", point=point, asked="4 exemplars", scorer="answer_stated") for point in ("base", "stage2")],
         moves=[MoveRecord(label="base → stage2", before=0, after=2)],
         pairs=[PairRecord(label="base → stage2", before=0, after=1, gained="gained", lost="lost", right="right both times", wrong="wrong both times")],
         stages=["stage1", "stage2"],
@@ -57,7 +70,9 @@ def many_questions(count: int = 10_000) -> PageData:
 def _question(number: int) -> QuestionRecord:
     mixed = (number * 2654435761) % 2**32
     answers = [GivenAnswer(text=f"Answer {number}", ok=True, rule=0, words=f"answer {number}")]
-    answers += [GivenAnswer(text=f"Guess {(mixed >> place) % 9973}", ok=False, rule=1, words="guess") for place in range(6)]
+    answers += [
+        GivenAnswer(text=f"Guess {(mixed >> place) % 9973}", ok=False, rule=1, words="guess") for place in range(6)
+    ]
     test = number % 4 == 3
     categories = [(mixed >> (4 * place)) % 4 for place in range(3)]
     sorted_: list[Any] = [

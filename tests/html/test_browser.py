@@ -108,7 +108,7 @@ def test_the_keyboard_is_enough(opened: Opener) -> None:
     assert page.evaluate("document.activeElement.id") == "rows"
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)])
+@pytest.mark.parametrize(("scheme", "width"), [("dark", 1280), ("light", 360)])
 def test_axe_finds_nothing_and_nothing_sticks_out(opened: Opener, scheme: str, width: int) -> None:
     script = AXE.read_bytes()
     assert hashlib.sha256(script).hexdigest() == AXE_DIGEST

@@ -14,7 +14,7 @@ from kft_cli.display.drawing import CATEGORY_COLOURS
 from kft_cli.html.assets import digest, script, style
 from kft_cli.html.collect import MAX_CHARACTERS, Collection, drawn
 from kft_cli.html.page import Page, render_page
-from kft_cli.html.record import PageData, TestViewRecord, data_of_page
+from kft_cli.html.record import AskingRecord, PageData, data_of_page
 from kft_cli.html.run_questions import questions_of_run
 from kft_cli.report.page import render_report_page
 from kft_cli.report.render import render_report
@@ -158,7 +158,7 @@ def test_hidden_characters_and_endless_lines_are_shown_as_such(tmp_path: Path) -
     found = Collection([("test", "a\x1b")])
     given = (HOSTILE, "\u202e" + "z" * 1_000_000, "\ud800")
     item = TestQuestion("a\x1b", "t\x00", "", "Who?\u200b", ("\x9b1m",), given, (False, False, False))
-    found.add_test(TestViewRecord(label="base", point="base", asked="4", scorer="answer_stated"), [item])
+    found.add_test(AskingRecord(label="base", point="base", asked="4", scorer="answer_stated"), [item])
     made = found.data("x")
     (one,) = made.questions
     texts = [one.id, one.question, *one.accepted, *made.types, *(answer.text for answer in one.answers)]

@@ -14,7 +14,7 @@ from kft_cli.comparison.render import comparison_sections, render_comparison
 from kft_cli.display.tables import difference, number, plain
 from kft_cli.html.collect import Collection
 from kft_cli.html.page import Page, render_page
-from kft_cli.html.record import PageData, PairRecord, TestViewRecord
+from kft_cli.html.record import AskingRecord, PageData, PairRecord
 from kft_cli.report.run_data import read_run
 from kft_cli.report.sections.words import asking_words, exemplars
 from kft_tasks.evaluation.evaluate import Asking
@@ -94,7 +94,7 @@ def _questions(comparison: Mapping[str, Any], runs: Sequence[LoadedRun]) -> Page
         for run in (run for run in shown if asking in run.askings):
             numbers[run.name, asking] = len(found.tests)
             label = f"{run.name}, {_asked(asking)}"
-            view = TestViewRecord(label=label, point=run.name, asked=_asked(asking), scorer=run.scorer)
+            view = AskingRecord(label=label, point=run.name, asked=_asked(asking), scorer=run.scorer)
             found.add_test(view, run.scored(answers[run.name][run.last][asking]))
     pairs = [
         PairRecord(

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from kft_cli.html.record import (
     FORMAT,
+    AskingRecord,
     GivenAnswer,
     MoveRecord,
     PageData,
     PairRecord,
     QuestionRecord,
     SortedRecord,
-    TestViewRecord,
     ViewRecord,
 )
 from kft_cli.stats.intervals import wilson_share
@@ -77,7 +77,7 @@ class Collection:
         self.of = len(every)
         self.wanted = set(drawn(every))
         self.views: list[ViewRecord] = []
-        self.tests: list[TestViewRecord] = []
+        self.tests: list[AskingRecord] = []
         self._shown: dict[Key, _Shown] = {}
         self._types: dict[str, int] = {}
         self._rules: dict[str, int] = {}
@@ -93,7 +93,7 @@ class Collection:
             shown = self._question(split, item.question)
             shown.sorted[number] = self._sorted(shown, view, item, chance)
 
-    def add_test(self, view: TestViewRecord, items: Iterable[TestQuestion]) -> None:
+    def add_test(self, view: AskingRecord, items: Iterable[TestQuestion]) -> None:
         """Add the answers to test questions, asked in one way."""
         number = len(self.tests)
         self.tests.append(view)

@@ -41,7 +41,7 @@ class ViewRecord(Record):
     levels: Annotated[list[str], Field(min_length=4, max_length=4)]
 
 
-class TestViewRecord(Record):
+class AskingRecord(Record):
     """A way in which test questions were asked at a point."""
 
     label: str
@@ -141,7 +141,7 @@ class PageData(Record):
     format: Literal["kft-page/1"]
     name: str
     views: list[ViewRecord]
-    tests: list[TestViewRecord]
+    tests: list[AskingRecord]
     moves: list[MoveRecord]
     pairs: list[PairRecord]
     stages: list[str]

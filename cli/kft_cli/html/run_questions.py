@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from kft_cli.html.collect import Collection, Key
-from kft_cli.html.record import MoveRecord, PageData, PairRecord, TestViewRecord, ViewRecord
+from kft_cli.html.record import AskingRecord, MoveRecord, PageData, PairRecord, ViewRecord
 from kft_cli.report.run_data import Detection, RunData
 from kft_cli.report.run_layout import BASE
 from kft_cli.report.sections.words import exemplars
@@ -31,7 +31,7 @@ def questions_of_run(data: RunData) -> PageData:
     for asking in data.askings:
         for point in data.all_points:
             label = f"{point}, {_asked(asking)}"
-            view_ = TestViewRecord(label=label, point=point, asked=_asked(asking), scorer=scorer)
+            view_ = AskingRecord(label=label, point=point, asked=_asked(asking), scorer=scorer)
             found.add_test(view_, data.answers[point].get(asking, ()))
     for number, stage in enumerate(data.stages):
         found.add_trained(number, (item.question.id for item in stage.mixture.items))
@@ -95,7 +95,7 @@ def _moves(views: Sequence[ViewRecord], points: Sequence[str]) -> list[MoveRecor
     ]
 
 
-def _pairs(tests: Sequence[TestViewRecord], points: Sequence[str]) -> list[PairRecord]:
+def _pairs(tests: Sequence[AskingRecord], points: Sequence[str]) -> list[PairRecord]:
     """The last point against the base model, in each way of asking."""
     numbers = {(test.point, test.asked): number for number, test in enumerate(tests)}
     names = {"gained": "gained", "lost": "lost", "right": "right both times", "wrong": "wrong both times"}

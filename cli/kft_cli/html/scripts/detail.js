@@ -13,7 +13,7 @@ export function describe(data, question) {
   if (question.split === "train" && data.stages.length) facts.push(["Trained in", trained.join(", ") || "no stage"]);
   const list = make("dl");
   for (const [name, value] of facts) list.append(make("dt", {}, name), make("dd", {}, value));
-  const parts = [make("h3", { id: "detail-title", tabindex: "-1" }, question.question), list];
+  const parts = [make("h2", { id: "detail-title", tabindex: "-1" }, question.question), list];
   data.views.forEach((view, number) => {
     if (question.sorted[number]) parts.push(...sortedPart(data, question, view, question.sorted[number]));
   });
@@ -23,7 +23,7 @@ export function describe(data, question) {
 
 function sortedPart(data, question, view, one) {
   const [right, asked, sampledRight, sampled] = one.p;
-  const heading = make("h4", {}, view.label, " ", badge(one.c, view.levels[one.c]), " ", view.levels[one.c]);
+  const heading = make("h3", {}, view.label, " ", badge(one.c, view.levels[one.c]), " ", view.levels[one.c]);
   const words = [`${right} of ${asked} greedy answers right${interval(data, right, asked)}`];
   if (sampled) words.push(`${sampledRight} of ${sampled} sampled answers right${interval(data, sampledRight, sampled)}`);
   const asides = [`${words.join("; ")}. Rule: ${view.scorer}.`];
@@ -49,7 +49,7 @@ function testedPart(data, question) {
   if (!rows.length) return [];
   const rules = [...new Set(data.tests.map((test) => test.scorer))].join(", ");
   const heads = ["Asked", "Answer", "Verdict", "Why"];
-  return [make("h4", {}, "Test answers"), make("p", {}, `Rule: ${rules}.`), table("Test answers", heads, rows)];
+  return [make("h3", {}, "Test answers"), make("p", {}, `Rule: ${rules}.`), table("Test answers", heads, rows)];
 }
 
 function interval(data, right, asked) {
