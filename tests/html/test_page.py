@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from kft_cli.display.drawing import CATEGORY_COLOURS
+from kft_cli.display.svg import CATEGORY_COLOURS
 from kft_cli.html.assets import digest, script, style
 from kft_cli.html.collect import MAX_CHARACTERS, Collection, drawn
 from kft_cli.html.page import Page, render_page

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kft_cli.display.drawing import CATEGORY_COLOURS
 from kft_cli.display.tables import Table
 from kft_tasks.files import atomic_write
 from kft_tasks.visible_text import visible
 
+CATEGORY_COLOURS = {"HighlyKnown": "#0072B2", "MaybeKnown": "#56B4E9", "WeaklyKnown": "#F0C04A", "Unknown": "#B8B8B8"}
+"""Colours of Okabe and Ito, or near them: people with colour blindness can tell them apart."""
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 INK = "#1d1f22"
 ON_COLOUR = {"HighlyKnown": "#ffffff", "MaybeKnown": "#111111", "WeaklyKnown": "#111111", "Unknown": "#111111"}
@@ -51,15 +52,19 @@ class Drawing:
         """The ``<svg>`` element as part of a page."""
         return ET.tostring(self.root, encoding="unicode")
 
-    def save(self, folder: Path) -> Path:
-        """Write the figure as a file of its own, dark on white."""
+    def file(self) -> str:
+        """The figure as a file of its own, dark on white."""
         root = ET.fromstring(self.inline())
         root.set("xmlns", "http://www.w3.org/2000/svg")
         root.set("color", INK)
         root.insert(2, ET.Element("rect", {"width": "100%", "height": "100%", "fill": "#ffffff"}))
+        return ET.tostring(root, encoding="unicode") + "\n"
+
+    def save(self, folder: Path) -> Path:
+        """Write that file."""
         path = folder / f"{self.name}.svg"
         with atomic_write(path) as stream:
-            stream.write(ET.tostring(root, encoding="unicode") + "\n")
+            stream.write(self.file())
         return path
 
 

@@ -21,6 +21,7 @@ from kft_cli.display.tables import (
 )
 from kft_cli.html.record import PageData, data_of_page
 from kft_cli.pages import certainty_page
+from kft_cli.pages.certainty_figure import write_certainty_figure
 from kft_cli.pages.page_records import read_measurement
 from kft_cli.pages.readme import update_headlines
 from kft_cli.report.figures import draw_figures
@@ -105,6 +106,8 @@ def write_results(folder: Path) -> Path:
         draw_figures(report, file.with_name("figures"))
     for file in measurement_files(folder):
         _write(file.with_suffix(".md"), render_measurement(file))
+        if file.stem == "certainty":
+            write_certainty_figure(read_measurement("certainty", file), file.parent)
     page = folder / "README.md"
     _write(page, render_results(folder))
     update_headlines(folder.parent / "README.md", folder)

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kft_cli.display.drawing import CATEGORY_COLOURS
-from kft_cli.display.svg import LINES, Attributes, Canvas, Drawing, points_of, ticks
+from kft_cli.display.svg import CATEGORY_COLOURS, LINES, Attributes, Canvas, Drawing, points_of, ticks
 from kft_cli.display.tables import make_table, number, share
 from kft_cli.report.sections.mastery import category_bars, flow_caption, levels
 from kft_cli.report.sections.words import exemplars
