@@ -2,7 +2,7 @@ import { emptyState, readAddress, writeAddress } from "./address.js";
 import { describe } from "./detail.js";
 import { save, toCsv, toJsonLines } from "./export.js";
 import { makeFacets, plainText, searchTexts, select, shareRight } from "./facets.js";
-import { Rows, make } from "./rows.js";
+import { Rows, badge, make, mark } from "./rows.js";
 
 /** The question explorer: search, filters, order, the list and the question that is open. */
 export class Explorer {
@@ -14,6 +14,7 @@ export class Explorer {
     part("sort").append(...this.orders.map((order) => make("option", { value: order.name }, order.name)));
     this.boxes = this.facets.map((facet, number) => this.facetBox(facet, number));
     part("filters").append(...this.boxes.map((box) => box.element));
+    part("legend").append(...legend(data));
     this.listen();
     this.read();
   }
@@ -152,6 +153,23 @@ export async function copyText(button, text) {
   setTimeout(() => {
     button.textContent = before;
   }, 1500);
+}
+
+/** What the signs in a row of the list mean. */
+function legend(data) {
+  const told = data.views.filter((view) => view.told);
+  const parts = [];
+  if (told.length) {
+    const names = new Map();
+    for (const view of told) view.levels.forEach((name, category) => names.set(name, category));
+    for (const [name, category] of names) parts.push(make("span", { class: "key" }, badge(category, name), make("span", { "aria-hidden": "true" }, ` ${name}`)));
+    parts.push(make("span", { class: "key" }, `at ${told.map((view) => view.point).join(", ")}`));
+  }
+  if (data.pairs.length) {
+    parts.push(make("span", { class: "key" }, mark(1), make("span", { "aria-hidden": "true" }, " right "), mark(0), make("span", { "aria-hidden": "true" }, " wrong")));
+    parts.push(make("span", { class: "key" }, `in the test: ${data.pairs.map((pair) => pair.label).join("; ")}`));
+  }
+  return parts;
 }
 
 /** Ways to order the questions; a question without a value comes last. */
