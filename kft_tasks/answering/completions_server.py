@@ -127,15 +127,8 @@ def check_sampling(lm: Any, request: Any) -> bool:
 
 def _trial_answer(lm: Any, dialect: Dialect, request: Any, seed: int) -> str:
     prompt, settings = request.args
-    trial = {
-        "min_p": 0.0,
-        **settings,
-        "top_k": max(40, settings.get("top_k", 0)),
-        "until": ["\n\n\n\n"],
-        "max_gen_toks": 16,
-        "seed": seed,
-    }
-    trial |= {"do_sample": True, "temperature": 2.0}
+    trial = {"min_p": 0.0, **settings, "until": ["\n\n\n\n"], "max_gen_toks": 16, "seed": seed}
+    trial |= {"do_sample": True, "temperature": 2.0, "top_k": max(40, settings.get("top_k", 0))}
     answers: list[str] = lm.generate_until([_instance(prompt, dialect(trial))], disable_tqdm=True)
     return answers[0]
 
