@@ -33,6 +33,8 @@ HEAVY_MODULES = {
     "kft_tasks.engine.trie",
     "kft_tasks.harness.hf_model",
     "kft_tasks.harness.instance",
+    "kft_tasks.harness.lm_eval_versions",
+    "kft_tasks.harness.metrics",
     "kft_tasks.harness.patches",
     "kft_tasks.harness.task",
 }

@@ -98,11 +98,14 @@ def render(data: dict[str, Any]) -> str:
             f"{row['bytes'] / 1e6:.2f} MB",
             f"{row['collect_s']:.1f} s",
             f"{row['render_s']:.1f} s",
-            *(f"{row[key]:.0f} ms" for key in ("first_paint_ms", "ready_ms", "filter_ms", "first_search_ms", "search_ms")),
+            *(
+                f"{row[key]:.0f} ms"
+                for key in ("first_paint_ms", "ready_ms", "filter_ms", "first_search_ms", "search_ms")
+            ),
         ]
         for row in data["results"]
     ]
-    heads = "questions > | different answers > | file > | collect > | write > | first paint > | can be used > | filter > | first search > | next search >"  # noqa: E501
+    heads = "questions > | different answers > | file > | collect > | write > | first paint > | can be used > | filter > | first search > | next search >"
     caption = (
         f"Medians of {REPEATS} openings from the disk in {data['browser']}, headless, on {data['cpu']} with "
         f"{data['cores']} cores; other programs ran beside it: the load was {data['load']:.1f}. *Collect*: read the "
@@ -132,7 +135,13 @@ def main(folder: Path) -> None:
         machine = hardware()
         name = f"Chromium {browser.version.partition('.')[0]}"
         browser.close()
-    data = {"browser": name, "cpu": machine["cpu"], "cores": machine["cores"], "load": os.getloadavg()[0], "results": results}
+    data = {
+        "browser": name,
+        "cpu": machine["cpu"],
+        "cores": machine["cores"],
+        "load": os.getloadavg()[0],
+        "results": results,
+    }
     write_json(folder / "page.json", data)
     with atomic_write(folder / "README.md") as stream:
         stream.write(render(read_json(folder / "page.json")))

@@ -22,6 +22,7 @@ from kft_cli.display.tables import (
 from kft_cli.html.record import PageData, data_of_page
 from kft_cli.pages import certainty_page
 from kft_cli.pages.certainty_figure import write_certainty_figure
+from kft_cli.pages.engines_page import read_engines, render_engines, update_engines
 from kft_cli.pages.page_records import read_measurement
 from kft_cli.pages.readme import update_headlines
 from kft_cli.report.figures import draw_figures
@@ -85,7 +86,7 @@ def render_results(folder: Path) -> str:
     others = _other_pages(folder)
     if others:
         links = Links(tuple((page.parent.name, f"{page.parent.name}/{page.name}") for page in others))
-        intro = "Speed, the price of certainty, and how well scoring rules agree with people:"
+        intro = "Speed, the price of certainty, other engines, and how well scoring rules agree with people:"
         sections.append(Section("Measurements of kft itself", (intro, links)))
     return markdown_document("Results", sections, _LEAD)
 
@@ -111,6 +112,7 @@ def write_results(folder: Path) -> Path:
     page = folder / "README.md"
     _write(page, render_results(folder))
     update_headlines(folder.parent / "README.md", folder)
+    update_engines(folder.parent / "kft_tasks" / "README.md", folder)
     return page
 
 
@@ -126,7 +128,7 @@ def published_questions(file: Path) -> PageData | None:
 
 def measurement_files(folder: Path) -> list[Path]:
     """Measurements of kft itself below a folder of results."""
-    return sorted(file for kind in ("benchmark", "certainty") for file in folder.glob(f"*/{kind}.json"))
+    return sorted(file for kind in ("benchmark", "certainty", "engines") for file in folder.glob(f"*/{kind}.json"))
 
 
 def render_measurement(file: Path) -> str:
@@ -135,6 +137,8 @@ def render_measurement(file: Path) -> str:
     Raises:
         DataError: it cannot be read, or is something else.
     """
+    if file.stem == "engines":
+        return render_engines(read_engines(file))
     if file.stem == "certainty":
         return certainty_page.render(read_measurement("certainty", file), markdown=True)
     data = read_measurement("benchmark", file)
@@ -157,7 +161,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _other_pages(folder: Path) -> list[Path]:
-    pages = [page for name in ("benchmark", "certainty", "README") for page in folder.glob(f"*/{name}.md")]
+    pages = [page for name in ("benchmark", "certainty", "engines", "README") for page in folder.glob(f"*/{name}.md")]
     return sorted(page for page in pages if not (page.parent / "report.json").exists())
 
 
