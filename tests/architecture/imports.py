@@ -38,6 +38,7 @@ FLOORS: tuple[str, ...] = (
     "kft_cli.stats",
     "kft_cli.report.sections",
     "kft_cli.report.measures",
+    "kft_cli.html",
     "kft_cli.report",
     "kft_cli.comparison",
     "kft_cli.pipeline",
