@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from kft_tasks.answering.plain_instance import plain_instance
 from kft_tasks.answering.quiet_bars import quiet_bars
 from kft_tasks.answering.server_dialects import WHOLE_VOCABULARY, Dialect, Settings, candidates
 from kft_tasks.engine.stop_strings import cut_at
@@ -43,7 +44,9 @@ def _generate(lm: Any, requests: Sequence[Any]) -> list[str]:
             batches.append([index])  # lm-eval groups requests by their settings, and works on one group at a time
         else:
             batches[0].append(index)
-    translated = [_instance(request.args[0], dialect(_without_empty_stop(lm, request.args[1]))) for request in requests]
+    translated = [
+        plain_instance(request.args[0], dialect(_without_empty_stop(lm, request.args[1]))) for request in requests
+    ]
 
     def answer(batch: Sequence[int]) -> list[str]:
         texts: list[str] = lm.generate_until([translated[index] for index in batch], disable_tqdm=True)
@@ -129,14 +132,8 @@ def _trial_answer(lm: Any, dialect: Dialect, request: Any, seed: int) -> str:
     prompt, settings = request.args
     trial = {"min_p": 0.0, **settings, "until": ["\n\n\n\n"], "max_gen_toks": 16, "seed": seed}
     trial |= {"do_sample": True, "temperature": 2.0, "top_k": max(40, settings.get("top_k", 0))}
-    answers: list[str] = lm.generate_until([_instance(prompt, dialect(trial))], disable_tqdm=True)
+    answers: list[str] = lm.generate_until([plain_instance(prompt, dialect(trial))], disable_tqdm=True)
     return answers[0]
-
-
-def _instance(prompt: Any, settings: Settings) -> Any:
-    from lm_eval.api.instance import Instance
-
-    return Instance("generate_until", {}, (prompt, dict(settings)), 0, (None, 0, 1))
 
 
 def _status(error: BaseException) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any
 from kft_tasks.answering import engine_processes
 from kft_tasks.answering.completions_server import check_sampling
 from kft_tasks.answering.model_kinds import is_served
+from kft_tasks.answering.plain_instance import plain_instance
 from kft_tasks.answering.reported_tokens import reported_tokens
 from kft_tasks.answering.request_seeds import generate, sample_seed, takes_seeds
 from kft_tasks.errors import KftError, UnavailableError, UsageError
@@ -86,9 +87,7 @@ class LmEvalAnswerer:
 
 
 def _instance(request: PromptRequest, settings: dict[str, Any]) -> Any:
-    from lm_eval.api.instance import Instance
-
-    return Instance("generate_until", {}, (request.prompt, settings), 0, (None, 0, 1))
+    return plain_instance(request.prompt, settings)
 
 
 class LmEvalAnswers:

@@ -29,7 +29,7 @@ from kft_tasks.progress import ProgressCallback, no_progress
 from kft_tasks.protocol.exemplars import ExemplarPool
 from kft_tasks.protocol.identity import ModelIdentity
 from kft_tasks.protocol.prompt_maker import PromptMaker
-from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.protocol.protocol import Protocol, RecordedProtocol
 from kft_tasks.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -309,7 +309,7 @@ def _cost_meter(answerer: Answerer) -> Callable[[], dict[str, float]]:
     return cost
 
 
-def _replay(chunk: Chunk, journals: Sequence[Journal], own: Journal, protocol: Protocol) -> None:
+def _replay(chunk: Chunk, journals: Sequence[Journal], own: Journal, protocol: RecordedProtocol) -> None:
     """Restore the answers of an unfinished chunk, and record them again, so that ``own`` holds the whole chunk."""
     for journal in journals:
         journal.replay(chunk, protocol.exemplar_sets)

@@ -19,19 +19,24 @@ from kft_cli.display.tables import (
     percent,
     share,
 )
+from kft_cli.html.record import PageData, data_of_page
 from kft_cli.pages import certainty_page
+from kft_cli.pages.certainty_figure import write_certainty_figure
 from kft_cli.pages.engines_page import read_engines, render_engines, update_engines
 from kft_cli.pages.page_records import read_measurement
 from kft_cli.pages.readme import update_headlines
+from kft_cli.report.figures import draw_figures
+from kft_cli.report.page import render_report_page
 from kft_cli.report.render import render_report
-from kft_cli.report.report import read_report
+from kft_cli.report.report import PAGE, read_report
 from kft_cli.report.sections.words import asking_cell, category_heads
 from kft_cli.studies import benchmark, train_benchmark
 from kft_tasks import limits
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.errors import DataError, StateError
-from kft_tasks.files import atomic_write, read_whole
+from kft_tasks.files import atomic_write, read_text, read_whole
 
+_KFT_PAGE = '<meta name="generator" content="kft">'
 Reports = Mapping[str, dict[str, Any]]
 
 _LEAD: tuple[Block, ...] = (
@@ -45,8 +50,9 @@ stage the training questions are asked again, with exemplars that chose none of 
 test questions measure accuracy.
 
 **What is here.** Each run has a folder. Read `report.md` first: it starts with a verdict in words and ends with what is
-needed to repeat the run. `figures/` holds its figures. `report.json` holds every number, whether each test question was
-answered right, and all versions, digests and seeds.
+needed to repeat the run. `report.html` is the same as a page to save and open in a browser; where the answers were
+kept, it shows every question with every answer. `figures/` holds the figures. `report.json` holds every number, whether
+each test question was answered right, and all versions, digests and seeds.
 
 **How to repeat a run.** Install kft and run the command in the table below. The section "How to repeat this run" of
 `report.md` lists the recipe, the versions and the machine. With other versions or on another machine,
@@ -95,14 +101,29 @@ def write_results(folder: Path) -> Path:
         DataError: there are no published runs.
     """
     for file in sorted(folder.glob("*/report.json")):
-        _write(file.with_name("report.md"), render_report(read_report(file)))
+        report = read_report(file)
+        _write(file.with_name("report.md"), render_report(report))
+        _write(file.with_name(PAGE), render_report_page(report, published_questions(file)))
+        draw_figures(report, file.with_name("figures"))
     for file in measurement_files(folder):
         _write(file.with_suffix(".md"), render_measurement(file))
+        if file.stem == "certainty":
+            write_certainty_figure(read_measurement("certainty", file), file.parent)
     page = folder / "README.md"
     _write(page, render_results(folder))
     update_headlines(folder.parent / "README.md", folder)
     update_engines(folder.parent / "kft_tasks" / "README.md", folder)
     return page
+
+
+def published_questions(file: Path) -> PageData | None:
+    """The questions in the page beside a ``report.json``; None where there is no page, or it holds none.
+
+    Raises:
+        DataError: they are broken.
+    """
+    page = file.with_name(PAGE)
+    return data_of_page(read_text(page, limits.MAX_JSON_BYTES), str(page)) if page.exists() else None
 
 
 def measurement_files(folder: Path) -> list[Path]:
@@ -132,7 +153,8 @@ def _write(path: Path, text: str) -> None:
     """
     if path.exists():
         old = read_whole(path, limits.MAX_LINE_BYTES).decode("utf-8", "replace")
-        if old.split()[:2] != text.split()[:2] or (text.startswith("# Results") and "kft" not in old):
+        foreign = not text.startswith("#") and _KFT_PAGE not in old
+        if foreign or old.split()[:2] != text.split()[:2] or (text.startswith("# Results") and "kft" not in old):
             raise StateError(f"{path}: is not a page that kft wrote. Move it away, or choose another folder.")
     with atomic_write(path) as stream:
         stream.write(text)

@@ -6,7 +6,7 @@
     test-categories/               categories.jsonl of the test questions
     evaluate-POINT/                answers.jsonl
     STAGE/                         mixture.jsonl, training.json, adapter/
-    report/                        report.json, report.md, figures/
+    report/                        report.json, report.md, report.html, figures/
 
 A POINT is ``base``, a STAGE, or the control of a stage. In runs of older versions ``retest-base`` is the only
 measurement. Every folder of a step also holds its step.json. While ``kft run`` works there are hidden folders too:
