@@ -19,10 +19,11 @@ from typing import Any, Literal
 
 from kft_cli.display.console import narrate, progress_bar
 from kft_cli.pipeline.asking import check_chat_templates, ready, with_scorer
+from kft_cli.pipeline.elsewhere import elsewhere_inputs, measure_elsewhere
 from kft_cli.pipeline.machine import available_threads, hardware, now, versions
 from kft_cli.pipeline.order import needs_of
 from kft_cli.pipeline.run_folder import RunFolder, StepCost
-from kft_cli.pipeline.stages import stage_request
+from kft_cli.pipeline.stages import check_held_out_types, stage_request, validation_questions
 from kft_cli.pipeline.workers import run_on_workers
 from kft_cli.report.report import write_report
 from kft_cli.report.run_layout import ANSWERS, BASE, CATEGORIES, MIXTURE, RESULT
@@ -86,7 +87,8 @@ class Pipeline:
         self.model_folder = model_folder(recipe.model.id, recipe.model.revision)
         self.dtype = resolve_dtype(recipe.model.dtype, default_device())
         self.test = list(select(lambda: self.source.split("test"), questions.limit.test)())
-        self.validation = list(select(lambda: self.source.split("validation"), questions.limit.validation)())
+        self.validation = validation_questions(recipe, self.source)
+        check_held_out_types(recipe, self.test)
         self._loaded: tuple[Path | None, LoadedModel] | None = None
         self.steps = steps_of(recipe)
         check_chat_templates(recipe, self.model_folder)
@@ -142,6 +144,8 @@ class Pipeline:
             return self._training(step)
         if step.kind == "evaluate":
             return self._evaluation(step)
+        if step.kind == "elsewhere":
+            return self._elsewhere(step)
         return self._detection(step)
 
     def _adapter(self, point: str) -> Path | None:
@@ -239,6 +243,17 @@ class Pipeline:
 
         return Job(inputs, make)
 
+    def _elsewhere(self, step: Step) -> Job:
+        """Measure what has nothing to do with the questions at a point."""
+        evaluation, adapter = self.recipe.evaluation, self._adapter(step.point)
+        inputs = {"model": dataclasses.asdict(self._identity(adapter)), **elsewhere_inputs(evaluation)}
+
+        def make(folder: Path, bar: BarMaker, process: Process) -> StepCost:
+            with bar(f"held-out text and further tasks at {step.point}") as progress:
+                return StepCost(tokens=measure_elsewhere(evaluation, lambda: self._model(adapter).lm, folder, progress))
+
+        return Job(inputs, make)
+
     def _training(self, step: Step) -> Job:
         """Train a stage on what the detections so far say, or its control."""
         names = [stage.name for stage in self.recipe.stages]
@@ -269,6 +284,7 @@ class Pipeline:
             "previous": dataclasses.asdict(self._identity(previous)),
             "validation": digest_questions(self.validation),
             **({"max_steps": max_steps} if max_steps else {}),
+            **({"held_out_types": sorted(held_out)} if (held_out := self.recipe.questions.held_out_types) else {}),
         }
 
         def make(folder: Path, bar: BarMaker, process: Process) -> StepCost:
