@@ -74,12 +74,29 @@ class Limits(_Closed):
 
 
 class QuestionsConfig(_Closed):
-    """Where questions come from: a question set of kft_tasks, the file or folder it reads, and the set's options."""
+    """Where questions come from: a question set of kft_tasks, the file or folder it reads, and the set's options.
+
+    Attributes:
+        held_out_types: types that no stage trains on and no epoch is chosen by. They are detected, measured and tested
+            like all others: what training does to them is no effect of having seen them.
+    """
 
     set: Annotated[str, Field(min_length=1)] = "worldfacts"
     path: str | None = None
     options: dict[str, Any] = {}
     limit: Limits = Limits()
+    held_out_types: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)] = ()
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``held_out_types`` if there are none: see :meth:`StageConfig._serialize`."""
+        return _without(standard(self), held_out_types=[])
+
+    @field_validator("held_out_types")
+    @classmethod
+    def _check_types(cls, types: tuple[str, ...]) -> tuple[str, ...]:
+        _unique(types, "held-out type")
+        return types
 
 
 class AdapterConfig(_Closed):
@@ -215,6 +232,10 @@ class EvaluationConfig(_Closed):
         first_categories: detect the test split with the base model, for accuracy by first category.
         control: also train the previous stage's adapter further on the previous stage's questions, for as many steps as
             the stage took: what more training alone would have brought.
+        text: measure at every point how well the model predicts prose that has nothing to do with the questions.
+        also: further tasks of lm-eval, run at every point as ``lm_eval`` runs them.
+        also_folder: folder of task files that lm-eval does not have.
+        also_limit: documents of each further task; null for all.
     """
 
     shots: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)] = (4, 0)
@@ -222,6 +243,26 @@ class EvaluationConfig(_Closed):
     measurement: bool = True
     first_categories: bool = True
     control: bool = False
+    text: bool = False
+    also: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)] = ()
+    also_folder: str | None = None
+    also_limit: Count | None = None
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what older run folders do not have: see :meth:`StageConfig._serialize`."""
+        return _without(standard(self), text=False, also=[], also_folder=None, also_limit=None)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether anything besides the questions is measured."""
+        return self.text or bool(self.also)
+
+    @field_validator("also")
+    @classmethod
+    def _check_also(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        _unique(tasks, "task")
+        return tasks
 
     @model_validator(mode="before")
     @classmethod
@@ -534,6 +575,15 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         return annotation
     found = (_model_in(part) for part in getattr(annotation, "__args__", ()))
     return next((model for model in found if model), None)
+
+
+def _without(values: dict[str, Any], **defaults: Any) -> dict[str, Any]:
+    """The values without those that are as given."""
+    return {key: value for key, value in values.items() if key not in defaults or _listed(value) != defaults[key]}
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _unique(names: Sequence[str], what: str) -> None:

@@ -92,6 +92,8 @@ def _how(step: PlannedStep) -> Iterator[str]:
         yield f"steps: {detail['steps']}" if "steps" in detail else f"{detail['max_epochs']} epochs at most"
     if step.kind == "evaluate":
         yield "exemplars: " + ", ".join(map(str, detail["shots"]))
+    if step.kind == "elsewhere":
+        yield ", ".join((["held-out text"] if detail["text"] else []) + detail["also"])
     for purpose, values in detail["differs"].items():
         yield f"{purpose}: " + ", ".join(f"{key} {json.dumps(value)}" for key, value in values.items())
 

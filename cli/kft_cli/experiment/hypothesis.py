@@ -28,8 +28,8 @@ train_accuracy     share of right greedy answers to the training questions, on t
 highly_known       share of the training questions that are HighlyKnown on the draw that measures
 kept               of the questions that the base model's detection found HighlyKnown: share that is HighlyKnown on the
                    draw that measures, which did not choose them
-upgraded           of the questions that the base model's detection found below HighlyKnown: share whose greedy level
-                   (never right, MaybeKnown, HighlyKnown) is higher than the base model's, both on the draw that measures
+upgraded           of the questions that the base model's detection found below HighlyKnown: share whose level (never
+                   right, MaybeKnown, HighlyKnown) is higher than the base model's, both on the draw that measures
 growth_of_gain     the paper's "24 %": gain in HighlyKnown after the last stage by that after the first one, less 1
 held_out_types     share of right test answers of the types that no stage trained on
 text_loss          mean negative log-likelihood of the held-out text, in nats per token; its exponential is perplexity

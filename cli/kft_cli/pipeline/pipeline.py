@@ -19,11 +19,12 @@ from typing import Any
 
 from kft_cli.display.console import narrate, progress_bar
 from kft_cli.pipeline.asking import check_chat_templates, ready, with_scorer
+from kft_cli.pipeline.elsewhere import elsewhere_inputs, measure_elsewhere
 from kft_cli.pipeline.machine import available_threads, hardware, now, versions
 from kft_cli.pipeline.order import needs_of
 from kft_cli.pipeline.results import FolderResults, KeyResults, Results
 from kft_cli.pipeline.run_folder import RunFolder, StepCost
-from kft_cli.pipeline.stages import stage_request
+from kft_cli.pipeline.stages import check_held_out_types, stage_request, validation_questions
 from kft_cli.pipeline.workers import run_on_workers
 from kft_cli.report.report import write_report
 from kft_cli.report.run_layout import ANSWERS, BASE, CATEGORIES, MIXTURE, RESULT
@@ -108,7 +109,8 @@ class Pipeline:
         self.model_folder = model_folder(recipe.model.id, recipe.model.revision)
         self.dtype = resolve_dtype(recipe.model.dtype, default_device())
         self.test = list(select(lambda: self.source.split("test"), questions.limit.test)())
-        self.validation = list(select(lambda: self.source.split("validation"), questions.limit.validation)())
+        self.validation = validation_questions(recipe, self.source)
+        check_held_out_types(recipe, self.test)
         self._loaded: tuple[Path | None, LoadedModel] | None = None
         self.steps = steps_of(recipe)
         check_chat_templates(recipe, self.model_folder)
@@ -172,7 +174,7 @@ class Pipeline:
         """
         recipe = self.recipe
         origin = {
-            "questions": recipe.questions.model_dump(mode="json", exclude={"limit"}),
+            "questions": recipe.questions.model_dump(mode="json", exclude={"limit", "held_out_types"}),
             "model": recipe.model.model_dump(mode="json"),
         }
         return sha256_of_json({"step": step.name, "inputs": self._inputs(step, KeyResults(keys)), **origin})
@@ -183,6 +185,8 @@ class Pipeline:
             return self._training_inputs(step, results)
         if step.kind == "evaluate":
             return self._evaluation_inputs(step, results)
+        if step.kind == "elsewhere":
+            return {"model": self._model_at(step.point, results), **elsewhere_inputs(self.recipe.evaluation)}
         return self._detection_inputs(step, results)
 
     def _job(self, step: Step) -> Job:
@@ -191,6 +195,8 @@ class Pipeline:
             return Job(inputs, self._training(step))
         if step.kind == "evaluate":
             return Job(inputs, self._evaluation(step))
+        if step.kind == "elsewhere":
+            return Job(inputs, self._elsewhere(step))
         return Job(inputs, self._detection(step))
 
     @property
@@ -301,6 +307,16 @@ class Pipeline:
 
         return make
 
+    def _elsewhere(self, step: Step) -> Make:
+        """Measure what has nothing to do with the questions at a point."""
+        evaluation, adapter = self.recipe.evaluation, self._adapter(step.point)
+
+        def make(folder: Path, bar: BarMaker, process: Process) -> StepCost:
+            with bar(f"held-out text and further tasks at {step.point}") as progress:
+                return StepCost(tokens=measure_elsewhere(evaluation, lambda: self._model(adapter).lm, folder, progress))
+
+        return make
+
     def _training_plan(self, step: Step) -> TrainingPlan:
         """Which stage, or which control, trains on what."""
         names = [stage.name for stage in self.recipe.stages]
@@ -335,6 +351,7 @@ class Pipeline:
             "previous": self._model_at(plan.previous, results),
             "validation": digest_questions(self.validation),
             **({"max_steps": results.steps_taken(plan.as_many_steps_as)} if plan.as_many_steps_as else {}),
+            **({"held_out_types": sorted(held_out)} if (held_out := self.recipe.questions.held_out_types) else {}),
         }
 
     def _training(self, step: Step) -> Make:
