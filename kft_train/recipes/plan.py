@@ -143,15 +143,17 @@ def purpose_of(step: Step) -> Purpose:
 def _train(recipe: Recipe, stage: StageConfig) -> dict[str, Any]:
     check_sft_fields(stage)
     limit = _questions(recipe, "validation")
-    asked = stage.num_train_epochs + 1  # also before training
+    epochs = None if stage.max_steps else stage.num_train_epochs  # how many the steps are depends on the questions
+    asked = None if epochs is None else epochs + 1  # also before training
     return {
         "parts": [part.name for part in stage.mixture],
         "start": stage.start,
         "batch_size_per_process": stage.per_device_train_batch_size * stage.gradient_accumulation_steps,
-        "max_epochs": stage.num_train_epochs,
+        "max_epochs": epochs,
         "validation_questions": limit,
         "max_generations_per_question": asked,
-        "max_generations": None if limit is None else limit * asked,
+        "max_generations": None if limit is None or asked is None else limit * asked,
+        **({"steps": str(stage.max_steps)} if stage.max_steps else {}),
         "differs": _differs(recipe, "training", "validation"),
         "sft": sft_values(stage, recipe.seed, recipe.protocol_for("validation").scorer),
     }

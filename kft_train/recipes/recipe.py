@@ -167,6 +167,8 @@ class StageConfig(_Closed):
         patience: number of epochs without a better validation result after which training stops; null trains all.
         keep_if_worse: save the best trained epoch even if it is no better in validation than the starting point;
             false ends the stage with an error instead.
+        max_steps: optimiser steps after which the stage ends, over as many epochs as that takes, whatever
+            ``num_train_epochs`` says; null trains whole epochs. Stages on unlike numbers of questions are compared so.
         loss: on the tokens of the answer only, or on the whole sequence (the paper).
         save_steps: steps between checkpoints within an epoch, for resuming; null saves only at the end of each epoch.
         sft: any further SFTConfig fields, passed unchanged.
@@ -187,6 +189,7 @@ class StageConfig(_Closed):
     max_grad_norm: NotNegative = 1.0
     patience: Count | None = 2
     keep_if_worse: bool = True
+    max_steps: Count | None = None
     loss: Literal["completion", "sequence"] = "completion"
     save_steps: Count | None = 50
     sft: dict[str, Any] = {}
@@ -197,6 +200,8 @@ class StageConfig(_Closed):
         values: dict[str, Any] = standard(self)
         if self.keep_if_worse:
             del values["keep_if_worse"]
+        if self.max_steps is None:
+            del values["max_steps"]
         return values
 
     @model_validator(mode="after")
@@ -327,7 +332,7 @@ class ProtocolsConfig(_Closed):
 
 
 class Recipe(_Closed):
-    """A whole run. Load with :func:`load_recipe`.
+    """A whole run. Load with :func:`load_recipe`. Without stages, the base model is measured and nothing is trained.
 
     ``protocol`` holds every value but ``scorer``, which is there only if the recipe names one: its default depends on
     the question set, see :meth:`with_scorer_of`.
@@ -341,7 +346,7 @@ class Recipe(_Closed):
     protocol: dict[str, Any] = {}
     protocols: ProtocolsConfig = ProtocolsConfig()
     adapter: AdapterConfig = AdapterConfig()
-    stages: Annotated[tuple[StageConfig, ...], Field(strict=False, min_length=1)]
+    stages: Annotated[tuple[StageConfig, ...], Field(strict=False)]
     evaluation: EvaluationConfig = EvaluationConfig()
 
     @model_validator(mode="before")
@@ -369,6 +374,8 @@ class Recipe(_Closed):
     @classmethod
     def _check_stages(cls, stages: tuple[StageConfig, ...]) -> tuple[StageConfig, ...]:
         _unique([stage.name for stage in stages], "stage")
+        if not stages:
+            return stages
         first = stages[0]
         if first.start != "new":
             raise ValueError(f"stage {first.name!r} is the first and has no adapter to start from; set start: new")

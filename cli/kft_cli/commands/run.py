@@ -89,7 +89,7 @@ def _how(step: PlannedStep) -> Iterator[str]:
     detail = step.detail
     if step.kind in ("train", "control"):
         yield " + ".join(detail["parts"])
-        yield f"{detail['max_epochs']} epochs at most" if step.kind == "train" else f"steps: {detail['steps']}"
+        yield f"steps: {detail['steps']}" if "steps" in detail else f"{detail['max_epochs']} epochs at most"
     if step.kind == "evaluate":
         yield "exemplars: " + ", ".join(map(str, detail["shots"]))
     if step.kind == "elsewhere":

@@ -69,7 +69,7 @@ def stage_request(
         before: category file of the detection before that; None in the first stage.
         previous: adapter folder of the last stage.
         any_model: accept category files made for another model.
-        max_steps: optimiser steps after which training ends; None trains the stage's epochs.
+        max_steps: optimiser steps after which training ends; None leaves that to the stage's values.
 
     Raises:
         DataError: a category file is broken or was made for another model, the mixture is empty, or the model's chat
@@ -106,5 +106,5 @@ def stage_request(
         output=output,
         previous=previous,
         weights=identify(recipe.model.id, folder, dtype).weights,
-        max_steps=max_steps,
+        max_steps=max_steps or stage.max_steps,
     )

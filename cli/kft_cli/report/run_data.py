@@ -176,7 +176,7 @@ def read_run(folder: Path) -> RunData:
     points = (BASE, *(stage.name for stage in recipe.stages))
     controls = {stage.name: name for stage in recipe.stages if (name := control_of(recipe, stage))}
     measurements = _measurements(reader, recipe, (*points, *controls.values()))
-    choosing = points[:-1] if points[-1] in measurements else points
+    choosing = points[:-1] if len(points) > 1 and points[-1] in measurements else points
     detections = {point: reader.detection(layout.detection(point)) for point in choosing}
     first = reader.optional_detection(layout.test_categories)
     _check_detections(recipe, detections, measurements, first)
