@@ -147,6 +147,7 @@ class World:
                 for name, count in zip(("Unknown", "WeaklyKnown", "MaybeKnown", "HighlyKnown"), counts, strict=True)
             },
             stages=stages,
+            trained_questions=int(trained.sum()),
             tokens=5000.0 * len(stages) + 20_000,
             seconds=60.0 * len(stages) + 100,
             scorer="exact_match",

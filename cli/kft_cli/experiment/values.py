@@ -144,6 +144,7 @@ class RunValues:
         train: None where the training questions were not measured on a draw of their own.
         detected: number of training questions in each category of the base model's detection, by name.
         tasks: metrics of further tasks by point, by ``task`` and by ``task/metric``.
+        trained_questions: different questions of the mixtures of all stages.
         tokens: read, written and trained on, in all steps.
         seconds: of all steps.
     """
@@ -156,6 +157,7 @@ class RunValues:
     tasks: Mapping[str, Mapping[str, MetricRecord]]
     detected: Mapping[str, int]
     stages: tuple[StageValues, ...]
+    trained_questions: int
     tokens: float
     seconds: float
     scorer: str
@@ -194,6 +196,7 @@ def values_of(data: RunData) -> RunValues:
         tasks={point: _metrics(one.tasks.tasks) for point, one in data.elsewhere.items() if one.tasks is not None},
         detected={c.value: sum(one is c for one in data.base.categories.values()) for c in KnowledgeCategory},
         stages=tuple(_stage(stage) for stage in data.stages),
+        trained_questions=len({id_ for stage in data.stages for id_ in trained_ids(data, stage)}),
         tokens=float(sum(sum(one.values()) for one in costs)),
         seconds=float(sum(step["seconds"] for step in data.steps)),
         scorer=data.recipe.protocol_for("test").scorer,
