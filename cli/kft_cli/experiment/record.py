@@ -195,6 +195,17 @@ class GrowthRecord(Record):
     of_gain: ChangeRecord
 
 
+class MoveRecord(Record):
+    """Questions whose level rose, fell or stayed from one point to the next: means over seeds."""
+
+    arm: str
+    before: str
+    after: str
+    higher: Amount
+    lower: Amount
+    same: Amount
+
+
 class GraphRecord(Record):
     """Do upgraded questions touch the trained ones in the graph of entities more than chance has it?
 
@@ -275,6 +286,7 @@ class ExperimentRecord(Record):
     by_category: list[CategoryRecord]
     transitions: list[MatrixRecord]
     growth: list[GrowthRecord]
+    moves: list[MoveRecord]
     epochs: list[EpochRecord]
     graph: list[GraphRecord]
     text: list[TextRecord]

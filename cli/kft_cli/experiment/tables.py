@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from statistics import fmean, stdev
 
@@ -19,6 +20,7 @@ from kft_cli.experiment.record import (
     KnownRecord,
     LevelName,
     MatrixRecord,
+    MoveRecord,
     StageRecord,
     TaskRecord,
     TextRecord,
@@ -271,6 +273,23 @@ def measure_growth(runs: Runs, arms: Sequence[str]) -> list[GrowthRecord]:
                 of_gain=change_record(growth_of_gain(runs, arm)),
             )
         )
+    return rows
+
+
+def measure_moves(runs: Runs, arms: Sequence[str]) -> list[MoveRecord]:
+    """Levels from each point to the next, of arms of two or more stages (tables 11 and 12)."""
+    rows = []
+    for arm in arms:
+        chosen = runs_of(runs, arm)
+        trains = _trains(chosen)
+        if trains is None or any(len(run.points) < 3 for run in chosen):
+            continue
+        for before, after in itertools.pairwise(chosen[0].points):
+            changes = [train.level[after].astype(int) - train.level[before] for train in trains]
+            higher = fmean(int((change > 0).sum()) for change in changes)
+            lower = fmean(int((change < 0).sum()) for change in changes)
+            same = fmean(int((change == 0).sum()) for change in changes)
+            rows.append(MoveRecord(arm=arm, before=before, after=after, higher=higher, lower=lower, same=same))
     return rows
 
 
