@@ -40,6 +40,7 @@ FLOORS: tuple[str, ...] = (
     "kft_cli.report",
     "kft_cli.comparison",
     "kft_cli.pipeline",
+    "kft_cli.experiment",
     "kft_cli.studies",
     "kft_cli.pages",
     "kft_cli.commands",
