@@ -131,6 +131,8 @@ def execute(prepared: Prepared, launcher: Launcher, workers: int, watcher: Watch
         StateError: the workers ended before everything was done.
     """
     store = prepared.store
+    if is_over(store):
+        return  # no process is needed
     deaths: Counter[str] = Counter()
     told_done, told_failed = set(store.done()), set[str]()
     try:
@@ -178,11 +180,7 @@ def is_over(store: Store) -> bool:
     """Whether nothing more can be done: all is finished, or failed, or waits for something that failed."""
     if set(store.graph.steps) - store.done() - store.graph.blocked(store.failed()):
         return False
-    return all(
-        store.report_of(run).is_file() or store.layout.failed_report(run.arm, run.seed).is_file()
-        for run in store.graph.runs
-        if store.is_complete(run)
-    )
+    return not any(store.needs_report(run) for run in store.graph.runs)
 
 
 def failures(store: Store) -> list[tuple[str, str]]:

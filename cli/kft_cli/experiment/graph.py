@@ -16,11 +16,13 @@ class RunNode(Record):
 
     Attributes:
         steps: keys of its steps by name, in the order of its recipe.
+        trains: whether it has stages, and with them a report.
     """
 
     arm: str
     seed: Count
     steps: dict[str, str]
+    trains: bool
 
 
 class StepNode(Record):
@@ -103,7 +105,7 @@ def build_graph(names: Sequence[tuple[str, int]], pipelines: Sequence[Pipeline])
             needed = [keys[need.name] for need in pipeline.steps if need in needs[step]]
             new = StepNode(kind=step.kind, point=step.point, needs=needed, runs=[], turn=turns[seed])
             steps.setdefault(key, new).runs.append(number)
-        runs.append(RunNode(arm=arm, seed=seed, steps=keys))
+        runs.append(RunNode(arm=arm, seed=seed, steps=keys, trains=bool(pipeline.recipe.stages)))
     return Graph(runs=runs, steps=steps)
 
 

@@ -148,9 +148,11 @@ class Store:
         done = self.done()
         return all(key in done for key in run.steps.values())
 
-    def report_of(self, run: RunNode) -> Path:
-        """The report of a run."""
-        return RunLayout(self.layout.run(run.arm, run.seed)).report / "report.json"
+    def needs_report(self, run: RunNode) -> bool:
+        """Whether a run has no report yet, and could have one."""
+        if not run.trains or not self.is_complete(run) or self.layout.failed_report(run.arm, run.seed).is_file():
+            return False
+        return not (RunLayout(self.layout.run(run.arm, run.seed)).report / "report.json").is_file()
 
     def _is_finished(self, key: str) -> bool:
         return (RunLayout(self.layout.home(key)).step_record(self.graph.steps[key].step.name)).is_file()

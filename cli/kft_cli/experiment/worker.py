@@ -141,11 +141,7 @@ class Worker:
         return self._pipeline
 
     def _reports_to_do(self) -> Iterator[int]:
-        store = self.store
-        for number, run in enumerate(self.graph.runs):
-            failed = self.layout.failed_report(run.arm, run.seed)
-            if store.is_complete(run) and not store.report_of(run).is_file() and not failed.is_file():
-                yield number
+        return (number for number, run in enumerate(self.graph.runs) if self.store.needs_report(run))
 
     def _do_report(self) -> bool:
         """Write the report of one run that is complete; return False if there is none."""
@@ -156,7 +152,7 @@ class Worker:
             begin = self.state.log.stat().st_size
             try:
                 with folder.locked(0):
-                    if self.store.report_of(run).is_file():
+                    if not self.store.needs_report(run):
                         continue
                     self.state.tell(title=f"{run.arm}, seed {run.seed}: report")
                     with self._failing(self.layout.failed_report(run.arm, run.seed), begin):

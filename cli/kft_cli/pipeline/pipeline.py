@@ -122,12 +122,15 @@ class Pipeline:
         self.steps = steps_of(recipe)
         check_chat_templates(recipe, self.model_folder)
 
-    def execute(self, workers: int = 1, *, verify: bool = False) -> Path:
-        """Do the steps that are not done yet and write the report; return its Markdown file.
+    def execute(self, workers: int = 1, *, verify: bool = False) -> Path | None:
+        """Do the steps that are not done yet and write the report.
 
         Args:
             workers: processes that do steps at the same time; with 1 this one does them all.
             verify: whether to read the model's weights and the files of finished steps first, whatever is remembered.
+
+        Returns:
+            Its Markdown file; None for a recipe without stages, which changes nothing that could be reported.
         """
         with self.run.locked():
             if verify:
@@ -149,7 +152,7 @@ class Pipeline:
                     self.do(step, partial(progress_bar, overall=f"[{number}/{len(self.steps)}]"))
             self.unload()
             self.run.remove_unfinished()
-            return write_report(self.run.path)
+            return write_report(self.run.path) if self.recipe.stages else None
 
     def is_done(self, step: Step, home: RunFolder | None = None) -> bool:
         """Whether a step is done; what it needs must be. What is damaged is said by :meth:`do`.
