@@ -32,6 +32,7 @@ GROUPS = {
     "Train it": {
         "demo": "Run the whole method on a small model.",
         "run": "Run a recipe: detect, train, evaluate, report.",
+        "experiment": "Run arms and seeds of a recipe, each step once.",
         "train": "Train one stage of a recipe.",
         "recipes": "List and show the recipes that come with kft.",
     },

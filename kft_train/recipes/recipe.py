@@ -465,11 +465,23 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: the recipe cannot be found or read, or a value is wrong; file, key and remedy are named.
     """
-    path = _find(name_or_path)
-    tree = _read_tree(path)
+    tree, path = read_recipe_tree(name_or_path)
     for override in overrides:
         apply_override(tree, override)
     return parse_recipe(tree, str(path))
+
+
+def read_recipe_tree(name_or_path: str, folder: Path = Path()) -> tuple[dict[str, Any], Path]:
+    """The values of a recipe before they are checked, with those that it extends, and the file they are from.
+
+    Args:
+        folder: that a relative path starts from.
+
+    Raises:
+        RecipeError: it cannot be found or read.
+    """
+    path = _find(name_or_path, folder)
+    return _read_tree(path), path
 
 
 def load_recorded_recipe(path: Path) -> Recipe:

@@ -109,4 +109,7 @@ def execute(recipe: Recipe, output: Path, *, workers: int | None, verify: bool =
     command_line = ["kft", *sys.argv[1:]]
     pipeline = Pipeline(recipe, output, command_line)
     report = pipeline.execute(workers or automatic_workers(pipeline.model_folder), verify=verify)
-    show_report(report, as_json=as_json)
+    if report is None:
+        narrate("The base model is measured. There is no report: without stages, there is no change to report.")
+    else:
+        show_report(report, as_json=as_json)

@@ -8,14 +8,15 @@ changing their content makes finished runs of older versions start over.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gc
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kft_cli.display.console import narrate, progress_bar
 from kft_cli.pipeline.asking import check_chat_templates, ready, with_scorer
@@ -43,7 +44,7 @@ from kft_tasks.progress import ProgressCallback
 from kft_tasks.protocol.exemplars import ExemplarPool
 from kft_tasks.protocol.identity import ModelIdentity
 from kft_tasks.question_sets.registry import open_set
-from kft_tasks.questions import digest_questions
+from kft_tasks.questions import QuestionSet, digest_questions
 from kft_tasks.version import __version__
 from kft_train.data.mixture import write_mixture
 from kft_train.recipes.plan import Step, control_of, control_stage, purpose_of, steps_of
@@ -53,6 +54,9 @@ from kft_train.stage.train import train_stage
 
 ALONE = Process()
 """The only process that does a step."""
+
+OpenSource = Callable[[str, str | None, Mapping[str, object]], QuestionSet]
+"""Opens a question set by name, path and options."""
 
 BarMaker = Callable[[str], AbstractContextManager[ProgressCallback]]
 """Makes a progress bar with a title."""
@@ -93,17 +97,20 @@ class Pipeline:
 
     Args:
         command: the command line, recorded so that the run can be repeated.
+        open_source: opens a question set; several pipelines may share what they open.
 
     Raises:
         StateError: the folder holds something other than a run.
         DataError: the folder, the questions or the model cannot be used.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, command: Sequence[str]) -> None:
+    def __init__(
+        self, recipe: Recipe, folder: Path, command: Sequence[str], open_source: OpenSource = open_set
+    ) -> None:
         self.run = RunFolder(folder)
         self.command = list(command)
         questions = recipe.questions
-        self.source = open_set(questions.set, questions.path, questions.options)
+        self.source = open_source(questions.set, questions.path, questions.options)
         self.recipe = recipe = with_scorer(recipe, self.source)
         self._pools: dict[Purpose, ExemplarPool] = {}
         self.model_folder = model_folder(recipe.model.id, recipe.model.revision)
@@ -115,12 +122,15 @@ class Pipeline:
         self.steps = steps_of(recipe)
         check_chat_templates(recipe, self.model_folder)
 
-    def execute(self, workers: int = 1, *, verify: bool = False) -> Path:
-        """Do the steps that are not done yet and write the report; return its Markdown file.
+    def execute(self, workers: int = 1, *, verify: bool = False) -> Path | None:
+        """Do the steps that are not done yet and write the report.
 
         Args:
             workers: processes that do steps at the same time; with 1 this one does them all.
             verify: whether to read the model's weights and the files of finished steps first, whatever is remembered.
+
+        Returns:
+            Its Markdown file; None for a recipe without stages, which changes nothing that could be reported.
         """
         with self.run.locked():
             if verify:
@@ -142,7 +152,7 @@ class Pipeline:
                     self.do(step, partial(progress_bar, overall=f"[{number}/{len(self.steps)}]"))
             self.unload()
             self.run.remove_unfinished()
-            return write_report(self.run.path)
+            return write_report(self.run.path) if self.recipe.stages else None
 
     def is_done(self, step: Step, home: RunFolder | None = None) -> bool:
         """Whether a step is done; what it needs must be. What is damaged is said by :meth:`do`.
@@ -245,7 +255,7 @@ class Pipeline:
             "model": self._model_at(step.point, results),
             "protocol": self.recipe.protocol_for(purpose).stored(),
             "split": target.split,
-            "questions": digest_questions(target.stream()()),
+            "questions": _digest(cast(Hashable, self.source), target.split, target.limit),
             "exemplars": self._pool(purpose).digest,
             **({"every_greedy": True} if step.kind == "measure" else {}),
         }
@@ -282,7 +292,7 @@ class Pipeline:
         return {
             "model": self._model_at(step.point, results),
             "protocol": self.recipe.protocol_for("test").stored(),
-            "questions": digest_questions(self.test),
+            "questions": _digest(cast(Hashable, self.source), "test", self.recipe.questions.limit.test),
             "exemplars": self._pool("test").digest,
             "shots": list(self.recipe.evaluation.shots),
             "other_type": self.recipe.evaluation.other_type,
@@ -417,6 +427,12 @@ class Pipeline:
         if self._loaded is not None:
             self._loaded = None
             gc.collect()
+
+
+@functools.lru_cache(maxsize=64)
+def _digest(source: Any, split: str, limit: int | None) -> str:
+    """Digest of the questions of a split, with a limit; the set stays as it is while it is open."""
+    return digest_questions(select(lambda: source.split(split), limit)())
 
 
 _TITLES = {

@@ -44,6 +44,10 @@ def build_report(run: Path) -> dict[str, Any]:
         DataError: a part of the run is missing or does not belong to it.
     """
     data = read_run(run)
+    if not data.stages:
+        raise DataError(
+            f"{run}: a run without stages has no report, because nothing changed. Report a run with stages."
+        )
     transitions = measure_transitions(data)
     test = measure_test(data)
     report = {
