@@ -181,12 +181,11 @@ def highly_known(record: ExperimentRecord) -> list[Block]:
             change_cell("highly_known", row.from_base),
         ]
         for row in record.highly_known
-        if row.point != BASE or row.questions == "all"
     ]
     caption = (
         "Training questions of which every greedy answer is right on the draw that measures, whose exemplars chose no "
-        "question (table 10). *Trained*: by any stage of the arm. Counts are means over seeds. *Change*: of the share "
-        f"from the base model, in points. {_INTERVAL}"
+        "question (table 10). *Trained*: by a stage up to this point. Counts are means over seeds. *Change*: of the "
+        f"share from the base model, in points. {_INTERVAL}"
     )
     heads = "arm | point | questions | HighlyKnown > | of > | share > | change >"
     return [make_table(heads, rows, caption)]

@@ -19,6 +19,8 @@ from kft_cli.display.tables import (
     percent,
     share,
 )
+from kft_cli.experiment.record import read_experiment
+from kft_cli.experiment.render import render_experiment
 from kft_cli.pages import certainty_page
 from kft_cli.pages.page_records import read_measurement
 from kft_cli.pages.readme import update_headlines
@@ -76,6 +78,11 @@ def render_results(folder: Path) -> str:
         Section("Categories of the training questions", (_categories(reports),)),
         Section("Test accuracy", (_accuracy(reports),)),
     ]
+    experiments = [file.with_suffix(".md") for file in experiment_files(folder)]
+    if experiments:
+        links = Links(tuple((page.parent.name, f"{page.parent.name}/{page.name}") for page in experiments))
+        intro = "Arms against arms under several seeds, with hypotheses that were written before the run:"
+        sections.append(Section("Experiments", (intro, links)))
     others = _other_pages(folder)
     if others:
         links = Links(tuple((page.parent.name, f"{page.parent.name}/{page.name}") for page in others))
@@ -95,12 +102,19 @@ def write_results(folder: Path) -> Path:
     """
     for file in sorted(folder.glob("*/report.json")):
         _write(file.with_name("report.md"), render_report(read_report(file)))
+    for file in experiment_files(folder):
+        _write(file.with_suffix(".md"), render_experiment(read_experiment(file)))
     for file in measurement_files(folder):
         _write(file.with_suffix(".md"), render_measurement(file))
     page = folder / "README.md"
     _write(page, render_results(folder))
     update_headlines(folder.parent / "README.md", folder)
     return page
+
+
+def experiment_files(folder: Path) -> list[Path]:
+    """Experiments below a folder of results."""
+    return sorted(folder.glob("*/experiment.json"))
 
 
 def measurement_files(folder: Path) -> list[Path]:
@@ -136,7 +150,11 @@ def _write(path: Path, text: str) -> None:
 
 def _other_pages(folder: Path) -> list[Path]:
     pages = [page for name in ("benchmark", "certainty", "README") for page in folder.glob(f"*/{name}.md")]
-    return sorted(page for page in pages if not (page.parent / "report.json").exists())
+    return sorted(
+        page
+        for page in pages
+        if not (page.parent / "report.json").exists() and not (page.parent / "experiment.json").exists()
+    )
 
 
 def _runs(reports: Reports) -> Table:
