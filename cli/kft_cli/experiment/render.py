@@ -21,6 +21,7 @@ SECTIONS: tuple[tuple[str, Callable[[ExperimentRecord], list[Block]]], ...] = (
     ("Epochs", sections.epochs),
     ("The graph of entities", sections.graph),
     ("Other comparisons: exploratory", sections.exploratory),
+    ("Cost", sections.cost),
 )
 """Headings and their functions, in the order of the page. A section without content is left out."""
 

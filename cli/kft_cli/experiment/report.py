@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kft_cli.display.console import narrate
+from kft_cli.experiment.costs import ExperimentCost
 from kft_cli.experiment.differences import Runs
 from kft_cli.experiment.file import ExperimentFile, read_experiment_file
 from kft_cli.experiment.layout import ExperimentLayout
@@ -15,6 +16,7 @@ from kft_cli.experiment.values import RunValues, read_entities, read_values
 from kft_cli.report.run_layout import RunLayout
 from kft_tasks.errors import DataError
 from kft_tasks.files import atomic_write, write_json
+from kft_tasks.records import read_record
 from kft_train.recipes.plan import steps_of
 from kft_train.recipes.recipe import load_recorded_recipe
 
@@ -39,7 +41,8 @@ def write_experiment(folder: Path) -> Path:
     layout = ExperimentLayout(folder)
     file = read_experiment_file(layout.file)
     runs = read_finished(layout, file)
-    record = experiment_record(plan_of(file), runs, _entities(layout, runs))
+    cost = read_record(ExperimentCost, layout.cost, "Remove it.") if layout.cost.is_file() else None
+    record = experiment_record(plan_of(file), runs, _entities(layout, runs), cost)
     write_json(layout.record, record.model_dump(mode="json"))
     with atomic_write(layout.page) as stream:
         stream.write(render_experiment(record))
