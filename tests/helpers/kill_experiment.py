@@ -238,7 +238,9 @@ def main() -> None:
         if not any(odd.values()):
             shutil.rmtree(project / name)
         print(f"{made} kills, {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
-    print(json.dumps({"kills": made, "experiments": number, "seconds": round(seconds), "files": len(expected), **found}))
+    print(
+        json.dumps({"kills": made, "experiments": number, "seconds": round(seconds), "files": len(expected), **found})
+    )
 
 
 if __name__ == "__main__":
