@@ -10,6 +10,7 @@ from typing import Any
 from kft_cli.display.tables import terminal_text
 from kft_cli.report import figures
 from kft_cli.report.measures.accuracy import measure_test
+from kft_cli.report.measures.elsewhere import measure_elsewhere
 from kft_cli.report.measures.examples import draw_examples
 from kft_cli.report.measures.mastery import (
     greedy_only,
@@ -59,6 +60,7 @@ def build_report(run: Path) -> dict[str, Any]:
         "control": measure_control(data),
         "measured": measure_measured(data),
         "test": test,
+        "elsewhere": measure_elsewhere(data),
         "stages": [describe_stage(data, stage) for stage in data.stages],
         "trained": measure_trained(data),
         "examples": draw_examples(data),
