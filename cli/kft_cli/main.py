@@ -39,6 +39,7 @@ GROUPS = {
     "Report": {
         "report": "Write the report of a finished run.",
         "compare": "Compare runs with one another and with the paper.",
+        "check": "Check that a run has not forgotten too much.",
     },
     "Data and models": {
         "data": "List, fetch, check, show and export question sets.",

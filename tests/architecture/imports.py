@@ -60,6 +60,7 @@ EXCEPTIONS: Mapping[str, str] = {
     "kft_cli.report.run_outputs": "kft_cli.report.measures",
     "kft_cli.report.run_data": "kft_cli.report.measures",
     "kft_cli.report.paper": "kft_cli.report.measures",
+    "kft_cli.report.published_record": "kft_cli.report.measures",
 }
 
 

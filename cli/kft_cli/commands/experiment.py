@@ -17,6 +17,9 @@ from kft_cli.experiment.engine import Prepared, check_finished, execute, failure
 from kft_cli.experiment.file import Experiment, load_experiment
 from kft_cli.experiment.launchers import LocalLauncher
 from kft_cli.experiment.layout import ExperimentLayout
+from kft_cli.experiment.record import read_experiment
+from kft_cli.experiment.render import summarize_experiment
+from kft_cli.experiment.report import has_finished_runs, write_experiment
 from kft_cli.experiment.store import Store
 from kft_cli.experiment.watching import describe, display
 from kft_cli.pipeline.machine import automatic_workers, available_threads
@@ -79,6 +82,11 @@ def _run(experiment: Experiment, folder: Path, workers: int | None, *, retry: bo
         print_json({"cost": cost.model_dump(mode="json"), "failed": dict(failed)})
     else:
         print_text(terminal_text([Section("Cost", (_cost_table(cost),))]))
+    if has_finished_runs(prepared.layout.folder):
+        page = write_experiment(prepared.layout.folder)
+        if not as_json:
+            print_text(summarize_experiment(read_experiment(page.with_suffix(".json"))))
+        narrate(f"Report: {page}")
     if failed:
         narrate(f"{len(failed)} steps failed. Run the same command with --retry to try them again:")
         for what, error in failed:

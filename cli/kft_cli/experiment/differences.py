@@ -198,7 +198,7 @@ def _shares(
 ) -> Difference:
     import numpy as np
 
-    masks = [_counted(quantity, first, second) for first, second in pairs]
+    masks = [_counted(quantity, [(first, one.at(first)), (second, other.at(second))]) for first, second in pairs]
     left_out = [seed for seed, mask in zip(seeds, masks, strict=True) if not mask.any()]
     kept = [index for index, mask in enumerate(masks) if mask.any()]
     if not kept:
@@ -234,29 +234,31 @@ def share_values(quantity: Quantity, run: RunValues, point: str) -> Floats:
     return np.asarray(train.level[point] == HIGHLY, dtype=float)
 
 
-def _counted(quantity: Quantity, one: RunValues, other: RunValues) -> Flags:
-    """The questions that count: trained in both arms, or in neither; an arm without training has no say."""
+def _counted(quantity: Quantity, places: Sequence[tuple[RunValues, str]]) -> Flags:
+    """The questions that count: trained at all places or at none; a place before any training has no say."""
     import numpy as np
 
+    first = places[0][0]
     if quantity.measure == "test_accuracy":
-        return np.ones(len(one.test.groups), dtype=bool)
+        return np.ones(len(first.test.groups), dtype=bool)
     if quantity.measure == "held_out_types":
-        return one.test.held_out & other.test.held_out
-    trains = [run.train for run in (one, other) if run.train is not None]
+        return np.asarray(np.logical_and.reduce([run.test.held_out for run, _ in places]))
+    train = first.train
+    assert train is not None  # checked before
     if quantity.measure == "kept":
-        return np.asarray(trains[0].detected == _DETECTED_HIGHLY)
+        return np.asarray(train.detected == _DETECTED_HIGHLY)
     if quantity.measure == "upgraded":
-        return np.asarray(trains[0].detected < _DETECTED_HIGHLY)
-    trained = [run.train.ever_trained for run in (one, other) if run.train is not None and run.stages]
-    counted = np.full(len(trains[0].ids), quantity.questions != "trained" or bool(trained))
-    for stage in trained if quantity.questions != "all" else ():
-        counted &= stage if quantity.questions == "trained" else ~stage
+        return np.asarray(train.detected < _DETECTED_HIGHLY)
+    trained = [run.train.trained_until(point) for run, point in places if run.train is not None and point != BASE]
+    counted = np.full(len(train.ids), quantity.questions != "trained" or bool(trained))
+    for one in trained if quantity.questions != "all" else ():
+        counted &= one if quantity.questions == "trained" else ~one
     return counted
 
 
-def counted_questions(quantity: Quantity, run: RunValues) -> Flags:
-    """The questions that count in one arm alone."""
-    return _counted(quantity, run, run)
+def counted_questions(quantity: Quantity, run: RunValues, point: str) -> Flags:
+    """The questions that count at one place alone."""
+    return _counted(quantity, [(run, point)])
 
 
 def _groups(quantity: Quantity, run: RunValues) -> QuestionGroups:

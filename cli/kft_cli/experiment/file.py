@@ -136,6 +136,20 @@ def load_experiment(name_or_path: str) -> Experiment:
     return experiment
 
 
+def read_experiment_file(path: Path) -> ExperimentFile:
+    """The file of an experiment alone, as its folder holds it; the recipe that it names is not read.
+
+    Raises:
+        RecipeError: it cannot be read, or a value is wrong.
+    """
+    try:
+        values = parse_yaml(read_text(path, limits.MAX_YAML_BYTES), str(path))
+    except DataError as error:
+        raise RecipeError(str(error)) from error
+    file: ExperimentFile = _parse(ExperimentFile, values, path)
+    return file
+
+
 class _ArmsFile(Record):
     """The packaged arms."""
 

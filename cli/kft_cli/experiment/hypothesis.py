@@ -72,8 +72,10 @@ class Hypothesis(Record):
         name: short, for tables.
         sentence: the claim in words.
         shots: exemplars in the prompt; of test_accuracy and held_out_types.
-        questions: which training questions; of train_accuracy and highly_known. "trained" are those of any stage of the
-            arm; two arms are compared on what both trained, or what neither did.
+        questions: which training questions; of train_accuracy and highly_known. "trained" are those of the stages up to
+            the point; two places are compared on what both trained, or what neither did. A later stage chooses its
+            questions by what an earlier one did, so what it leaves untrained did not rise: ask for untrained questions
+            at the first stage.
         task: a task of ``evaluation.also``; of also.
         arm: the arm that the claim is about.
         point: a stage of it; its last point where it is not given.

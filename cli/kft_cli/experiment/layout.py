@@ -5,6 +5,7 @@
     steps/KEY/STEP/        a finished step, once for all runs that have it; failed.json if it failed
     runs/ARM/seed-N/       one run folder for each arm and seed; their steps are links to those in steps/
     cost.json              what the finished steps took
+    experiment.json        what came out: hypotheses, tables; experiment.md shows it
     workers/               what each worker is doing, and what it printed
 
 KEY is the digest of all that the step's result follows from.
@@ -43,6 +44,16 @@ class ExperimentLayout:
     def cost(self) -> Path:
         """What the finished steps took."""
         return self.folder / "cost.json"
+
+    @property
+    def record(self) -> Path:
+        """What came out."""
+        return self.folder / "experiment.json"
+
+    @property
+    def page(self) -> Path:
+        """The page that shows what came out."""
+        return self.folder / "experiment.md"
 
     @property
     def workers(self) -> Path:

@@ -46,7 +46,7 @@ def level_of_shares(quantity: Quantity, chosen: Sequence[RunValues], point: str)
     """A share of questions over the seeds of an arm; None where no question counts under some seed."""
     import numpy as np
 
-    masks = [counted_questions(quantity, run) for run in chosen]
+    masks = [counted_questions(quantity, run, point) for run in chosen]
     groups = groups_of(quantity, chosen[0])
     if not all(mask.any() for mask in masks):
         return None
@@ -57,7 +57,7 @@ def level_of_shares(quantity: Quantity, chosen: Sequence[RunValues], point: str)
 
 
 def _mean(quantity: Quantity, run: RunValues, point: str) -> float:
-    return float(share_values(quantity, run, point)[counted_questions(quantity, run)].mean())
+    return float(share_values(quantity, run, point)[counted_questions(quantity, run, point)].mean())
 
 
 def _level(rows: Floats, asked: Flags, groups: QuestionGroups) -> LevelRecord:

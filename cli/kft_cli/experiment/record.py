@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
+from kft_cli.experiment.costs import ExperimentCost
 from kft_cli.experiment.hypothesis import Hypothesis, Measure, Questions
 from kft_cli.report.record_cells import Amount, Interval, P, Positive, Real
 from kft_tasks.files import read_json
@@ -292,6 +293,7 @@ class ExperimentRecord(Record):
     text: list[TextRecord]
     tasks: list[TaskRecord]
     exploratory: list[ExploratoryRecord]
+    cost: ExperimentCost | None
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from kft_cli.display.tables import Block, Section, markdown_document, plain, terminal_text
 from kft_cli.experiment import sections
+from kft_cli.experiment.beside import beside_published
 from kft_cli.experiment.record import ExperimentRecord, HypothesisRecord
 
 SECTIONS: tuple[tuple[str, Callable[[ExperimentRecord], list[Block]]], ...] = (
@@ -21,6 +22,8 @@ SECTIONS: tuple[tuple[str, Callable[[ExperimentRecord], list[Block]]], ...] = (
     ("Epochs", sections.epochs),
     ("The graph of entities", sections.graph),
     ("Other comparisons: exploratory", sections.exploratory),
+    ("The paper's counts, for orientation", beside_published),
+    ("Cost", sections.cost),
 )
 """Headings and their functions, in the order of the page. A section without content is left out."""
 

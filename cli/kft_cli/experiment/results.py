@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from kft_cli.experiment.costs import ExperimentCost
 from kft_cli.experiment.differences import Place, Quantity, Runs, compare
 from kft_cli.experiment.entity_graph import Entities, measure_graph
 from kft_cli.experiment.hypothesis import Hypothesis
@@ -46,7 +47,9 @@ class Plan:
     hypotheses: Sequence[Hypothesis] = field(default_factory=tuple)
 
 
-def experiment_record(plan: Plan, runs: Runs, entities: Entities | None = None) -> ExperimentRecord:
+def experiment_record(
+    plan: Plan, runs: Runs, entities: Entities | None = None, cost: ExperimentCost | None = None
+) -> ExperimentRecord:
     """Everything that the page of an experiment shows.
 
     Runs that are not finished may be missing: the record names them. Arms without any run are left out, and hypotheses
@@ -57,6 +60,7 @@ def experiment_record(plan: Plan, runs: Runs, entities: Entities | None = None) 
         runs: the finished runs, by arm and seed.
         entities: of the measured training questions, see :func:`kft_cli.experiment.values.read_entities`; without them
             there is no graph of entities.
+        cost: what the steps took, where ``kft experiment`` has written it.
 
     Raises:
         DataError: no run is finished, or runs are of different models, question sets or scorers.
@@ -106,6 +110,7 @@ def experiment_record(plan: Plan, runs: Runs, entities: Entities | None = None) 
         text=measure_text(known, arms),
         tasks=measure_tasks(known, arms),
         exploratory=[_exploratory(*one, known) for one in _comparisons(plan, known, arms)],
+        cost=cost,
     )
     return ExperimentRecord.model_validate(rounded(record.model_dump(mode="json")))
 

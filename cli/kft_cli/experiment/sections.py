@@ -181,12 +181,11 @@ def highly_known(record: ExperimentRecord) -> list[Block]:
             change_cell("highly_known", row.from_base),
         ]
         for row in record.highly_known
-        if row.point != BASE or row.questions == "all"
     ]
     caption = (
         "Training questions of which every greedy answer is right on the draw that measures, whose exemplars chose no "
-        "question (table 10). *Trained*: by any stage of the arm. Counts are means over seeds. *Change*: of the share "
-        f"from the base model, in points. {_INTERVAL}"
+        "question (table 10). *Trained*: by a stage up to this point. Counts are means over seeds. *Change*: of the "
+        f"share from the base model, in points. {_INTERVAL}"
     )
     heads = "arm | point | questions | HighlyKnown > | of > | share > | change >"
     return [make_table(heads, rows, caption)]
@@ -418,3 +417,20 @@ def exploratory(record: ExperimentRecord) -> list[Block]:
     )
     heads = "measure | arm | against | seeds > | difference > | p, flips > | p, t >"
     return [make_table(heads, rows, caption)]
+
+
+def cost(record: ExperimentRecord) -> list[Block]:
+    """Time and tokens of the whole experiment, and what sharing saved."""
+    found = record.cost
+    if found is None:
+        return []
+    named = {**found.kinds, "all steps, each once": found.total, f"{found.runs} runs, one by one": found.separate}
+    rows = [
+        [name, number(one.steps), duration(one.seconds), duration(one.cpu_seconds), number(round(one.tokens))]
+        for name, one in named.items()
+    ]
+    caption = (
+        "What the steps took that are done; *tokens* are read, written or trained on. Steps that runs have in common "
+        f"are done once, which saved {percent(found.saved)} of the time of separate runs."
+    )
+    return [make_table("steps | number > | time > | CPU time > | tokens >", rows, caption)]

@@ -110,12 +110,12 @@ def measure_highly_known(runs: Runs, arms: Sequence[str]) -> list[KnownRecord]:
         trains = _trains(chosen)
         if trains is None:
             continue
-        for questions in _QUESTIONS if chosen[0].stages else _QUESTIONS[:1]:
+        for questions in _QUESTIONS if point != BASE else _QUESTIONS[:1]:
             quantity = Quantity("highly_known", questions=questions)
             level = level_of_shares(quantity, chosen, point)
             if level is None:
                 continue
-            sizes = [_size(train, questions) for train in trains]
+            sizes = [_size(train, point, questions) for train in trains]
             counts = [_count(train, point, questions) for train in trains]
             rows.append(
                 KnownRecord(
@@ -136,8 +136,8 @@ def _trains(chosen: Sequence[RunValues]) -> list[TrainValues] | None:
     return trains if len(trains) == len(chosen) else None
 
 
-def _size(train: TrainValues, questions: Questions) -> int:
-    trained = int(train.ever_trained.sum())
+def _size(train: TrainValues, point: str, questions: Questions) -> int:
+    trained = int(train.trained_until(point).sum())
     return {"all": len(train.ids), "trained": trained, "untrained": len(train.ids) - trained}[questions]
 
 
@@ -145,7 +145,8 @@ def _count(train: TrainValues, point: str, questions: Questions) -> int:
     known = train.level[point] == HIGHLY
     if questions == "all":
         return int(known.sum())
-    return int((known & (train.ever_trained if questions == "trained" else ~train.ever_trained)).sum())
+    trained = train.trained_until(point)
+    return int((known & (trained if questions == "trained" else ~trained)).sum())
 
 
 def measure_kept(runs: Runs, arms: Sequence[str]) -> list[KeptRecord]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +46,7 @@ class TrainValues:
         detected: category in the base model's detection, an index of :data:`CATEGORIES`.
         level: greedy level on the draw that measures, by point.
         share: share of right greedy answers there, by point.
-        trained: by stage or control, whether it trained on the question.
+        trained: by stage, in their order, whether it trained on the question.
         digest: of questions, exemplars and protocol of the measurement: equal digests are paired question by question.
     """
 
@@ -59,14 +58,16 @@ class TrainValues:
     trained: Mapping[str, Flags]
     digest: str
 
-    @cached_property
-    def ever_trained(self) -> Flags:
-        """Whether some stage trained on the question."""
+    def trained_until(self, point: str) -> Flags:
+        """Whether a stage up to this point trained on the question; a control has the questions of its stage."""
         import numpy as np
 
+        last = point if point in self.trained else point.removesuffix("-continued")
         found = np.zeros(len(self.ids), dtype=bool)
-        for one in self.trained.values():
+        for stage, one in self.trained.items() if last in self.trained else ():
             found |= one
+            if stage == last:
+                break
         return found
 
 
