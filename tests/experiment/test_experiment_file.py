@@ -47,8 +47,8 @@ def test_core_arms_train_for_the_same_number_of_steps() -> None:
     recipes = load_experiment("worldfacts-core").recipes()
     steps = {arm: [stage.max_steps for stage in recipe.stages] for (arm, seed), recipe in recipes.items() if seed == 1}
     assert steps.pop("no-training") == []
-    assert steps.pop("stage1") == [45]
-    assert set(map(tuple, steps.values())) == {(45, 45)}
+    assert steps.pop("stage1") == [30]
+    assert set(map(tuple, steps.values())) == {(30, 30)}
     assert len({tuple(recipe.stages[0].mixture) for recipe in recipes.values() if recipe.stages}) == 3
 
 
