@@ -98,6 +98,28 @@ def atomic_write(path: Path) -> Iterator[IO[str]]:
         with _standard_output() as stream:
             yield stream
         return
+    with _replacement(path) as handle, os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a binary file, whole or not at all, as :func:`atomic_write` does; no stream.
+
+    Raises:
+        DataError: the folder cannot be written to, or ``path`` is a folder, a pipe or a device.
+        DiskFullError: there is no space left.
+    """
+    with _replacement(path) as handle, os.fdopen(handle, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+@contextmanager
+def _replacement(path: Path) -> Iterator[int]:
+    """A descriptor, to be closed in the block, of a temporary file that takes the place of ``path`` after it."""
     if path.is_symlink():
         path = Path(os.path.realpath(path))
     _refuse_special(path)
@@ -111,10 +133,8 @@ def atomic_write(path: Path) -> Iterator[IO[str]]:
     except OSError as error:
         raise unwritable(path, error) from error
     try:
-        with full_disk_named(path), os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
+        with full_disk_named(path):
+            yield handle
         _refuse_special(path)
         temporary.replace(path)
     except BaseException:

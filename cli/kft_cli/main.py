@@ -25,6 +25,7 @@ GROUPS = {
     "Ask a model": {
         "detect": "Find out how well a model knows each question.",
         "eval": "Measure plain greedy accuracy.",
+        "import": "Make a category file from sample logs of lm-eval.",
         "rescore": "Score stored answers by another rule, without a model.",
         "grade": "Let a model judge stored answers, and measure how well it does.",
         "certainty": "Show what cheaper protocols would have found.",
@@ -34,6 +35,7 @@ GROUPS = {
         "run": "Run a recipe: detect, train, evaluate, report.",
         "experiment": "Run arms and seeds of a recipe, each step once.",
         "train": "Train one stage of a recipe.",
+        "export": "Write chosen questions as training data, or results as records.",
         "recipes": "List and show the recipes that come with kft.",
     },
     "Report": {
@@ -55,6 +57,9 @@ GROUPS = {
 UNEXPECTED = 70
 """Exit code of an error that nobody thought of: EX_SOFTWARE of sysexits.h."""
 
+_MODULES = {"import": "import_"}
+"""Modules that cannot be called as their command is."""
+
 COMMANDS = {name: summary for commands in GROUPS.values() for name, summary in commands.items()}
 
 
@@ -69,7 +74,7 @@ class LazyGroup(click.Group):
         """Import one command."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"kft_cli.commands.{cmd_name}")
+        module = importlib.import_module(f"kft_cli.commands.{_MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = module.command
         return command
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from kft_tasks.answering.plain_instance import plain_instance
 from kft_tasks.engine.stop_strings import cut_at
 
 
@@ -42,7 +43,5 @@ def skip_blank_lines(
 
 
 def _with_stop(request: Any, stop: Sequence[str]) -> Any:
-    from lm_eval.api.instance import Instance
-
     prompt, settings = request.args
-    return Instance("generate_until", request.doc, (prompt, {**settings, "until": list(stop)}), 0, request.metadata)
+    return plain_instance(prompt, {**settings, "until": list(stop)}, request.doc, request.task_name, request.doc_id)

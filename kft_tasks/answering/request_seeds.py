@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from kft_tasks.answering import completions_server as served
 from kft_tasks.answering.blank_lines import skip_blank_lines
+from kft_tasks.answering.model_kinds import is_served, is_vllm
+from kft_tasks.answering.quiet_bars import quiet_bars
 from kft_tasks.engine.decoding import sample_keys
 
 
@@ -21,12 +22,7 @@ def sample_seed(key: int, number: int) -> int:
 
 def takes_seeds(lm: Any) -> bool:
     """Whether this lm-eval model accepts a seed in a request's settings: HFLM refuses it, sglang's class has none."""
-    return served.is_served(lm) or _is_vllm(lm)
-
-
-def _is_vllm(lm: Any) -> bool:
-    module = sys.modules.get("lm_eval.models.vllm_causallms")
-    return module is not None and isinstance(lm, module.VLLM)
+    return is_served(lm) or is_vllm(lm)
 
 
 def generate(lm: Any, requests: Sequence[Any], stops: Sequence[Sequence[str]] | None = None) -> list[str]:
@@ -49,12 +45,12 @@ def _is_repeatable(lm: Any, request: Any) -> bool:
         return True
     if "seed" not in settings:
         return False
-    return not served.is_served(lm) or served.check_sampling(lm, request)
+    return not is_served(lm) or served.check_sampling(lm, request)
 
 
 def _ask(lm: Any, requests: Sequence[Any]) -> list[str]:
-    if served.is_served(lm):
+    if is_served(lm):
         return served.generate(lm, requests)
-    with served.quiet_bars():
+    with quiet_bars():
         answers: list[str] = lm.generate_until(list(requests), disable_tqdm=True)
     return answers

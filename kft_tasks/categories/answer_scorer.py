@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kft_tasks.categories.category_file import CategorizedQuestion, SetAnswers, categorize
-from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.protocol.protocol import RecordedProtocol
 from kft_tasks.questions import Question
 from kft_tasks.scoring.scorers import get_scorer
 
@@ -57,7 +57,7 @@ class AnswerScorer:
     def categorize(
         self,
         question: Question,
-        protocol: Protocol,
+        protocol: RecordedProtocol,
         greedy: Sequence[str | None],
         sampled: Sequence[Sequence[str] | None],
     ) -> CategorizedQuestion | None:

@@ -13,7 +13,7 @@ from kft_tasks.categories.category import KnowledgeCategory, Tally, decide
 from kft_tasks.errors import DataError, UsageError, shortened
 from kft_tasks.files import atomic_write, json_line, read_jsonl
 from kft_tasks.protocol.identity import ModelIdentity, QuestionsIdentity
-from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.protocol.protocol import RecordedProtocol, recorded_protocol
 from kft_tasks.questions import Question, parse_question
 from kft_tasks.row_checks import check_keys, check_type
 from kft_tasks.scoring.explanation import Explanation
@@ -70,22 +70,49 @@ class GradedBy:
 
 
 @dataclass(frozen=True)
+class Imported:
+    """The log of lm-eval that a category file was made from (see :mod:`kft_tasks.lm_eval_logs`).
+
+    Attributes:
+        tasks: names of the lm-eval tasks.
+        lm_eval: version of lm-eval; None if it was not recorded.
+        logs: SHA-256 of the logs, in the order in which they were read.
+        results: SHA-256 of the results files beside them.
+        greedy, sampled: generation settings of greedy and of sampled requests as they were logged; None without such.
+        samples_as_prompts: there are no greedy answers, and each sampled answer counts as that of a prompt of its own.
+        left_out: number of questions that some of the logs do not hold, or with too few answers.
+    """
+
+    tasks: tuple[str, ...]
+    lm_eval: str | None
+    logs: tuple[str, ...]
+    results: tuple[str, ...]
+    greedy: Mapping[str, Any] | None
+    sampled: Mapping[str, Any] | None
+    samples_as_prompts: bool
+    left_out: int
+
+
+@dataclass(frozen=True)
 class Header:
     """First line of a category file.
 
     Attributes:
+        protocol: fields are None only if the file is imported.
         rescored: None if the model itself gave the answers for it.
         graded: None if a rule found them right or wrong.
+        imported: None if kft asked the model.
     """
 
     kft_version: str
     model: ModelIdentity
-    protocol: Protocol
+    protocol: RecordedProtocol
     questions: QuestionsIdentity
     exhaustive: bool
     counts: Mapping[str, int]
     rescored: Rescored | None = None
     graded: GradedBy | None = None
+    imported: Imported | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The header line."""
@@ -100,6 +127,7 @@ class Header:
             "counts": {category.value: self.counts.get(category.value, 0) for category in KnowledgeCategory},
             **({"rescored": dataclasses.asdict(self.rescored)} if self.rescored else {}),
             **({"graded": dataclasses.asdict(self.graded)} if self.graded else {}),
+            **({"imported": dataclasses.asdict(self.imported)} if self.imported else {}),
         }
 
 
@@ -157,7 +185,9 @@ class SetAnswers:
     hits: int | None
 
 
-def categorize(question: Question, protocol: Protocol, sets: Sequence[SetAnswers]) -> CategorizedQuestion | None:
+def categorize(
+    question: Question, protocol: RecordedProtocol, sets: Sequence[SetAnswers]
+) -> CategorizedQuestion | None:
     """Build the record from scored answers, or None while the category is undecided.
 
     Args:
@@ -259,7 +289,7 @@ def _header(row: Mapping[str, Any], where: str) -> Header:
     remedy = "Detect again, or use the kft that wrote it."
     record = parse_record(HeaderRecord, row, where, remedy, "broken header")
     try:
-        protocol = Protocol.from_stored(record.protocol)
+        protocol = recorded_protocol(record.protocol)
     except UsageError as error:
         raise DataError(f"{where}: broken header ({shortened(str(error))}). {remedy}") from error
     if sum(record.counts.values()) != record.questions.count:
@@ -270,6 +300,8 @@ def _header(row: Mapping[str, Any], where: str) -> Header:
         raise DataError(
             f"{where}: broken header (a scorer named graded:MODEL and the key graded belong together). {remedy}"
         )
+    if protocol.unrecorded() and record.imported is None:
+        raise DataError(f"{where}: broken header ({protocol.unrecorded()[0]}: missing). {remedy}")
     return Header(
         kft_version=record.kft_version,
         model=ModelIdentity(**record.model.model_dump()),
@@ -279,6 +311,7 @@ def _header(row: Mapping[str, Any], where: str) -> Header:
         counts={category.value: count for category, count in record.counts.items()},
         rescored=Rescored(**record.rescored.model_dump()) if record.rescored else None,
         graded=_graded_by(record.graded) if record.graded else None,
+        imported=Imported(**record.imported.model_dump()) if record.imported else None,
     )
 
 
@@ -287,7 +320,7 @@ def _graded_by(record: GradedByRecord) -> GradedBy:
     return GradedBy(**{**values, "model": ModelIdentity(**values["model"])})
 
 
-def _check_answers(item: CategorizedQuestion, row: Mapping[str, Any], protocol: Protocol) -> None:
+def _check_answers(item: CategorizedQuestion, row: Mapping[str, Any], protocol: RecordedProtocol) -> None:
     """Check that the answers match the counts: training and reports read both."""
     counts = [item.greedy.right, item.greedy.asked, item.sampled.right, item.sampled.asked]
     if len(row["greedy"]) != 2 or len(row["sampled"]) != 2 or not all(type(count) is int for count in counts):

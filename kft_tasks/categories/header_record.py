@@ -56,6 +56,19 @@ class GradedByRecord(Record):
     unreadable: Count
 
 
+class ImportedRecord(Record):
+    """See :class:`kft_tasks.categories.category_file.Imported`."""
+
+    tasks: Annotated[tuple[str, ...], Field(strict=False)]
+    lm_eval: str | None
+    logs: Annotated[tuple[str, ...], Field(strict=False)]
+    results: Annotated[tuple[str, ...], Field(strict=False)]
+    greedy: dict[str, Any] | None
+    sampled: dict[str, Any] | None
+    samples_as_prompts: bool
+    left_out: Count
+
+
 class HeaderRecord(Record):
     """See :class:`kft_tasks.categories.category_file.Header`; ``protocol`` is checked by the protocol itself."""
 
@@ -69,10 +82,11 @@ class HeaderRecord(Record):
     counts: dict[Category, Count]
     rescored: RescoredRecord | None = None
     graded: GradedByRecord | None = None
+    imported: ImportedRecord | None = None
 
     @model_validator(mode="after")
     def _check_optional(self) -> Self:
-        for key in ("rescored", "graded"):
+        for key in ("rescored", "graded", "imported"):
             if key in self.model_fields_set and getattr(self, key) is None:
                 raise ValueError(f"{key}: must be an object, or missing")
         return self

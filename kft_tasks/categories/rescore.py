@@ -28,7 +28,7 @@ from kft_tasks.errors import DataError, UsageError
 from kft_tasks.files import sha256_of_file
 from kft_tasks.outputs import check_output
 from kft_tasks.progress import ProgressCallback, no_progress
-from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.protocol.protocol import RecordedProtocol
 from kft_tasks.questions import Question, QuestionDigest, digest_questions
 from kft_tasks.scoring.explanation import Explanation, explain
 from kft_tasks.scoring.scorers import get_scorer, is_graded
@@ -252,8 +252,8 @@ class _Rescorer:
 
     def __init__(
         self,
-        old: Protocol,
-        new: Protocol,
+        old: RecordedProtocol,
+        new: RecordedProtocol,
         verdicts: Verdicts | None,
         corrections: Corrections | None,
         explained: bool,
@@ -364,7 +364,7 @@ def _check_result(result: Rescoring, corrections: Corrections | None, allow_unde
 
 
 def _new_header(
-    result: Rescoring, protocol: Protocol, corrections: Corrections | None, digest: QuestionDigest
+    result: Rescoring, protocol: RecordedProtocol, corrections: Corrections | None, digest: QuestionDigest
 ) -> Header:
     from kft_tasks.version import __version__
 
@@ -387,4 +387,5 @@ def _new_header(
             result.corrected,
             len(result.undecided),
         ),
+        imported=old.imported,
     )

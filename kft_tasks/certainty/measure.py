@@ -30,7 +30,7 @@ from kft_tasks.certainty.subsets import SetScores, score_sets, smaller_protocol
 from kft_tasks.errors import DataError, UsageError
 from kft_tasks.files import atomic_write, json_line, sha256_of_file
 from kft_tasks.progress import ProgressCallback, no_progress
-from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.protocol.protocol import RecordedProtocol
 
 GRID_SETS = (1, 2, 4, 6, 8, 10)
 GRID_SAMPLES = (0, 1, 2, 4, 8, 16)
@@ -222,6 +222,18 @@ def measure_certainty(
     return result
 
 
+def relabel_chances(path: Path, progress: ProgressCallback = no_progress) -> Iterator[float]:
+    """For each question of an exhaustive file, in its order, the chance that a retest gives another category.
+
+    Raises:
+        DataError: a lazy, broken or empty file.
+    """
+    file = _open_exhaustive(path)
+    outcomes = _score_all(file, [], progress)
+    forecast, _ = _forecasts(file, (fit_prior(outcomes.census()), Prior()))
+    return (change_chance(own, forecast.sets, forecast.prior, sampling=forecast.sampling) for own in outcomes)
+
+
 class _AllOutcomes:
     """The outcomes of every question, in the order of the file: four bytes each."""
 
@@ -250,7 +262,7 @@ def _open_exhaustive(path: Path) -> CategoryFile:
     return file
 
 
-def _grid(protocol: Protocol, sets: Sequence[int] | None, samples: Sequence[int] | None) -> list[Cell]:
+def _grid(protocol: RecordedProtocol, sets: Sequence[int] | None, samples: Sequence[int] | None) -> list[Cell]:
     across = _axis("sets", sets, GRID_SETS, 1, protocol.exemplar_sets)
     down = _axis("samples", samples, GRID_SAMPLES, 0, protocol.samples)
     return [Cell(number, drawn) for number in across for drawn in down]
@@ -279,7 +291,7 @@ def _score_all(file: CategoryFile, cells: Sequence[Cell], progress: ProgressCall
     return outcomes
 
 
-def _scores(item: CategorizedQuestion, scorer: AnswerScorer, protocol: Protocol, path: Path) -> SetScores:
+def _scores(item: CategorizedQuestion, scorer: AnswerScorer, protocol: RecordedProtocol, path: Path) -> SetScores:
     """Score the answers to one question again; they must give the counts that the file states."""
     id_ = item.question.id
     if (item.greedy.asked, item.sampled.asked) != (protocol.exemplar_sets, protocol.sampled_total):
@@ -304,7 +316,10 @@ def _retest_categories(file: CategoryFile, path: Path) -> dict[str, KnowledgeCat
     other = CategoryFile(path)
     mine, theirs = file.header.protocol.to_json(), other.header.protocol.to_json()
     if not file.header.model.same_weights(other.header.model):
-        raise UsageError(f"{path}: a detection of other weights is not a retest. Detect the same model again.")
+        raise UsageError(
+            f"{path}: made with other weights, or with weights that are not recorded, so it is no retest. Detect the "
+            "same model again."
+        )
     different = [key for key in mine if mine[key] != theirs[key] and key != "seed"]
     if different:
         raise UsageError(f"{path}: made with another {' and '.join(different)}. Change nothing but the seed.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.categories.category_file import CategorizedQuestion
-from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.protocol.protocol import RecordedProtocol
 
 
 @dataclass
@@ -35,7 +35,7 @@ class DetectionCount:
         """Generations that laziness saved."""
         return self.exhaustive - self.made
 
-    def add(self, items: Sequence[CategorizedQuestion], protocol: Protocol) -> None:
+    def add(self, items: Sequence[CategorizedQuestion], protocol: RecordedProtocol) -> None:
         """Count decided questions."""
         for item in items:
             self.categories[item.category.value] += 1

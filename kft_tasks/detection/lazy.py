@@ -11,7 +11,7 @@ from kft_tasks.categories.category_file import CategorizedQuestion
 from kft_tasks.detection.schedule import Chunk, Pair, make_rounds
 from kft_tasks.errors import DataError
 from kft_tasks.protocol.prompt_maker import PromptMaker
-from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.protocol.protocol import RecordedProtocol
 
 Kind = Literal["greedy", "sampled"]
 _Answer = TypeVar("_Answer")
@@ -21,7 +21,7 @@ def detect_chunk(
     chunk: Chunk,
     prompts: PromptMaker,
     answerer: Answerer,
-    protocol: Protocol,
+    protocol: RecordedProtocol,
     scorer: AnswerScorer,
     *,
     lazy: bool = True,
@@ -59,7 +59,7 @@ def detect_chunk(
         requests.close(number)
 
 
-def finish(chunk: Chunk, scorer: AnswerScorer, protocol: Protocol) -> list[CategorizedQuestion]:
+def finish(chunk: Chunk, scorer: AnswerScorer, protocol: RecordedProtocol) -> list[CategorizedQuestion]:
     """The records of a chunk whose questions are all decided.
 
     Raises:
@@ -76,7 +76,7 @@ def finish(chunk: Chunk, scorer: AnswerScorer, protocol: Protocol) -> list[Categ
     return items
 
 
-def decided(chunk: Chunk, scorer: AnswerScorer, protocol: Protocol) -> list[CategorizedQuestion | None]:
+def decided(chunk: Chunk, scorer: AnswerScorer, protocol: RecordedProtocol) -> list[CategorizedQuestion | None]:
     """The record of every question of the chunk, None for undecided ones."""
     return [
         scorer.categorize(question, protocol, greedy, sampled)
@@ -121,7 +121,7 @@ class _Requests:
 
 
 def _missing(
-    chunk: Chunk, protocol: Protocol, scorer: AnswerScorer, kind: Kind, sets: Sequence[int], *, lazy: bool
+    chunk: Chunk, protocol: RecordedProtocol, scorer: AnswerScorer, kind: Kind, sets: Sequence[int], *, lazy: bool
 ) -> list[Pair]:
     """The pairs of a round that must still be asked.
 

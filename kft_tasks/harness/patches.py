@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
-from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
+from kft_tasks.answering.plain_instance import plain_instance
 from kft_tasks.answering.request_seeds import generate, sample_seed, takes_seeds
 from kft_tasks.errors import KftError
 from kft_tasks.harness.hf_model import generate_until, stock_generate_until
@@ -78,7 +78,7 @@ def _with_seeds(stock: Callable[..., list[str]]) -> Callable[..., list[str]]:
     return generate_until
 
 
-def _seeded(instances: Sequence[KnowledgeInstance]) -> list[Instance]:
+def _seeded(instances: Sequence[KnowledgeInstance]) -> list[Any]:
     """The same requests, with a separate seed for each repeat of a sampled one."""
     repeated: Counter[int] = Counter()
     result = []
@@ -88,6 +88,7 @@ def _seeded(instances: Sequence[KnowledgeInstance]) -> list[Instance]:
             number = repeated[id(instance)] % instance.repeats  # a rank with fewer requests is padded with its last one
             repeated[id(instance)] += 1
             settings = {**settings, "seed": sample_seed(instance.request.key, number)}
-        arguments = (instance.request.prompt, settings)
-        result.append(Instance("generate_until", instance.doc, arguments, 0, instance.metadata))
+        result.append(
+            plain_instance(instance.request.prompt, settings, instance.doc, instance.task_name, instance.doc_id)
+        )
     return result

@@ -1,12 +1,14 @@
 """The lm-eval task class: SliCK mastery categories inside the harness.
 
 One document becomes 2 x exemplar_sets requests: a greedy one and a (repeated) sampled one per exemplar set. Works with
-any lm-eval model that generates. Source of the interface: lm_eval/api/task.py of 0.4.13.
+any lm-eval model that generates. Source of the interface: lm_eval/api/task.py of 0.4.13, and see
+:mod:`kft_tasks.harness.lm_eval_versions`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,14 +16,13 @@ from typing import Any
 import datasets
 from lm_eval.api.filter import Filter
 from lm_eval.api.metrics import mean
-from lm_eval.api.task import ConfigurableTask
-from lm_eval.filters import build_filter_ensemble
 
 from kft_tasks.categories.answer_scorer import AnswerScorer
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.categories.category_file import CategorizedQuestion
 from kft_tasks.errors import DataError, UsageError
 from kft_tasks.harness.instance import KnowledgeInstance
+from kft_tasks.harness.lm_eval_versions import VersionedTask, instance_place
 from kft_tasks.harness.patches import seed_requests_in_harness, show_errors_in_one_line, use_engine_for_hf
 from kft_tasks.harness.task_config import TaskSettings, check_generation, check_yaml, task_settings
 from kft_tasks.protocol.exemplars import ExemplarPool
@@ -53,7 +54,7 @@ class CutAnswers(Filter):
         return [[cut_answer(text, self._protocol) for text in given] for given in resps]
 
 
-class KnowledgeTask(ConfigurableTask):
+class KnowledgeTask(VersionedTask):
     """Mastery categories of a question set, as an lm-eval task.
 
     The YAML's ``kft:`` block names the question set and may set any field of the protocol; ``--metadata kft_<name>``
@@ -86,8 +87,7 @@ class KnowledgeTask(ConfigurableTask):
             "num_fewshot": values.get("num_fewshot", protocol.shots),
             "generation_kwargs": length_and_stop(protocol),
         }
-        super().__init__(config=values)
-        self._filters = [build_filter_ensemble("none", [[CutAnswers, {"protocol": protocol}]])]
+        super().__init__(values, functools.partial(CutAnswers, protocol))
         use_engine_for_hf()
 
     def download(self, dataset_kwargs: Any = None, **kwargs: Any) -> None:
@@ -107,6 +107,13 @@ class KnowledgeTask(ConfigurableTask):
             check_generation(value, self.settings.protocol)
         else:
             super().set_config(key, value, update)
+
+    def set_repeats(self, repeats: int) -> None:
+        """Refuse lm-eval's ``--repeats``: the protocol says how many samples there are."""
+        raise UsageError(
+            f"--repeats {repeats} has no effect on a kft task. Use --metadata kft_samples={repeats} for as many "
+            "samples per exemplar set, so that the results record it too."
+        )
 
     def set_fewshot_seed(self, seed: int | None = None) -> None:
         """Warn that lm-eval's ``--seed`` (1234 by default) changes nothing here."""
@@ -159,12 +166,9 @@ class KnowledgeTask(ConfigurableTask):
         question = parse_question(doc, "document")
         return [prompts.request(question, number) for number in range(protocol.exemplar_sets)]
 
-    def construct_requests(
-        self, doc: dict[str, Any], ctx: Sequence[PromptRequest], metadata: tuple[str, int, int], **kwargs: Any
-    ) -> list[KnowledgeInstance]:
+    def requests_of(self, doc: dict[str, Any], ctx: Sequence[PromptRequest], number: int) -> list[KnowledgeInstance]:
         """A greedy and a sampled request per exemplar set."""
         protocol = self.settings.protocol
-        task, number, _ = metadata
         instances: list[KnowledgeInstance] = []
         requested = [(1, generation_kwargs(protocol, sampled=False))]
         requested += [(protocol.samples, generation_kwargs(protocol, sampled=True))] if protocol.samples else []
@@ -175,7 +179,7 @@ class KnowledgeTask(ConfigurableTask):
                     doc=doc,
                     arguments=(request.prompt, generation),
                     idx=len(instances),
-                    metadata=(task, number, repeats),
+                    **instance_place(self.config.task, number, repeats),
                     request=request,
                     question_type=doc["type"],
                     stop=tuple(stop_strings(protocol)),
@@ -184,7 +188,12 @@ class KnowledgeTask(ConfigurableTask):
                 instances.append(instance)
         return instances
 
-    def process_results(self, doc: dict[str, Any], results: Sequence[Sequence[str]]) -> dict[str, Any]:
+    def answers_per_request(self) -> list[int]:
+        """One greedy answer and the samples, per exemplar set."""
+        protocol = self.settings.protocol
+        return [1, protocol.samples] * protocol.exemplar_sets if protocol.samples else [1] * protocol.exemplar_sets
+
+    def values_of(self, doc: dict[str, Any], results: Sequence[Sequence[str]]) -> dict[str, Any]:
         """Categories as 0/1 metrics, P_correct, and plain greedy accuracy, from what :class:`CutAnswers` left."""
         protocol = self.settings.protocol
         step = 2 if protocol.samples else 1

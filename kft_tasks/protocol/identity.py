@@ -8,6 +8,8 @@ from typing import Any
 
 SERVED = "served:"  # prefix of the "weights" of a model behind a server, whose real weights are unknown
 
+NOT_RECORDED = "not recorded"  # in place of a text that an imported log does not contain
+
 
 @dataclass(frozen=True)
 class ModelIdentity:
@@ -15,7 +17,8 @@ class ModelIdentity:
 
     Attributes:
         id: as the user named it (alias, hub id or folder).
-        weights: SHA-256 over the weight files; for a served model, "served:" and its name.
+        weights: SHA-256 over the weight files; for a served model, "served:" and its name; ``NOT_RECORDED`` in
+            a file that was made from a log.
         adapter: SHA-256 over the adapter's weights and configuration, or None.
         dtype: precision it ran in; bfloat16 and float32 can differ in a few categories. Engines other than kft's
             own are named in front: "vllm:bfloat16".
@@ -28,7 +31,8 @@ class ModelIdentity:
 
     def same_weights(self, other: ModelIdentity) -> bool:
         """Whether both are the same weights and adapter, under whatever name and precision."""
-        return (self.weights, self.adapter) == (other.weights, other.adapter)
+        known = NOT_RECORDED not in (self.weights, other.weights)
+        return known and (self.weights, self.adapter) == (other.weights, other.adapter)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,82 @@ DRAWS = ("fixed", "per_question")
 EARLIER: Mapping[str, Any] = {"skip_blank_lines": False, "exemplars": "fixed"}
 """Fields that files of kft 0.1.0 do not have, with what that version did."""
 
+ALWAYS_KNOWN = ("exemplar_sets", "samples", "scorer", "skip_blank_lines")
+"""Fields that every category file knows: without them its answers could not be counted."""
+
 
 @dataclass(frozen=True)
-class Protocol:
+class RecordedProtocol:
+    """How the answers of a category file were asked for, as far as that was recorded.
+
+    The fields are those of :class:`Protocol`, which knows all of them. In a file made from another program's log (see
+    :mod:`kft_tasks.lm_eval_logs`), None stands for what the log does not say.
+    """
+
+    exemplar_sets: int
+    shots: int | None
+    samples: int
+    temperature: float | None
+    top_k: int | None
+    max_tokens: int | None
+    scorer: str
+    seed: int | None
+    template: str | None
+    chat: bool | None
+    system: str | None
+    exemplars: str | None
+    skip_blank_lines: bool
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(Protocol):
+            value = getattr(self, field.name)
+            if value is not None or isinstance(self, Protocol) or field.name in ALWAYS_KNOWN:
+                _check_type(field.name, value, field.default)
+        if self.temperature is not None:
+            object.__setattr__(self, "temperature", float(self.temperature))
+        for name, minimum in (("exemplar_sets", 1), ("shots", 0), ("samples", 0), ("top_k", 1), ("max_tokens", 1)):
+            if (number := getattr(self, name)) is not None and number < minimum:
+                raise UsageError(f"Protocol: {name} is {number}. Use {minimum} or more.")
+        if self.seed is not None and not 0 <= self.seed < 1 << 63:
+            raise UsageError(f"Protocol: seed {self.seed} is out of range. Use 0 to 2^63 - 1.")
+        if self.temperature is not None and not 0 < self.temperature < float("inf"):
+            raise UsageError(
+                f"Protocol: temperature is {self.temperature}. Use a number above 0; greedy answers are asked anyway."
+            )
+        if self.exemplars not in (*DRAWS, None):
+            raise UsageError(f"Protocol: exemplars is {self.exemplars!r}. Use {' or '.join(DRAWS)}.")
+        if not is_graded(self.scorer):
+            get_scorer(self.scorer)
+        if self.template is not None:
+            get_template(self.template)
+
+    @property
+    def sampled_total(self) -> int:
+        """Sampled answers per question under the exhaustive protocol."""
+        return self.exemplar_sets * self.samples
+
+    def unrecorded(self) -> list[str]:
+        """Names of the fields that were not recorded."""
+        return [name for name, value in self.to_json().items() if value is None]
+
+    def to_json(self) -> dict[str, Any]:
+        """Field names and values, in the order of definition."""
+        return dataclasses.asdict(self)
+
+    def stored(self) -> dict[str, Any]:
+        """The values as files and digests have them: as :meth:`to_json`, without what an earlier version did anyway.
+
+        Files, journals and finished steps of that version thus belong to the same protocol still.
+        """
+        return {key: value for key, value in self.to_json().items() if key not in EARLIER or value != EARLIER[key]}
+
+    def digest(self) -> str:
+        """SHA-256 over all fields: two protocols with the same digest ask the same."""
+        return sha256_of_json(self.stored())
+
+
+@dataclass(frozen=True)
+class Protocol(RecordedProtocol):
     """How mastery is detected. The defaults are SliCK's (Gekhman et al. 2024, section 3).
 
     Attributes:
@@ -57,25 +130,9 @@ class Protocol:
     skip_blank_lines: bool = True
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            _check_type(field.name, getattr(self, field.name), field.default)
-        object.__setattr__(self, "temperature", float(self.temperature))
-        for name, minimum in (("exemplar_sets", 1), ("shots", 0), ("samples", 0), ("top_k", 1), ("max_tokens", 1)):
-            if getattr(self, name) < minimum:
-                raise UsageError(f"Protocol: {name} is {getattr(self, name)}. Use {minimum} or more.")
-        if not 0 <= self.seed < 1 << 63:
-            raise UsageError(f"Protocol: seed {self.seed} is out of range. Use 0 to 2^63 - 1.")
-        if not 0 < self.temperature < float("inf"):
-            raise UsageError(
-                f"Protocol: temperature is {self.temperature}. Use a number above 0; greedy answers are asked anyway."
-            )
+        super().__post_init__()
         if self.shots == 0 and self.exemplar_sets > 1:
             raise UsageError("Protocol: with 0 shots all exemplar sets are the same. Set exemplar_sets to 1.")
-        if self.exemplars not in DRAWS:
-            raise UsageError(f"Protocol: exemplars is {self.exemplars!r}. Use {' or '.join(DRAWS)}.")
-        if not is_graded(self.scorer):
-            get_scorer(self.scorer)
-        get_template(self.template)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str = "protocol") -> Protocol:
@@ -109,25 +166,23 @@ class Protocol:
         """The same protocol with another system prompt; None keeps this one."""
         return self if system is None else dataclasses.replace(self, system=system)
 
-    @property
-    def sampled_total(self) -> int:
-        """Sampled answers per question under the exhaustive protocol."""
-        return self.exemplar_sets * self.samples
 
-    def to_json(self) -> dict[str, Any]:
-        """Field names and values, in the order of definition."""
-        return dataclasses.asdict(self)
+def recorded_protocol(values: Mapping[str, Any], where: str = "protocol") -> RecordedProtocol:
+    """The inverse of :meth:`RecordedProtocol.stored`; a :class:`Protocol` if nothing is missing.
 
-    def stored(self) -> dict[str, Any]:
-        """The values as files and digests have them: as :meth:`to_json`, without what an earlier version did anyway.
-
-        Files, journals and finished steps of that version thus belong to the same protocol still.
-        """
-        return {key: value for key, value in self.to_json().items() if key not in EARLIER or value != EARLIER[key]}
-
-    def digest(self) -> str:
-        """SHA-256 over all fields: two protocols with the same digest ask the same."""
-        return sha256_of_json(self.stored())
+    Raises:
+        UsageError: an unknown or missing key, or a value out of range.
+    """
+    if None not in values.values():
+        return Protocol.from_stored(values, where)
+    known = {field.name for field in dataclasses.fields(RecordedProtocol)}
+    for key in values:
+        if key not in known:
+            raise UsageError(f"{where}: unknown key {key!r}. {suggest(key, known)}")
+    try:
+        return RecordedProtocol(**{**EARLIER, **values})
+    except TypeError as error:
+        raise UsageError(f"{where}: a key is missing ({error}). Import the log again.") from error
 
 
 def _check_type(name: str, value: object, default: object) -> None:

@@ -15,7 +15,7 @@ from kft_tasks.categories.category_file import CategorizedQuestion, Header
 from kft_tasks.errors import DataError, shortened
 from kft_tasks.files import atomic_write, json_line, read_jsonl
 from kft_tasks.hashing import keyed_digest
-from kft_tasks.protocol.identity import SERVED, ModelIdentity
+from kft_tasks.protocol.identity import NOT_RECORDED, SERVED, ModelIdentity
 from kft_tasks.questions import Question, parse_question
 from kft_tasks.records import Count, Record, parse_record
 from kft_tasks.row_checks import check_keys, check_type
@@ -245,6 +245,8 @@ def check_model(header: Header, expected: ModelIdentity, allow: bool = False) ->
 
 def _describe(model: ModelIdentity) -> str:
     adapter = f" with adapter {model.adapter[:12]}" if model.adapter else ""
+    if model.weights == NOT_RECORDED:
+        return f"{model.id} (imported, its weights are not recorded)"
     weights = "served, weights unknown" if model.weights.startswith(SERVED) else f"weights {model.weights[:12]}"
     return f"{model.id} ({weights}{adapter})"
 

@@ -74,7 +74,6 @@ def make_project(folder: Path) -> None:
 
 def preload() -> None:
     """Import what a run imports, so that forked runs need not."""
-    import matplotlib.figure  # noqa: F401
     import scipy.stats  # noqa: F401
     import trl  # noqa: F401
     from lm_eval.models.huggingface import HFLM  # noqa: F401

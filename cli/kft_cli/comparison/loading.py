@@ -17,7 +17,7 @@ from kft_cli.report.run_layout import BASE, RunLayout
 from kft_cli.stats.groups import QuestionGroups, Reading
 from kft_tasks.errors import DataError, UsageError
 from kft_tasks.evaluation.evaluate import Asking, TestQuestion, by_question, read_answers
-from kft_tasks.scoring.scorers import get_scorer
+from kft_tasks.scoring.scorers import Scorer, get_scorer
 
 Values = Mapping[tuple[str, Asking], Sequence[float]]
 """Share of right answers of each test question, sorted by question id; by point and way of asking."""
@@ -63,6 +63,12 @@ class LoadedRun:
         shots = list(self.test["shots"])
         found = [asking for point, asking in self.values if point == BASE]
         return sorted(found, key=lambda asking: (asking.other_type, shots.index(asking.shots)))
+
+    def scored(self, items: Sequence[TestQuestion]) -> list[TestQuestion]:
+        """Stored answers of this run with the verdicts of ``scorer``."""
+        if self.scorer == self.own_scorer:
+            return list(items)
+        return [_score(get_scorer(self.scorer), item) for item in items]
 
     def right(self, asking: Asking) -> Sequence[float]:
         """Share of right answers of each test question at the last point, sorted by question id."""
@@ -157,18 +163,18 @@ def _scored_by(run: LoadedRun, rule: str) -> LoadedRun:
     if run.folder is None or run.scorer == rule:
         return run
     scorer = get_scorer(rule)
-
-    def score(item: TestQuestion) -> TestQuestion:
-        right = tuple(scorer(given, item.answers, item.question) for given in item.given)
-        return dataclasses.replace(item, right=right)
-
     data = read_run(run.folder)
     answers = {
-        point: {asking: [score(item) for item in items] for asking, items in sets.items()}
+        point: {asking: [_score(scorer, item) for item in items] for asking, items in sets.items()}
         for point, sets in data.answers.items()
     }
     test = rounded(measure_test(dataclasses.replace(data, answers=answers)))
     return dataclasses.replace(run, test=test, values=_values_of(answers), scorer=rule)
+
+
+def _score(scorer: Scorer, item: TestQuestion) -> TestQuestion:
+    right = tuple(scorer(given, item.answers, item.question) for given in item.given)
+    return dataclasses.replace(item, right=right)
 
 
 def _names(paths: Sequence[Path], runs: Sequence[LoadedRun]) -> list[str]:

@@ -7,7 +7,7 @@
     evaluate-POINT/                answers.jsonl
     elsewhere-POINT/               text_loss.json, further_tasks.json
     STAGE/                         mixture.jsonl, training.json, adapter/
-    report/                        report.json, report.md, figures/
+    report/                        report.json, report.md, report.html, figures/
 
 A POINT is ``base``, a STAGE, or the control of a stage. In runs of older versions ``retest-base`` is the only
 measurement. Every folder of a step also holds its step.json. While ``kft run`` works there are hidden folders too:

@@ -33,8 +33,12 @@ INFO = SetInfo(
 )
 
 
-class _Parser:
-    """Turns a user's row into a question, by the user's column names."""
+class RowParser:
+    """Turns a user's row into a question, by the user's column names.
+
+    Args:
+        options: name of the column for each of ``FIELDS``; "" for its own name.
+    """
 
     def __init__(self, options: Mapping[str, str]) -> None:
         self._mapped = {field: options[field] for field in FIELDS if options[field]}
@@ -109,4 +113,4 @@ def open_questions(path: str | Path | None, options: Mapping[str, object] | None
             raise DataError(f"{extra}: the exemplars file does not exist. Check the option exemplars.")
         others = [Source(tuple(p for p in s.files if p.resolve() != extra.resolve()), s.split) for s in sources]
         sources = [*(source for source in others if source.files), Source((extra,), "exemplars")]
-    return RowSet(INFO, tuple(sources), _Parser(checked), repeated="error")
+    return RowSet(INFO, tuple(sources), RowParser(checked), repeated="error")

@@ -1,0 +1,1 @@
+"""Results as every-eval-ever records, the shared schema of https://evalevalai.com."""

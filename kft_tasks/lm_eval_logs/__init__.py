@@ -1,0 +1,1 @@
+"""From lm-eval's sample logs (``--log_samples``) of any task to category files."""
