@@ -44,6 +44,7 @@ FLOORS: tuple[str, ...] = (
     "kft_cli.pipeline",
     "kft_cli.studies.rivals",
     "kft_cli.experiment",
+    "kft_cli.studies.rivals",
     "kft_cli.studies",
     "kft_cli.eval_records",
     "kft_cli.pages",
