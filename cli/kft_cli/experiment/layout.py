@@ -60,9 +60,14 @@ class ExperimentLayout:
         """Folder of the workers' states and logs."""
         return self.folder / "workers"
 
+    @property
+    def steps(self) -> Path:
+        """Folder of the folders that hold one step each."""
+        return self.folder / "steps"
+
     def home(self, key: str) -> Path:
-        """The folder that holds one step."""
-        return self.folder / "steps" / key
+        """The folder that holds one step; it is made when the step is started."""
+        return self.steps / key
 
     def failed(self, key: str) -> Path:
         """How a step failed."""
