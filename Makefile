@@ -8,7 +8,7 @@ RUN    ?= runs/demo
 QUICK := $(addprefix tests/,architecture scoring protocol ground categories certainty stats display data recipes) \
 	$(addprefix tests/commands/,test_help.py test_options.py test_recipes_command.py)
 
-.PHONY: demo test quick test-lm-eval-dev attack install clean help
+.PHONY: demo test quick test-lm-eval-dev attack test-engines install clean help
 
 demo: $(VENV)/.installed-user  ## install, then run the whole method on a small model; the report goes to $(RUN)
 	$(BIN)/kft demo --output $(RUN)
@@ -47,6 +47,19 @@ attack: $(VENV)/.installed-dev  ## thousands of damaged files, a kill before eve
 	KFT_ATTACK_CASES=$(CASES) KFT_ATTACK_SEED=$(SEED) KFT_ATTACK_KILLS=$(KILLS) $(BIN)/python -m pytest \
 		tests/attack tests/stage/test_damaged_checkpoints.py
 
+ENGINES ?= .venv-engines
+
+test-engines: $(ENGINES)/.installed  ## run kft on real engines (vLLM and llama.cpp on the CPU), in $(ENGINES): 10 GB, half an hour
+	KFT_ENGINES=1 KFT_ENGINES_RECORD=results/engines/engines.json OMP_NUM_THREADS=1 \
+		$(ENGINES)/bin/python -m pytest -v -W ignore tests/engines_real
+	$(ENGINES)/bin/kft report --results results
+
+$(ENGINES)/.installed: pyproject.toml .ci/install_engines.py
+	$(PYTHON) -m venv $(ENGINES)
+	$(ENGINES)/bin/python .ci/install_torch.py constraints.txt
+	$(ENGINES)/bin/python .ci/install_engines.py
+	@touch $@
+
 install: $(VENV)/.installed-user  ## install into $(VENV)
 
 # torch first: on a machine without an NVIDIA GPU its CPU build, elsewhere whatever pip would choose.
@@ -68,4 +81,4 @@ clean:  ## remove the environments and the caches of the tools
 	rm -rf $(VENV) $(DEV_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1\t/p' Makefile | sed 's|$$(VENV)|$(VENV)|; s|$$(RUN)|$(RUN)|' | expand -t 26
+	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1\t/p' Makefile | sed 's|$$(VENV)|$(VENV)|; s|$$(RUN)|$(RUN)|; s|$$(ENGINES)|$(ENGINES)|' | expand -t 26

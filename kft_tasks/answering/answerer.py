@@ -42,9 +42,10 @@ class GreedyAnswerer(Protocol):
 class Answerer(Protocol):
     """A model that gives greedy and sampled answers.
 
-    Three attributes are optional. ``resumes_mid_chunk``: an answer does not depend on what else is requested, so that
+    Four attributes are optional. ``resumes_mid_chunk``: an answer does not depend on what else is requested, so that
     an interrupted chunk can resume in the middle. ``max_batch``: largest number of requests per call, and thus between
     two writes to the journal. ``memory``: bytes of keys and values, ``budget`` and ``peak``.
+    ``cpu_seconds()``: CPU-seconds so far, where other processes than this one compute.
     """
 
     def open(self, requests: Sequence[PromptRequest]) -> Answers:

@@ -8,40 +8,24 @@ a temperature and still answer greedily: the first request finds out.
 from __future__ import annotations
 
 import contextlib
-import functools
-import json
 import logging
-import sys
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from kft_tasks.answering.plain_instance import plain_instance
+from kft_tasks.answering.quiet_bars import quiet_bars
+from kft_tasks.answering.server_dialects import WHOLE_VOCABULARY, Dialect, Settings, candidates
 from kft_tasks.engine.stop_strings import cut_at
 from kft_tasks.errors import UnavailableError
 
 logger = logging.getLogger(__name__)
 
-Settings = dict[str, Any]
-"""Generation settings of a request, as lm-eval's tasks write them."""
-
-Dialect = Callable[[Settings], Settings]
-"""Translates generation settings into the fields that a kind of server accepts."""
-
-WHOLE_VOCABULARY = 1_000_000  # a top_k this large or larger is no limit and is not sent
 _TRIAL_SEEDS = (1, 2, 3, 4, 1)
 _dialects: weakref.WeakKeyDictionary[Any, Dialect] = weakref.WeakKeyDictionary()
 _sampling: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()  # seen to sample; do seeds count?
 _REJECTED = (400, 404, 405, 415, 422, 501)  # the request is wrong, not the moment
-
-
-def is_served(lm: Any) -> bool:
-    """Whether this is one of lm-eval's models that speak OpenAI's protocol."""
-    module = sys.modules.get("lm_eval.models.openai_completions")
-    if module is None or not isinstance(lm, module.LocalCompletionsAPI):
-        return False
-    return not type(lm).__module__.startswith(("lm_eval.models.anthropic", "lm_eval.models.sglang"))  # no seed there
 
 
 def generate(lm: Any, requests: Sequence[Any]) -> list[str]:
@@ -102,7 +86,7 @@ def connect(lm: Any, request: Any) -> Dialect:
 def _find_dialect(lm: Any, request: Any) -> Dialect:
     reason = ""
     no_limit = request.args[1].get("top_k", WHOLE_VOCABULARY) >= WHOLE_VOCABULARY
-    for dialect in (_extended, _transformers, *([_plain] if no_limit else [])):
+    for dialect in candidates(lm, whole_vocabulary=no_limit):
         try:
             _trial_answer(lm, dialect, request, 1)
         except Exception as error:
@@ -146,38 +130,10 @@ def check_sampling(lm: Any, request: Any) -> bool:
 
 def _trial_answer(lm: Any, dialect: Dialect, request: Any, seed: int) -> str:
     prompt, settings = request.args
-    trial = {"top_k": 40, **settings, "until": ["\n\n\n\n"], "max_gen_toks": 16, "seed": seed}
-    trial |= {"do_sample": True, "temperature": 2.0}
+    trial = {"min_p": 0.0, **settings, "until": ["\n\n\n\n"], "max_gen_toks": 16, "seed": seed}
+    trial |= {"do_sample": True, "temperature": 2.0, "top_k": max(40, settings.get("top_k", 0))}
     answers: list[str] = lm.generate_until([plain_instance(prompt, dialect(trial))], disable_tqdm=True)
     return answers[0]
-
-
-def _extended(settings: Settings) -> Settings:
-    """vLLM, SGLang and others: top_k and repetition_penalty are fields of the request."""
-    if settings.get("top_k", 0) >= WHOLE_VOCABULARY:
-        return {key: value for key, value in settings.items() if key != "top_k"}
-    return settings
-
-
-def _transformers(settings: Settings) -> Settings:
-    """``transformers serve``: generation_config is a field; without it, a temperature does not make it sample."""
-    names = ("do_sample", "top_k", "top_p", "repetition_penalty")
-    own = {key: settings[key] for key in names if key in settings}
-    rest = {key: value for key, value in settings.items() if key not in names[1:]}
-    return {**rest, "generation_config": json.dumps(own)}
-
-
-def _plain(settings: Settings) -> Settings:
-    """OpenAI's own fields only.
-
-    Raises:
-        UnavailableError: the samples are limited to a top k.
-    """
-    if settings.get("top_k", WHOLE_VOCABULARY) < WHOLE_VOCABULARY:
-        raise UnavailableError(
-            f"The server accepts no top_k. Set top_k to {WHOLE_VOCABULARY} for the whole vocabulary."
-        )
-    return {key: value for key, value in settings.items() if key not in ("top_k", "repetition_penalty")}
 
 
 def _status(error: BaseException) -> int | None:
@@ -202,16 +158,3 @@ def _one_try(lm: Any) -> Iterator[None]:
     finally:
         lm.max_retries = retries
         api_logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def quiet_bars() -> Iterator[None]:
-    """Hide lm-eval's progress bars: it draws one per call, even with ``disable_tqdm``."""
-    from tqdm import tqdm
-
-    original = tqdm.__init__
-    tqdm.__init__ = functools.partialmethod(original, disable=True)
-    try:
-        yield
-    finally:
-        tqdm.__init__ = original

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kft_tasks.answering.completions_server import check_sampling, is_served
+from kft_tasks.answering import engine_processes
+from kft_tasks.answering.completions_server import check_sampling
+from kft_tasks.answering.model_kinds import is_served
 from kft_tasks.answering.plain_instance import plain_instance
+from kft_tasks.answering.reported_tokens import reported_tokens
 from kft_tasks.answering.request_seeds import generate, sample_seed, takes_seeds
-from kft_tasks.engine.token_count import TokenCount
 from kft_tasks.errors import KftError, UnavailableError, UsageError
 from kft_tasks.protocol.generation import cut_answer, generation_kwargs, stop_strings
 from kft_tasks.protocol.prompt_maker import PromptRequest
@@ -30,11 +32,15 @@ class LmEvalAnswerer:
 
         self.lm = lm
         self.protocol = protocol
-        self.tokens = TokenCount()
+        self.tokens = reported_tokens(lm)
         self._local = isinstance(lm, HFLM)
         self._seeds = takes_seeds(lm)
         self.resumes_mid_chunk = not self._local
         self.max_batch = 0 if self._local else 4 * max(4, lm._concurrent) if hasattr(lm, "_concurrent") else _MAX_BATCH
+
+    def cpu_seconds(self) -> float:
+        """CPU-seconds so far of this process and of those that the engine started; a server's are not known."""
+        return engine_processes.cpu_seconds(self.lm)
 
     def open(self, requests: Sequence[PromptRequest]) -> LmEvalAnswers:
         """Keep the requests; nothing is computed yet.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from kft_tasks.answering import completions_server as served
 from kft_tasks.answering.blank_lines import skip_blank_lines
+from kft_tasks.answering.model_kinds import is_served, is_vllm
+from kft_tasks.answering.quiet_bars import quiet_bars
 from kft_tasks.engine.decoding import sample_keys
+from kft_tasks.errors import UsageError
 
 
 def sample_seed(key: int, number: int) -> int:
@@ -21,12 +23,7 @@ def sample_seed(key: int, number: int) -> int:
 
 def takes_seeds(lm: Any) -> bool:
     """Whether this lm-eval model accepts a seed in a request's settings: HFLM refuses it, sglang's class has none."""
-    return served.is_served(lm) or _is_vllm(lm)
-
-
-def _is_vllm(lm: Any) -> bool:
-    module = sys.modules.get("lm_eval.models.vllm_causallms")
-    return module is not None and isinstance(lm, module.VLLM)
+    return is_served(lm) or is_vllm(lm)
 
 
 def generate(lm: Any, requests: Sequence[Any], stops: Sequence[Sequence[str]] | None = None) -> list[str]:
@@ -49,12 +46,30 @@ def _is_repeatable(lm: Any, request: Any) -> bool:
         return True
     if "seed" not in settings:
         return False
-    return not served.is_served(lm) or served.check_sampling(lm, request)
+    return not is_served(lm) or served.check_sampling(lm, request)
 
 
 def _ask(lm: Any, requests: Sequence[Any]) -> list[str]:
-    if served.is_served(lm):
+    if is_served(lm):
         return served.generate(lm, requests)
-    with served.quiet_bars():
+    if is_vllm(lm):
+        _check_vllm(lm)
+    with quiet_bars():
         answers: list[str] = lm.generate_until(list(requests), disable_tqdm=True)
     return answers
+
+
+def _check_vllm(lm: Any) -> None:
+    """Refuse settings under which a seeded request ends vLLM's worker on a CPU ("CPU Generator does not use offset").
+
+    Raises:
+        UsageError: prompts may be prefilled in chunks.
+    """
+    config = getattr(getattr(getattr(lm, "model", None), "llm_engine", None), "vllm_config", None)
+    device = getattr(getattr(config, "device_config", None), "device_type", "")
+    chunked = getattr(getattr(config, "scheduler_config", None), "enable_chunked_prefill", False)
+    if device == "cpu" and chunked:
+        raise UsageError(
+            "vLLM on a CPU cannot prefill the prompt of a request with a seed in chunks. Add "
+            "enable_chunked_prefill=False,block_size=32,enable_prefix_caching=True to the model's arguments."
+        )

@@ -251,8 +251,9 @@ class _Run:
                     records = [item for item in decided(chunk, self.scorer, protocol) if item is not None]
                     so_far = copy.deepcopy(count)
                     so_far.add(records, protocol)
-                    rate = (answerer.tokens.computed - first) / (time.perf_counter() - start)
-                    progress(done + len(records), total, f"{so_far.line()} | {rate:,.0f} tokens/s")
+                    computed = answerer.tokens.computed - first  # 0: the engine does not report it
+                    rate = f" | {computed / (time.perf_counter() - start):,.0f} tokens/s" if computed else ""
+                    progress(done + len(records), total, f"{so_far.line()}{rate}")
                 journal.finish(chunk, cost_so_far())
                 count.add(finish(chunk, self.scorer, protocol), protocol)
                 done += len(chunk.questions)
@@ -298,11 +299,12 @@ def _sum_of_costs(journals: Sequence[Journal]) -> dict[str, float]:
 
 def _cost_meter(answerer: Answerer) -> Callable[[], dict[str, float]]:
     """A function that says what was spent since now: seconds, CPU-seconds and tokens, by :data:`COST_KEYS`."""
-    before, wall, cpu = dataclasses.asdict(answerer.tokens), time.perf_counter(), time.process_time()
+    cpu_seconds: Callable[[], float] = getattr(answerer, "cpu_seconds", time.process_time)
+    before, wall, cpu = dataclasses.asdict(answerer.tokens), time.perf_counter(), cpu_seconds()
 
     def cost() -> dict[str, float]:
         tokens = {key: value - before[key] for key, value in dataclasses.asdict(answerer.tokens).items()}
-        return {**tokens, "seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+        return {**tokens, "seconds": time.perf_counter() - wall, "cpu_seconds": cpu_seconds() - cpu}
 
     return cost
 

@@ -19,11 +19,11 @@ from kft_tasks.detection.schedule import CHUNK_QUESTIONS, make_rounds
 from kft_tasks.engine.engine import Engine
 from kft_tasks.errors import UnsupportedModelError
 from kft_tasks.harness.instance import KnowledgeInstance
-from kft_tasks.protocol.generation import NEUTRAL
+from kft_tasks.protocol.generation import NEUTRAL, NEUTRAL_SAMPLED
 
 logger = logging.getLogger(__name__)
 stock_generate_until = HFLM.generate_until
-_ENGINE_KEYS = {"until", "max_gen_toks", "do_sample", "temperature", "top_k", *NEUTRAL}
+_ENGINE_KEYS = {"until", "max_gen_toks", "do_sample", "temperature", "top_k", *NEUTRAL, *NEUTRAL_SAMPLED}
 
 
 class KftHF(HFLM):
@@ -57,7 +57,7 @@ def _is_supported(request: Any) -> bool:
     if not isinstance(request, KnowledgeInstance):
         return False
     settings = request.settings
-    neutral = all(settings.get(key, value) == value for key, value in NEUTRAL.items())
+    neutral = all(settings.get(key, value) == value for key, value in (NEUTRAL | NEUTRAL_SAMPLED).items())
     return set(settings) <= _ENGINE_KEYS and "max_gen_toks" in settings and neutral
 
 

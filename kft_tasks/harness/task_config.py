@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kft_tasks.errors import UsageError, suggest
-from kft_tasks.protocol.generation import NEUTRAL, length_and_stop, stop_strings
+from kft_tasks.protocol.generation import NEUTRAL, NEUTRAL_SAMPLED, length_and_stop, stop_strings
 from kft_tasks.protocol.protocol import Protocol
 from kft_tasks.questions import SPLITS
 
@@ -121,7 +121,8 @@ def _compare(key: str, value: object, protocol: Protocol) -> tuple[bool, str]:
             stop_strings(protocol),
             length_and_stop(protocol)["until"],
         ), "kft_template=NAME (the template defines the stop strings)"
-    return key in NEUTRAL and value == NEUTRAL[key], ""
+    neutral = NEUTRAL | NEUTRAL_SAMPLED
+    return key in neutral and value == neutral[key], ""
 
 
 def check_yaml(config: Mapping[str, Any]) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from kft_tasks.answering.engine_processes import start_engine
 from kft_tasks.errors import KftError, UnavailableError, UsageError
 from kft_tasks.launcher import launcher_hidden
 from kft_tasks.models.adapter_config import read_lora_config
 from kft_tasks.models.choice import ModelChoice
 from kft_tasks.models.locate import model_folder
+from kft_tasks.models.vllm_engine import platform_arguments
 from kft_tasks.models.weights import identify, resolve_dtype
 from kft_tasks.protocol.identity import SERVED, ModelIdentity
 
@@ -129,7 +131,7 @@ def build(choice: ModelChoice) -> Any:
     arguments = _arguments(choice)
     try:
         with launcher_hidden():
-            lm = get_model(backend.name)(**arguments)
+            lm = start_engine(lambda: get_model(backend.name)(**arguments))
     except KftError:
         raise
     except Exception as error:  # engines raise many kinds
@@ -156,7 +158,7 @@ def _arguments(choice: ModelChoice) -> dict[str, Any]:
     if choice.backend == "sglang":
         return own | {"trust_remote_code": False, "load_format": "safetensors", "batch_size": "auto"} | dict(given)
     own |= {"trust_remote_code": False, "load_format": "safetensors"}
-    own |= {"enable_prefix_caching": True, "batch_size": "auto"}
+    own |= {"enable_prefix_caching": True, "batch_size": "auto", **platform_arguments()}
     if choice.adapter:
         own |= {"lora_local_path": str(choice.adapter.absolute()), "max_lora_rank": _lora_rank(choice.adapter)}
     return own | dict(given)

@@ -11,6 +11,9 @@ from kft_tasks.protocol.protocol import Protocol
 NEUTRAL = {"top_p": 1.0, "repetition_penalty": 1.0}
 """Settings without effect; sent with every request, because a model's or a server's defaults would apply otherwise."""
 
+NEUTRAL_SAMPLED = {"min_p": 0.0}
+"""The same for sampled requests only: transformers warns of min_p in a greedy one."""
+
 
 def generation_kwargs(protocol: Protocol, *, sampled: bool) -> dict[str, Any]:
     """Settings of a greedy or a sampled request: all that lm-eval's models need to know.
@@ -19,7 +22,7 @@ def generation_kwargs(protocol: Protocol, *, sampled: bool) -> dict[str, Any]:
     """
     chosen: dict[str, Any] = {**length_and_stop(protocol), "do_sample": sampled}
     if sampled:
-        chosen |= {"temperature": protocol.temperature, "top_k": protocol.top_k}
+        chosen |= {"temperature": protocol.temperature, "top_k": protocol.top_k, **NEUTRAL_SAMPLED}
     return chosen | NEUTRAL
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,8 +47,8 @@ def test_a_request_says_all_that_the_protocol_fixes_and_nothing_that_confuses_se
     for body in server.work:
         assert body.items() >= fixed.items()
         assert isinstance(body["prompt"], str)
-        assert set(body) - fixed.keys() - {"prompt", "temperature", "seed", "top_k"} == set()
-        assert (body["temperature"], body.get("top_k")) in [(0, None), (0.5, 40)]
+        assert set(body) - fixed.keys() - {"prompt", "temperature", "seed", "top_k", "min_p"} == set()
+        assert (body["temperature"], body.get("top_k"), body.get("min_p")) in [(0, None, None), (0.5, 40, 0.0)]
         assert 0 <= body["seed"] < 1 << 31
 
 
@@ -159,8 +160,49 @@ def test_transformers_serve_is_told_in_its_own_way_to_sample(tiny_model: Path, t
         "do_sample": True,
         "top_k": 40,
         "top_p": 1.0,
+        "min_p": 0.0,
         "repetition_penalty": 1.0,
     }
+
+
+def test_a_server_that_refuses_min_p_is_sent_none(tiny_model: Path, tmp_path: Path) -> None:
+    with serving(tiny_model, extra=("top_k", "repetition_penalty")) as server:
+        detection(served(server.url), tmp_path / "x", limit=2)
+    assert server.work
+    assert not any("min_p" in body for body in server.work)
+
+
+def test_llama_cpps_server_is_told_all_its_samplers(tiny_model: Path, tmp_path: Path) -> None:
+    fields = ("samplers", "dynatemp_range", "mirostat", "top_k")
+    with serving(tiny_model, extra=fields, owner="llamacpp") as server:
+        detection(served(server.url), tmp_path / "x", limit=2)
+    chain = {"samplers": ["top_k", "temperature"], "dynatemp_range": 0, "mirostat": 0}
+    assert {body["top_k"] for body in server.work if body["temperature"]} == {40}
+    for body in server.work:
+        assert body.items() >= chain.items()
+        assert not {"min_p", "repetition_penalty"} & set(body)
+
+
+@pytest.mark.parametrize(("owner", "no_limit"), [("vllm", -1), ("sglang", -1), ("llamacpp", 0), ("library", None)])
+def test_the_whole_vocabulary_is_named_where_a_default_of_the_model_would_apply(
+    tiny_model: Path, owner: str, no_limit: int | None
+) -> None:
+    from kft_tasks.answering.server_dialects import candidates
+
+    with serving(tiny_model, owner=owner) as server:
+        lm = SimpleNamespace(base_url=server.url, header={}, verify_certificate=True)
+        dialect = candidates(lm, whole_vocabulary=True)[0]
+    assert dialect({"top_k": 1_000_000}).get("top_k") == no_limit
+    assert dialect({"top_k": 40})["top_k"] == 40
+
+
+def test_the_tokens_of_a_server_are_those_it_reports(tiny_model: Path, tmp_path: Path) -> None:
+    with serving(tiny_model) as server:
+        cost = detection(served(server.url), tmp_path / "x", limit=2).cost
+    work = len(server.asked) - 1 - 5  # the trials come before the first question or are part of its cost
+    assert cost["prompt_tokens"] == 10 * cost["decoded"] / 4
+    assert work <= cost["decoded"] / 4 <= len(server.asked)
+    assert cost["prefilled"] == 0  # what it had in its cache is not reported
 
 
 def test_a_server_without_top_k_is_refused_unless_the_whole_vocabulary_is_asked_for(

@@ -38,9 +38,13 @@ FLOORS: tuple[str, ...] = (
     "kft_cli.stats",
     "kft_cli.report.sections",
     "kft_cli.report.measures",
+    "kft_cli.html",
     "kft_cli.report",
     "kft_cli.comparison",
     "kft_cli.pipeline",
+    "kft_cli.studies.rivals",
+    "kft_cli.experiment",
+    "kft_cli.studies.rivals",
     "kft_cli.studies",
     "kft_cli.eval_records",
     "kft_cli.pages",
@@ -61,6 +65,7 @@ EXCEPTIONS: Mapping[str, str] = {
     "kft_cli.report.run_outputs": "kft_cli.report.measures",
     "kft_cli.report.run_data": "kft_cli.report.measures",
     "kft_cli.report.paper": "kft_cli.report.measures",
+    "kft_cli.report.published_record": "kft_cli.report.measures",
 }
 
 

@@ -16,7 +16,7 @@ import kft_tasks
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"kft_tasks": ROOT / "kft_tasks", "kft_train": ROOT / "kft_train", "kft_cli": ROOT / "cli" / "kft_cli"}
-HEAVY = ("torch", "transformers", "lm_eval", "trl", "peft", "datasets", "accelerate", "scipy", "matplotlib")
+HEAVY = ("torch", "transformers", "lm_eval", "trl", "peft", "datasets", "accelerate", "scipy")
 # What each package must not import. kft_cli may import all.
 FORBIDDEN = {
     "kft_tasks": {"kft_train", "kft_cli", "trl", "peft"},
@@ -30,6 +30,7 @@ HEAVY_MODULES = {
     "kft_tasks.engine.kv_cache",
     "kft_tasks.engine.model",
     "kft_tasks.engine.prefix_cache",
+    "kft_tasks.engine.transfer",
     "kft_tasks.engine.trie",
     "kft_tasks.harness.hf_model",
     "kft_tasks.harness.instance",

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import unicodedata
-import warnings
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from markdown_it import MarkdownIt
 from kft_cli.comparison.compare import compare_runs
 from kft_cli.comparison.render import render_comparison
 from kft_cli.display.console import json_text, narrate, progress_bar
-from kft_cli.display.drawing import make_texts_visible
 from kft_cli.display.tables import Code, Links, Section, make_table, markdown_document, terminal_text
 from kft_cli.main import main
 from kft_cli.pages import certainty_page
@@ -127,7 +126,7 @@ def _shape(markdown: str) -> tuple[list[str], list[str]]:
         for child in token.children or []:
             if child.type in ("html_inline", "link_open", "image"):
                 target = str(child.attrs.get("href") or child.attrs.get("src") or "")
-                if not re.fullmatch(r"(figures/)?[\w%.-]+(/[\w%.-]+)*\.(png|md)", target):
+                if not re.fullmatch(r"(figures/)?[\w%.-]+(/[\w%.-]+)*\.(svg|md)", target):
                     wrong.append(f"{child.type} {target}")
     return blocks, wrong
 
@@ -197,22 +196,15 @@ def test_the_page_of_certainty() -> None:
     assert _hidden(certainty_page.render(changed)) == []
 
 
-@pytest.mark.parametrize("name", ["categories", "transitions", "test_accuracy", "validation"])
-def test_figures(name: str, hostile: dict[str, Any]) -> None:
-    from matplotlib.text import Text
-
-    from kft_cli.display.drawing import save_figure
-
-    figure = getattr(figures, f"draw_{name}")(hostile)
-    make_texts_visible(figure)
-    texts = [text.get_text() for text in figure.findobj(Text)]
-    assert [found for text in texts for found in _hidden(text)] == []
-    assert max(map(len, texts)) < 500
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        save_figure(lambda: getattr(figures, f"draw_{name}")(hostile), Path("figure.png"))
-    figure.canvas.draw()  # makes the texts of the axes anew
-    assert [found for text in figure.findobj(Text) for found in _hidden(text.get_text())] == []
+def test_figures(hostile: dict[str, Any], sound: dict[str, Any], tmp_path: Path) -> None:
+    tags = {drawing.name: [one.tag for one in drawing.root.iter()] for drawing in figures.drawings(sound)}
+    for drawing in figures.drawings(hostile):
+        tree = ET.parse(drawing.save(tmp_path))  # it is XML
+        texts = [text for one in tree.iter() for text in (one.text, *one.attrib.values()) if text]
+        assert [found for text in texts for found in _hidden(text)] == []
+        assert max(len(one.text or "") for one in tree.iter("{http://www.w3.org/2000/svg}text")) <= 60
+        assert [one.tag for one in drawing.root.iter()] == tags[drawing.name]
+        assert [cell for row in drawing.table.rows for cell in row]
 
 
 @pytest.fixture(autouse=True)

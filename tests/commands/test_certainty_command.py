@@ -51,20 +51,20 @@ def test_terminal_shows_grid_and_retest_and_writes_figure_and_numbers(path: Path
     assert "Cheaper protocols: model, n = 60 questions" in out
     assert "Categories that a re-test is expected to change" in out
     assert "100.0 %" in out
-    assert (tmp_path / "out" / "certainty.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "out" / "certainty.svg").read_bytes().startswith(b"<svg ")
     assert json.loads((tmp_path / "out" / "certainty.json").read_text())["questions"] == 60
     assert len((tmp_path / "chances.jsonl").read_text().splitlines()) == 60
-    assert str(tmp_path / "out" / "certainty.png") in err
+    assert str(tmp_path / "out" / "certainty.svg") in err
     page = (tmp_path / "out" / "certainty.md").read_text(encoding="utf-8")
     assert "# The price of certainty" in page
-    assert "(certainty.png)" in page
+    assert "(certainty.svg)" in page
 
 
 def test_figure_is_the_same_bytes_again(path: Path, tmp_path: Path, run: Run) -> None:
     for folder in ("a", "b"):
         run("certainty", path, "-o", tmp_path / folder)
 
-    assert (tmp_path / "a" / "certainty.png").read_bytes() == (tmp_path / "b" / "certainty.png").read_bytes()
+    assert (tmp_path / "a" / "certainty.svg").read_bytes() == (tmp_path / "b" / "certainty.svg").read_bytes()
 
 
 @pytest.mark.parametrize("protocol", [Protocol(exemplar_sets=1, samples=0), Protocol(exemplar_sets=30, samples=1)])
@@ -75,7 +75,7 @@ def test_figure_of_an_unusual_protocol(tmp_path: Path, run: Run, protocol: Proto
     code, _, _ = run("certainty", path, "-o", tmp_path / "out", "--sets", ",".join(map(str, range(1, sets + 1))))
 
     assert code == 0
-    assert (tmp_path / "out" / "certainty.png").is_file()
+    assert (tmp_path / "out" / "certainty.svg").is_file()
 
 
 def test_json_is_the_whole_result(path: Path, run: Run) -> None:

@@ -19,7 +19,7 @@ from kft_cli.main import COMMANDS, GROUPS, cli
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "cli" / "kft_cli" / "commands"
-HEAVY = ("torch", "transformers", "lm_eval", "trl", "peft", "datasets", "accelerate", "scipy", "matplotlib")
+HEAVY = ("torch", "transformers", "lm_eval", "trl", "peft", "datasets", "accelerate", "scipy")
 
 
 def commands() -> list[tuple[str, click.Command]]:

@@ -46,15 +46,17 @@ class CompletionServer(LoopbackServer):
         extra: fields taken besides OpenAI's; any other is answered with status 422.
         ignores: fields that are taken and not heeded.
         fail_after: from that many requests on, status 500.
+        owner: who owns the models, in the answer to GET /v1/models; without it there is no such list.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
-        extra: tuple[str, ...] = ("top_k", "repetition_penalty"),
+        extra: tuple[str, ...] = ("top_k", "repetition_penalty", "min_p"),
         ignores: tuple[str, ...] = (),
         fail_after: int | None = None,
+        owner: str = "",
     ) -> None:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -62,7 +64,7 @@ class CompletionServer(LoopbackServer):
         super().__init__()
         self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.extra, self.ignores, self.fail_after = extra, ignores, fail_after
+        self.extra, self.ignores, self.fail_after, self.owner = extra, ignores, fail_after, owner
 
     def answer(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         if unknown := set(body) - FIELDS - set(self.extra):
@@ -76,7 +78,8 @@ class CompletionServer(LoopbackServer):
         if isinstance(prompts, str) or isinstance(prompts[0], int):
             prompts = [prompts]
         texts = [self._generate(prompt, settings) for prompt in prompts]
-        return 200, {"choices": [{"index": index, "text": text} for index, text in enumerate(texts)]}
+        usage = {"prompt_tokens": 10 * len(texts), "completion_tokens": 4 * len(texts), "total_tokens": 14 * len(texts)}
+        return 200, {"choices": [{"index": index, "text": text} for index, text in enumerate(texts)], "usage": usage}
 
     def _generate(self, prompt: str | list[int], settings: dict[str, Any]) -> str:
         import torch
@@ -101,6 +104,13 @@ class CompletionServer(LoopbackServer):
 class _Handler(BaseHTTPRequestHandler):
     server: CompletionServer
 
+    def do_GET(self) -> None:
+        owner = getattr(self.server, "owner", "")
+        if self.path == "/v1/models" and owner:
+            self._reply(200, {"object": "list", "data": [{"id": "tiny", "owned_by": owner}]})
+        else:
+            self._reply(404, {})
+
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with self.server.counting:
@@ -110,6 +120,9 @@ class _Handler(BaseHTTPRequestHandler):
             status, answer = (404, {}) if self.path != "/v1/completions" else self.server.answer(body)
         with self.server.counting:
             self.server.at_once -= 1
+        self._reply(status, answer)
+
+    def _reply(self, status: int, answer: dict[str, Any]) -> None:
         content = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import sys
@@ -21,18 +22,37 @@ VLLM = {
 from types import SimpleNamespace
 made, asked = [], []
 class SamplingParams:
-    def __init__(self, *, max_tokens, stop, temperature, top_k=0, top_p=1.0, seed=None, repetition_penalty=1.0,
+    def __init__(self, *, max_tokens, stop, temperature, top_k=0, top_p=1.0, min_p=0.1, seed=None, repetition_penalty=1.0,
                  skip_special_tokens=True, spaces_between_special_tokens=True):
         self.__dict__.update({key: value for key, value in locals().items() if key != "self"})
 class TokensPrompt(dict): pass
 class LLM:
     def __init__(self, **kwargs):
         made.append(kwargs)
-        self.llm_engine = SimpleNamespace(model_config=SimpleNamespace(max_model_len=kwargs["max_model_len"] or 2048))
+        from vllm.platforms import current_platform
+        config = SimpleNamespace(
+            device_config=SimpleNamespace(device_type="cpu" if current_platform.is_cpu() else "cuda"),
+            scheduler_config=SimpleNamespace(enable_chunked_prefill=kwargs.get("enable_chunked_prefill", True)))
+        self.llm_engine = SimpleNamespace(
+            vllm_config=config, model_config=SimpleNamespace(max_model_len=kwargs["max_model_len"] or 2048))
     def generate(self, prompts, sampling_params, use_tqdm, lora_request):
+        from tqdm.auto import tqdm
         asked.append((prompts, sampling_params, lora_request))
-        return [SimpleNamespace(outputs=[SimpleNamespace(text=" %s %s\\n" % (sum(p["prompt_token_ids"]), s.seed))])
-                for p, s in zip(prompts, sampling_params, strict=True)]
+        bar = tqdm(total=len(prompts), disable=not use_tqdm, desc="Processed prompts")
+        results = []
+        for p, s in zip(prompts, sampling_params, strict=True):
+            outputs = [SimpleNamespace(text=" %s %s\\n" % (sum(p["prompt_token_ids"]), s.seed), token_ids=[1, 2])]
+            results.append(SimpleNamespace(outputs=outputs, prompt_token_ids=p["prompt_token_ids"], num_cached_tokens=3))
+            if use_tqdm:
+                bar.update(1)
+                bar.postfix = "%s toks/s" % (len(results) / bar.format_dict["elapsed"])
+        return results
+""",
+    "vllm/platforms.py": """
+class current_platform:
+    cpu = False
+    @classmethod
+    def is_cpu(cls): return cls.cpu
 """,
     "vllm/lora/__init__.py": "",
     "vllm/lora/request.py": """
@@ -128,6 +148,46 @@ def test_vllm_is_built_with_prefix_caching_the_adapter_and_the_users_arguments(
     assert vllm.made[1]["enable_lora"] is False
 
 
+def test_vllm_on_a_cpu_shares_short_blocks_and_prefills_a_prompt_in_one_piece(
+    vllm: Any, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choice = ModelChoice(str(tiny_model), backend="vllm")
+    load_model(choice)
+    assert not {"block_size", "enable_chunked_prefill"} & set(vllm.made[0])
+    monkeypatch.setattr(sys.modules["vllm.platforms"].current_platform, "cpu", True)
+    load_model(choice)
+    assert vllm.made[1].items() >= {"block_size": 32, "enable_chunked_prefill": False}.items()
+    load_model(dataclasses.replace(choice, backend_args={"block_size": 64}))
+    assert vllm.made[2]["block_size"] == 64
+
+
+def test_vllm_on_a_cpu_that_would_prefill_in_chunks_is_refused_before_it_fails(
+    vllm: Any, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kft_tasks.errors import UsageError
+
+    monkeypatch.setattr(sys.modules["vllm.platforms"].current_platform, "cpu", True)
+    choice = ModelChoice(str(tiny_model), backend="vllm", backend_args={"enable_chunked_prefill": True})
+    with pytest.raises(UsageError, match="Add enable_chunked_prefill=False,block_size=32"):
+        detection(choice, tmp_path / "x")
+    detection(ModelChoice(str(tiny_model), backend="vllm"), tmp_path / "x")
+
+
+def test_vllms_tokens_are_counted_as_it_reports_them(vllm: Any, tiny_model: Path, tmp_path: Path) -> None:
+    cost = detection(ModelChoice(str(tiny_model), backend="vllm"), tmp_path / "x").cost
+    prompts = [len(prompt["prompt_token_ids"]) for asked, _, _ in vllm.asked for prompt in asked]
+    assert cost["prompt_tokens"] == sum(prompts)
+    assert cost["prefilled"] == sum(prompts) - 3 * len(prompts)
+    assert cost["decoded"] == cost["answer_tokens"] == 2 * len(prompts)
+
+
+def test_vllms_progress_bar_is_hidden_and_still_measures_time(
+    vllm: Any, tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    detection(ModelChoice(str(tiny_model), backend="vllm"), tmp_path / "x")
+    assert "Processed prompts" not in "".join(capfd.readouterr())
+
+
 def test_vllm_gets_every_sample_as_a_request_with_its_own_seed(vllm: Any, tiny_model: Path, tmp_path: Path) -> None:
     choice = ModelChoice(str(tiny_model), backend="vllm")
     one = detection(choice, tmp_path / "one", chunk_questions=1)
@@ -141,6 +201,7 @@ def test_vllm_gets_every_sample_as_a_request_with_its_own_seed(vllm: Any, tiny_m
     for _, params, _ in vllm.asked:
         for one_ in params:
             assert (one_.max_tokens, one_.top_p, one_.repetition_penalty) == (4, 1.0, 1.0)
+            assert one_.min_p == 0 or not one_.temperature
             assert one_.stop == ["\n", "<|end|>"]  # no answer is empty: none is asked for again
             assert (one_.temperature, one_.top_k, one_.seed is None) in [(0.0, 0, True), (0.5, 40, False)]
     drawn = [texts for item in items(all_).values() for texts in item.sampled_answers]
@@ -169,7 +230,13 @@ def test_sglang_gets_no_temperature_on_greedy_requests_and_no_seed(
         json.dumps(one, sort_keys=True)
         for one in (
             {**_SGLANG, "temperature": 0.0},
-            {**_SGLANG, "stop": ["<|end|>"], "temperature": 0.5, "top_k": 40},  # it could not be asked again
+            {
+                **_SGLANG,
+                "stop": ["<|end|>"],
+                "temperature": 0.5,
+                "top_k": 40,
+                "min_p": 0.0,
+            },  # it could not be asked again
         )
     }
     assert len(params) == 4 * 2 * (1 + 3)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
-from kft_cli.pages.results import measurement_files, render_measurement, render_results
+from kft_cli.pages.certainty_figure import draw_certainty
+from kft_cli.pages.results import measurement_files, published_questions, render_measurement, render_results
+from kft_cli.report.figures import drawings
+from kft_cli.report.page import render_report_page
 from kft_cli.report.render import render_report
 from kft_cli.report.report import read_report
 
@@ -22,10 +27,23 @@ def test_the_results_page_is_not_stale() -> None:
 @pytest.mark.parametrize("file", PAGES, ids=[file.parent.name for file in PAGES])
 def test_every_other_published_page_is_not_stale(file: Path) -> None:
     assert file.with_suffix(".md").read_text(encoding="utf-8") == render_measurement(file)
+    if file.stem == "certainty":
+        drawn = draw_certainty(json.loads(file.read_text(encoding="utf-8")))
+        assert file.with_suffix(".svg").read_text(encoding="utf-8") == drawn.file()
 
 
 @pytest.mark.parametrize("file", RUNS, ids=[file.parent.name for file in RUNS])
 def test_every_published_report_is_not_stale(file: Path) -> None:
     assert file.with_name("report.md").read_text(encoding="utf-8") == render_report(read_report(file))
-    for figure in ("categories", "transitions", "test_accuracy", "validation"):
-        assert (file.parent / "figures" / f"{figure}.png").is_file()
+    drawn = {drawing.name: drawing.file() for drawing in drawings(read_report(file))}
+    found = {path.stem: path.read_text(encoding="utf-8") for path in (file.parent / "figures").iterdir()}
+    assert found == drawn
+
+
+@pytest.mark.parametrize("file", RUNS, ids=[file.parent.name for file in RUNS])
+def test_every_published_page_is_not_stale(file: Path) -> None:
+    """But for how tightly its questions are compressed, which another zlib does in another way."""
+    data = re.compile(r'(?<=type="application/gzip">)[^<]+')
+    made = render_report_page(read_report(file), published_questions(file))
+    assert data.sub("", file.with_name("report.html").read_text(encoding="utf-8")) == data.sub("", made)
+    assert file.with_name("report.html").stat().st_size < 2_000_000

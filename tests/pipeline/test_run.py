@@ -18,6 +18,7 @@ import psutil
 import pytest
 import yaml
 
+from kft_cli.html.record import data_of_page
 from kft_cli.report.run_layout import RunLayout
 from kft_tasks.categories.category_file import CategoryFile
 from kft_tasks.evaluation.evaluate import read_answers
@@ -105,7 +106,11 @@ def test_run_makes_every_step_and_the_report(undisturbed: Path) -> None:
         assert sum(CategoryFile(undisturbed / step / "categories.jsonl").header.counts.values()) in (6, 12)
     text = (undisturbed / "report" / "report.md").read_text(encoding="utf-8")
     assert "Report of run tiny" in text
-    assert len(list((undisturbed / "report" / "figures").glob("*.png"))) >= 3
+    assert len(list((undisturbed / "report" / "figures").glob("*.svg"))) == 5
+    page = undisturbed / "report" / "report.html"
+    found = data_of_page(page.read_text(encoding="utf-8"), str(page))
+    assert found is not None
+    assert all(answer.rule is not None for one in found.questions for answer in one.answers)
 
 
 def test_the_run_has_no_other_steps_than_the_plan(undisturbed: Path) -> None:

@@ -151,18 +151,20 @@ def test_the_words_say_how_often_each_question_was_asked(report: dict[str, Any])
 
 
 def test_the_figure_has_a_line_for_each_way_of_asking_and_controls_apart(report: dict[str, Any]) -> None:
-    figure = draw_test_accuracy(report)
-    (axes,) = figure.axes
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == [
-        "base",
-        "stage1",
-        "stage2",
-        "stage1\ncontinued\n(control)",
-    ]
-    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    drawing = draw_test_accuracy(report)
+    assert [head for head, _ in drawing.table.columns[1:]] == ["base", "stage1", "stage2", "stage1-continued"]
+    names = [row[0] for row in drawing.table.rows]
     assert names == ["4 exemplars, mean of 2 sets", "no exemplars in the prompt", "4 exemplars of another type"]
-    shown = [[round(float(y), 1) for y in bars.lines[0].get_ydata()] for bars in axes.containers]
-    assert shown == [[37.5, 50, 75], [50], [25, 50, 75], [25], [25, 25, 50], [25]]
+    assert set(names) <= {text.text for text in drawing.root.iter("text")}
+    lines = [line.get("points", "").split() for line in drawing.root.iter("polyline")]
+    heights = [[float(point.partition(",")[2]) for point in line] for line in lines]
+    assert list(map(len, heights)) == [3, 1] * 3
+    shown = {37.5: heights[0][0], 50.0: heights[0][1], 75.0: heights[0][2], 25.0: heights[2][0]}
+    per_point = (shown[25.0] - shown[75.0]) / 50
+    assert heights == [
+        [pytest.approx(shown[25.0] - per_point * (value - 25), abs=0.02) for value in line]
+        for line in [[37.5, 50, 75], [50], [25, 50, 75], [25], [25, 25, 50], [25]]
+    ]
 
 
 def test_the_pages_name_the_mean_over_exemplar_sets(report: dict[str, Any], tmp_path: Path) -> None:

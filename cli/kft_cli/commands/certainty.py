@@ -64,8 +64,8 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
 @click.option(
     "--output",
     "-o",
-    type=OutputFolder("certainty.json", "certainty.png", "certainty.md", marker="certainty.json", written=CERTAINTY),
-    help="Folder for certainty.md, its figure certainty.png and certainty.json.  [default: none]",
+    type=OutputFolder("certainty.json", "certainty.svg", "certainty.md", marker="certainty.json", written=CERTAINTY),
+    help="Folder for certainty.md, its figure certainty.svg and certainty.json.  [default: none]",
 )
 @overwrite_option
 @json_option
@@ -116,7 +116,7 @@ def _is_lazy(path: Path) -> bool:
 
 def _write(data: dict[str, Any], folder: Path) -> None:
     write_json(folder / "certainty.json", data)
-    write_certainty_figure(data, folder / "certainty.png")
+    write_certainty_figure(data, folder)
     with atomic_write(folder / "certainty.md") as stream:
         stream.write(render(data, markdown=True))
-    narrate(f"Tables: {folder / 'certainty.md'}; figure: {folder / 'certainty.png'}; numbers: certainty.json")
+    narrate(f"Tables: {folder / 'certainty.md'}; figure: {folder / 'certainty.svg'}; numbers: certainty.json")

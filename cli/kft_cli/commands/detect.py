@@ -29,6 +29,7 @@ from kft_tasks.models.backends import identify_choice
 from kft_tasks.models.choice import ModelChoice
 from kft_tasks.progress import no_progress
 from kft_tasks.protocol.exemplars import ExemplarPool
+from kft_tasks.protocol.identity import SERVED
 from kft_tasks.protocol.protocol import Protocol
 
 
@@ -132,10 +133,17 @@ def _show(data: dict[str, Any]) -> None:
     print_text(terminal_text([Section(title, (table,))]))
     made, saved = data["generations"]["made"], data["generations"]["saved"]
     cost = data["cost"]
-    tokens = f"{cost['prefilled']:,.0f} tokens prefilled, {cost['decoded']:,.0f} decoded, " if cost["prefilled"] else ""
-    narrate(
-        f"{made:,} answers generated, {saved:,} saved; "
-        f"{tokens}{cost['seconds']:.0f} s ({cost['cpu_seconds']:.0f} CPU-seconds)."
-    )
+    served = data["model"]["weights"].startswith(SERVED)
+    cpu = "the server's CPU-seconds are not known here" if served else f"{cost['cpu_seconds']:.0f} CPU-seconds"
+    narrate(f"{made:,} answers generated, {saved:,} saved; {_tokens(cost)}{cost['seconds']:.0f} s ({cpu}).")
     if memory := data["memory"]:
         narrate(f"Keys and values took {memory['peak'] / 1e6:,.0f} MB of {memory['budget'] / 1e6:,.0f} MB (KFT_KV_GB).")
+
+
+def _tokens(cost: dict[str, float]) -> str:
+    """The tokens that were computed; a server may say only how long the prompts were."""
+    if cost["prefilled"]:
+        return f"{cost['prefilled']:,.0f} tokens prefilled, {cost['decoded']:,.0f} decoded, "
+    if cost["prompt_tokens"]:
+        return f"prompts of {cost['prompt_tokens']:,.0f} tokens, {cost['decoded']:,.0f} decoded, "
+    return ""

@@ -31,6 +31,7 @@ OptionDecorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 SCORER_NAMES = ", ".join(SCORERS)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+open_option = click.option("--open", "opened", is_flag=True, help="Open the page in the browser.")
 overrides_option = click.option(
     "--set",
     "overrides",

@@ -24,6 +24,7 @@ ANSWERS = Written("a file of answers", lambda row: {"id", "question", "shots", "
 CHANCES = Written("a file of chances", lambda row: {"id", "category", "change", "retest"} <= set(row))
 CERTAINTY = Written("a certainty.json", lambda value: {"file_digest", "grid", "retest"} <= set(value))
 BENCHMARK = Written("a benchmark.json", lambda value: {"settings", "hardware", "versions", "results"} <= set(value))
+COMPARISON = Written("a comparison.json", lambda value: str(value.get("format", "")).startswith("kft-comparison/"))
 STAGE = Written("the result of a stage", lambda value: str(value.get("format", "")).startswith("kft-training/"))
 
 

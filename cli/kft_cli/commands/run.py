@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from kft_cli.commands.options import json_option, overrides_option, workers_option
+from kft_cli.commands.options import json_option, open_option, overrides_option, workers_option
 from kft_cli.commands.output_paths import InputName, OutputFolder, WritingCommand, checked
 from kft_cli.commands.report import show_report
 from kft_cli.display.console import narrate, print_json, print_text
@@ -30,6 +30,7 @@ from kft_train.recipes.recipe import Recipe, load_recipe
 @workers_option
 @click.option("--verify", is_flag=True, help="First read the weights and all files of finished steps.")
 @click.option("--dry-run", is_flag=True, help="Show the resolved recipe and its steps, and do nothing.")
+@open_option
 @json_option
 def command(
     recipe: str,
@@ -38,6 +39,7 @@ def command(
     workers: int | None,
     verify: bool,
     dry_run: bool,
+    opened: bool,
     as_json: bool,
 ) -> None:
     """Run RECIPE: detect, train in stages, evaluate, report.
@@ -52,7 +54,8 @@ def command(
     if dry_run:
         show_plan(loaded, as_json=as_json)
     else:
-        execute(loaded, output or checked(Path("runs") / loaded.name), workers=workers, verify=verify, as_json=as_json)
+        folder = output or checked(Path("runs") / loaded.name)
+        execute(loaded, folder, workers=workers, verify=verify, as_json=as_json, opened=opened)
 
 
 def show_plan(recipe: Recipe, *, as_json: bool) -> None:
@@ -89,22 +92,37 @@ def _how(step: PlannedStep) -> Iterator[str]:
     detail = step.detail
     if step.kind in ("train", "control"):
         yield " + ".join(detail["parts"])
-        yield f"{detail['max_epochs']} epochs at most" if step.kind == "train" else f"steps: {detail['steps']}"
+        yield f"steps: {detail['steps']}" if "steps" in detail else f"{detail['max_epochs']} epochs at most"
     if step.kind == "evaluate":
         yield "exemplars: " + ", ".join(map(str, detail["shots"]))
+    if step.kind == "elsewhere":
+        yield ", ".join((["held-out text"] if detail["text"] else []) + detail["also"])
     for purpose, values in detail["differs"].items():
         yield f"{purpose}: " + ", ".join(f"{key} {json.dumps(value)}" for key, value in values.items())
 
 
-def execute(recipe: Recipe, output: Path, *, workers: int | None, verify: bool = False, as_json: bool) -> None:
+def execute(
+    recipe: Recipe,
+    output: Path,
+    *,
+    workers: int | None,
+    verify: bool = False,
+    as_json: bool,
+    opened: bool = False,
+) -> None:
     """Run a recipe and show its report.
 
     Args:
         workers: processes; None for as many as suit the machine.
         verify: whether to read the model's weights and the files of finished steps first.
+        as_json: print the report as JSON.
+        opened: open the page of the report in the browser.
     """
     narrate(f"Recipe {recipe.name}, model {recipe.model.id}, questions {recipe.questions.set}. Run folder: {output}")
     command_line = ["kft", *sys.argv[1:]]
     pipeline = Pipeline(recipe, output, command_line)
     report = pipeline.execute(workers or automatic_workers(pipeline.model_folder), verify=verify)
-    show_report(report, as_json=as_json)
+    if report is None:
+        narrate("The base model is measured. There is no report: without stages, there is no change to report.")
+    else:
+        show_report(report, as_json=as_json, opened=opened)

@@ -40,11 +40,29 @@ def compare_runs(runs: Sequence[Path], scorer: str | None = None) -> dict[str, A
         UsageError: there is nothing to compare, a run is named twice, or there is no such scorer.
         DataError: a path is none of these, or a run is not finished.
     """
+    return compare_loaded(load_named(runs, scorer), scorer, with_paper=names_paper(runs))
+
+
+def names_paper(runs: Sequence[Path]) -> bool:
+    """Whether the paper's counts are wanted beside the runs."""
+    return any(str(path) == PAPER and not path.exists() for path in runs)
+
+
+def load_named(runs: Sequence[Path], scorer: str | None = None) -> list[LoadedRun]:
+    """The runs among the paths of :func:`compare_runs`, loaded.
+
+    Raises:
+        UsageError: there is none, a run is named twice, or there is no such scorer.
+        DataError: a path is no run, or a run is not finished.
+    """
     paths = [path for path in runs if str(path) != PAPER or path.exists()]
-    with_paper = len(paths) < len(runs)
     if not paths:
         raise UsageError("There is nothing to compare `paper` with. Name at least one run.")
-    loaded = load_runs(paths, scorer)
+    return load_runs(paths, scorer)
+
+
+def compare_loaded(loaded: Sequence[LoadedRun], scorer: str | None, *, with_paper: bool) -> dict[str, Any]:
+    """As :func:`compare_runs`, of runs that are loaded."""
     names = [run.name for run in loaded]
     settings = flat_settings([run.report for run in loaded])
     return {

@@ -17,7 +17,7 @@ from kft_cli.report.run_layout import BASE, RunLayout
 from kft_cli.stats.groups import QuestionGroups, Reading
 from kft_tasks.errors import DataError, UsageError
 from kft_tasks.evaluation.evaluate import Asking, TestQuestion, by_question, read_answers
-from kft_tasks.scoring.scorers import get_scorer
+from kft_tasks.scoring.scorers import Scorer, get_scorer
 
 Values = Mapping[tuple[str, Asking], Sequence[float]]
 """Share of right answers of each test question, sorted by question id; by point and way of asking."""
@@ -36,6 +36,7 @@ class LoadedRun:
         groups: types and subjects of the test questions; None where a report does not say.
         scorer: rule for a right answer in ``test``.
         folder: the run folder, which holds the answers given; None for a report alone.
+        report_file: the ``report.json`` of a report alone, whose page may hold the answers.
     """
 
     name: str
@@ -46,6 +47,7 @@ class LoadedRun:
     groups: QuestionGroups | None
     scorer: str
     folder: Path | None
+    report_file: Path | None = None
 
     @property
     def own_scorer(self) -> str:
@@ -63,6 +65,12 @@ class LoadedRun:
         shots = list(self.test["shots"])
         found = [asking for point, asking in self.values if point == BASE]
         return sorted(found, key=lambda asking: (asking.other_type, shots.index(asking.shots)))
+
+    def scored(self, items: Sequence[TestQuestion]) -> list[TestQuestion]:
+        """Stored answers of this run with the verdicts of ``scorer``."""
+        if self.scorer == self.own_scorer:
+            return list(items)
+        return [_score(get_scorer(self.scorer), item) for item in items]
 
     def right(self, asking: Asking) -> Sequence[float]:
         """Share of right answers of each test question at the last point, sorted by question id."""
@@ -108,12 +116,13 @@ def load_runs(paths: Sequence[Path], scorer: str | None = None) -> list[LoadedRu
 def _load(path: Path) -> LoadedRun:
     """The run of a path. A run folder is measured again, since a report in it may be out of date."""
     folder = path if is_run(path) else None
-    report = build_report(path) if folder else _read(path)
+    file = None if folder else _report_file(path)
+    report = read_report(file) if file else build_report(path)
     test, name, scorer = report["test"], str(report["run"]["name"]), _test_scorer(report)
     if folder is None:
         values = {(row["point"], asking_of(row)): question_values(row) for row in test["accuracy"]}
         sets = {asking_of(row): int(row.get("sets", 1)) for row in test["accuracy"]}
-        return LoadedRun(name, report, test, values, sets, _groups_of(test), scorer, None)
+        return LoadedRun(name, report, test, values, sets, _groups_of(test), scorer, None, file)
     answers = {point: by_question(read_answers(RunLayout(folder).answers(point))) for point in report["run"]["points"]}
     first = next(iter(answers[BASE].values()))
     groups = QuestionGroups([item.type for item in first], [item.subject or item.id for item in first])
@@ -137,12 +146,12 @@ def _values_of(answers: Mapping[str, Mapping[Asking, Sequence[TestQuestion]]]) -
     }
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _report_file(path: Path) -> Path:
     if path.is_file():
-        return read_report(path)
+        return path
     for file in (path / "report.json", RunLayout(path).report / "report.json"):
         if file.is_file():
-            return read_report(file)
+            return file
     raise DataError(
         f"{path}: not a run folder, and there is no report.json in it. Make a run with `kft run RECIPE -o {path}`."
     )
@@ -157,18 +166,18 @@ def _scored_by(run: LoadedRun, rule: str) -> LoadedRun:
     if run.folder is None or run.scorer == rule:
         return run
     scorer = get_scorer(rule)
-
-    def score(item: TestQuestion) -> TestQuestion:
-        right = tuple(scorer(given, item.answers, item.question) for given in item.given)
-        return dataclasses.replace(item, right=right)
-
     data = read_run(run.folder)
     answers = {
-        point: {asking: [score(item) for item in items] for asking, items in sets.items()}
+        point: {asking: [_score(scorer, item) for item in items] for asking, items in sets.items()}
         for point, sets in data.answers.items()
     }
     test = rounded(measure_test(dataclasses.replace(data, answers=answers)))
     return dataclasses.replace(run, test=test, values=_values_of(answers), scorer=rule)
+
+
+def _score(scorer: Scorer, item: TestQuestion) -> TestQuestion:
+    right = tuple(scorer(given, item.answers, item.question) for given in item.given)
+    return dataclasses.replace(item, right=right)
 
 
 def _names(paths: Sequence[Path], runs: Sequence[LoadedRun]) -> list[str]:

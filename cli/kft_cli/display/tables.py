@@ -3,7 +3,7 @@
 Titles, heads of columns, cells, code and the texts of links are plain text, often from outside (a model's answer, a
 file name). They are escaped here, when they are written out. Paragraphs and captions are Markdown that we write: text
 from outside goes into them by :func:`plain`. Should one be forgotten, no HTML, link, image, heading or hidden character
-comes of it (see :func:`_inert`).
+comes of it (see :func:`inert`).
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _harmless(match: re.Match[str]) -> str:
     return match["link"] + "\\" if match["link"] else "\\" + match["escape"]  # "www\." is not a link
 
 
-def _inert(prose: str) -> str:
+def inert(prose: str) -> str:
     """Markdown without HTML, links, images, headings, tables, fences, quotations and hidden characters."""
     return _ACTIVE.sub(_disarmed, visible_lines(prose))
 
@@ -133,7 +133,7 @@ def markdown_table(table: Table) -> str:
     rules = ["---:" if align == "right" else "---" for _, align in table.columns]
     lines = [heads, rules, *([plain(cell) for cell in row] for row in table.rows)]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{text}\n\n{_inert(table.caption)}" if table.caption else text
+    return f"{text}\n\n{inert(table.caption)}" if table.caption else text
 
 
 def rich_table(table: Table) -> RichTable:
@@ -173,7 +173,7 @@ def _markdown_block(block: Block) -> str:
         return code_block(block)
     if isinstance(block, Links):
         return _markdown_links(block)
-    return _inert(block)
+    return inert(block)
 
 
 def _markdown_links(links: Links) -> str:
@@ -214,7 +214,7 @@ def terminal_text(sections: Sequence[Section], width: int | None = None) -> str:
             if isinstance(block, Table):
                 console.print(rich_table(block))
             if text := block.caption if isinstance(block, Table) else block if isinstance(block, str) else "":
-                console.print(Markdown(_inert(text)))
+                console.print(Markdown(inert(text)))
     return "\n".join(visible_line(line.rstrip()) for line in stream.getvalue().strip("\n").split("\n"))
 
 

@@ -29,7 +29,7 @@ def render(data: dict[str, Any], *, markdown: bool = False) -> str:
     name = f"{data['model']}, n = {data['questions']:,} questions"
     grid: list[Block] = [_grid_table(data), _GRID_NOTE]
     if markdown:
-        grid.append(Figure("certainty.png", _FIGURE))
+        grid.append(Figure("certainty.svg", _FIGURE))
     sections = [
         Section(f"Cheaper protocols: {name}", tuple(grid)),
         Section("Categories that a re-test is expected to change", (_retest_table(data), _RETEST_NOTE)),

@@ -19,19 +19,31 @@ from kft_cli.display.tables import (
     percent,
     share,
 )
+from kft_cli.experiment.record import read_experiment
+from kft_cli.experiment.render import render_experiment
+from kft_cli.html.record import PageData, data_of_page
 from kft_cli.pages import certainty_page
+from kft_cli.pages.certainty_figure import write_certainty_figure
+from kft_cli.pages.engines_page import read_engines, render_engines, update_engines
 from kft_cli.pages.page_records import read_measurement
+from kft_cli.pages.published_page import render_published
 from kft_cli.pages.readme import update_headlines
+from kft_cli.report.figures import draw_figures
+from kft_cli.report.page import render_report_page
 from kft_cli.report.render import render_report
-from kft_cli.report.report import read_report
+from kft_cli.report.report import PAGE, read_report
 from kft_cli.report.sections.words import asking_cell, category_heads
 from kft_cli.studies import benchmark, train_benchmark
 from kft_tasks import limits
 from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.errors import DataError, StateError
-from kft_tasks.files import atomic_write, read_whole
+from kft_tasks.files import atomic_write, read_text, read_whole
 
+_KFT_PAGE = '<meta name="generator" content="kft">'
 Reports = Mapping[str, dict[str, Any]]
+
+PUBLISHED = "published"
+"""Folder of published numbers of others, rendered from what comes with kft."""
 
 _LEAD: tuple[Block, ...] = (
     """This folder holds published runs of kft, and measurements of kft itself. No number on this page or in a
@@ -44,8 +56,9 @@ stage the training questions are asked again, with exemplars that chose none of 
 test questions measure accuracy.
 
 **What is here.** Each run has a folder. Read `report.md` first: it starts with a verdict in words and ends with what is
-needed to repeat the run. `figures/` holds its figures. `report.json` holds every number, whether each test question was
-answered right, and all versions, digests and seeds.
+needed to repeat the run. `report.html` is the same as a page to save and open in a browser; where the answers were
+kept, it shows every question with every answer. `figures/` holds the figures. `report.json` holds every number, whether
+each test question was answered right, and all versions, digests and seeds.
 
 **How to repeat a run.** Install kft and run the command in the table below. The section "How to repeat this run" of
 `report.md` lists the recipe, the versions and the machine. With other versions or on another machine,
@@ -54,7 +67,7 @@ numbers can differ slightly.
 **How to compare.** This puts your run next to a published one and next to the paper's counts. Test answers are compared
 question by question where both runs have the same test questions.""",
     Code("kft compare runs/mine results/worldfacts-full paper", "sh"),
-    """The paper's counts and their sources are in `cli/kft_cli/report/paper.json`.
+    """The paper's counts and their sources are in `published/README.md`.
 
 **How to add a run.** Copy the `report` folder of a finished run to `results/NAME`, then run
 `kft report --results results`. It renders this page and every report again. A test fails where a page
@@ -76,10 +89,18 @@ def render_results(folder: Path) -> str:
         Section("Categories of the training questions", (_categories(reports),)),
         Section("Test accuracy", (_accuracy(reports),)),
     ]
+    experiments = [file.with_suffix(".md") for file in experiment_files(folder)]
+    if experiments:
+        links = Links(tuple((page.parent.name, f"{page.parent.name}/{page.name}") for page in experiments))
+        intro = "Arms against arms under several seeds, with hypotheses that were written before the run:"
+        sections.append(Section("Experiments", (intro, links)))
+    if (published := folder / PUBLISHED / "README.md").is_file():
+        links = Links(((PUBLISHED, f"{PUBLISHED}/{published.name}"),))
+        sections.append(Section("Published numbers of others", ("For orientation, with their sources:", links)))
     others = _other_pages(folder)
     if others:
         links = Links(tuple((page.parent.name, f"{page.parent.name}/{page.name}") for page in others))
-        intro = "Speed, the price of certainty, and how well scoring rules agree with people:"
+        intro = "Speed, the price of certainty, other engines, and how well scoring rules agree with people:"
         sections.append(Section("Measurements of kft itself", (intro, links)))
     return markdown_document("Results", sections, _LEAD)
 
@@ -94,18 +115,43 @@ def write_results(folder: Path) -> Path:
         DataError: there are no published runs.
     """
     for file in sorted(folder.glob("*/report.json")):
-        _write(file.with_name("report.md"), render_report(read_report(file)))
+        report = read_report(file)
+        _write(file.with_name("report.md"), render_report(report))
+        _write(file.with_name(PAGE), render_report_page(report, published_questions(file)))
+        draw_figures(report, file.with_name("figures"))
+    for file in experiment_files(folder):
+        _write(file.with_suffix(".md"), render_experiment(read_experiment(file)))
     for file in measurement_files(folder):
         _write(file.with_suffix(".md"), render_measurement(file))
+        if file.stem == "certainty":
+            write_certainty_figure(read_measurement("certainty", file), file.parent)
+    if (folder / PUBLISHED).is_dir():
+        _write(folder / PUBLISHED / "README.md", render_published())
     page = folder / "README.md"
     _write(page, render_results(folder))
     update_headlines(folder.parent / "README.md", folder)
+    update_engines(folder.parent / "kft_tasks" / "README.md", folder)
     return page
+
+
+def experiment_files(folder: Path) -> list[Path]:
+    """Experiments below a folder of results."""
+    return sorted(folder.glob("*/experiment.json"))
+
+
+def published_questions(file: Path) -> PageData | None:
+    """The questions in the page beside a ``report.json``; None where there is no page, or it holds none.
+
+    Raises:
+        DataError: they are broken.
+    """
+    page = file.with_name(PAGE)
+    return data_of_page(read_text(page, limits.MAX_JSON_BYTES), str(page)) if page.exists() else None
 
 
 def measurement_files(folder: Path) -> list[Path]:
     """Measurements of kft itself below a folder of results."""
-    return sorted(file for kind in ("benchmark", "certainty") for file in folder.glob(f"*/{kind}.json"))
+    return sorted(file for kind in ("benchmark", "certainty", "engines") for file in folder.glob(f"*/{kind}.json"))
 
 
 def render_measurement(file: Path) -> str:
@@ -114,6 +160,8 @@ def render_measurement(file: Path) -> str:
     Raises:
         DataError: it cannot be read, or is something else.
     """
+    if file.stem == "engines":
+        return render_engines(read_engines(file))
     if file.stem == "certainty":
         return certainty_page.render(read_measurement("certainty", file), markdown=True)
     data = read_measurement("benchmark", file)
@@ -128,15 +176,18 @@ def _write(path: Path, text: str) -> None:
     """
     if path.exists():
         old = read_whole(path, limits.MAX_LINE_BYTES).decode("utf-8", "replace")
-        if old.split()[:2] != text.split()[:2] or (text.startswith("# Results") and "kft" not in old):
+        foreign = not text.startswith("#") and _KFT_PAGE not in old
+        if foreign or old.split()[:2] != text.split()[:2] or (text.startswith("# Results") and "kft" not in old):
             raise StateError(f"{path}: is not a page that kft wrote. Move it away, or choose another folder.")
     with atomic_write(path) as stream:
         stream.write(text)
 
 
 def _other_pages(folder: Path) -> list[Path]:
-    pages = [page for name in ("benchmark", "certainty", "README") for page in folder.glob(f"*/{name}.md")]
-    return sorted(page for page in pages if not (page.parent / "report.json").exists())
+    pages = [page for name in ("benchmark", "certainty", "engines", "README") for page in folder.glob(f"*/{name}.md")]
+    runs = ("report.json", "experiment.json")
+    own = [page for page in pages if not any((page.parent / name).exists() for name in runs)]
+    return sorted(page for page in own if page.parent.name != PUBLISHED)
 
 
 def _runs(reports: Reports) -> Table:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kft_cli.display.tables import Block, Section, markdown_document
+from kft_cli.display.tables import Block, Figure, Section, markdown_document
 from kft_cli.report.sections.accuracy import accuracy_table, change_table, test_accuracy
+from kft_cli.report.sections.elsewhere import forgetting_elsewhere
 from kft_cli.report.sections.examples import examples_of_movement
-from kft_cli.report.sections.mastery import categories, category_table, movement_table, transitions
+from kft_cli.report.sections.mastery import categories, category_table, flow_caption, movement_table, transitions
 from kft_cli.report.sections.measured import change_rows, what_changed
 from kft_cli.report.sections.overview import what_was_run
 from kft_cli.report.sections.paper import papers_counts
@@ -22,6 +23,7 @@ SECTIONS: tuple[tuple[str, Callable[[Report], list[Block]]], ...] = (
     ("What changed, measured on other exemplars", what_changed),
     ("What moved: category before and after", transitions),
     ("Test accuracy", test_accuracy),
+    ("Forgetting elsewhere", forgetting_elsewhere),
     ("What each stage trained on", stages),
     ("Trained and untrained questions", trained_and_untrained),
     ("Examples", examples_of_movement),
@@ -35,7 +37,8 @@ SECTIONS: tuple[tuple[str, Callable[[Report], list[Block]]], ...] = (
 def render_report(report: Report) -> str:
     """The whole report as Markdown."""
     sections = [Section(title, tuple(blocks)) for title, make in SECTIONS if (blocks := make(report))]
-    return markdown_document(f"Report of run {report['run']['name']}", sections, (verdict(report),))
+    flow = Figure("figures/flow.svg", flow_caption(report))
+    return markdown_document(f"Report of run {report['run']['name']}", sections, (verdict(report), flow))
 
 
 def summary_sections(report: Report) -> list[Section]:

@@ -1,4 +1,4 @@
-"""The report of a run: everything measured, as JSON values; and the folder with its Markdown and figures."""
+"""The report of a run: everything measured, as JSON values; and the folder with its pages and figures."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from kft_cli.display.tables import terminal_text
+from kft_cli.html.run_questions import questions_of_run
 from kft_cli.report import figures
 from kft_cli.report.measures.accuracy import measure_test
+from kft_cli.report.measures.elsewhere import measure_elsewhere
 from kft_cli.report.measures.examples import draw_examples
 from kft_cli.report.measures.mastery import (
     greedy_only,
@@ -23,10 +25,11 @@ from kft_cli.report.measures.overview import describe_run, measure_verdict
 from kft_cli.report.measures.repetition import describe_repetition, measure_cost
 from kft_cli.report.measures.rounding import rounded
 from kft_cli.report.measures.training import describe_stage, measure_trained
+from kft_cli.report.page import render_report_page
 from kft_cli.report.paper import load_paper, paper_runs
 from kft_cli.report.record import check_report
 from kft_cli.report.render import render_report, summary_sections
-from kft_cli.report.run_data import read_run
+from kft_cli.report.run_data import RunData, read_run
 from kft_cli.report.run_layout import RunLayout
 from kft_cli.report.scratch import scratch_folder
 from kft_cli.report.times_and_machine import put_back, set_apart
@@ -34,6 +37,7 @@ from kft_tasks.errors import DataError, StateError
 from kft_tasks.files import atomic_write, read_json, unwritable, write_json
 
 FORMAT = "kft-report/1"
+PAGE = "report.html"
 
 
 def build_report(run: Path) -> dict[str, Any]:
@@ -42,7 +46,15 @@ def build_report(run: Path) -> dict[str, Any]:
     Raises:
         DataError: a part of the run is missing or does not belong to it.
     """
-    data = read_run(run)
+    return report_of(read_run(run))
+
+
+def report_of(data: RunData) -> dict[str, Any]:
+    """The same of a run that was read."""
+    if not data.stages:
+        raise DataError(
+            f"{data.layout.folder}: a run without stages has no report, as nothing changed. Report a run with stages."
+        )
     transitions = measure_transitions(data)
     test = measure_test(data)
     report = {
@@ -55,6 +67,7 @@ def build_report(run: Path) -> dict[str, Any]:
         "control": measure_control(data),
         "measured": measure_measured(data),
         "test": test,
+        "elsewhere": measure_elsewhere(data),
         "stages": [describe_stage(data, stage) for stage in data.stages],
         "trained": measure_trained(data),
         "examples": draw_examples(data),
@@ -68,7 +81,7 @@ def build_report(run: Path) -> dict[str, Any]:
 
 
 def write_report(run: Path, target: Path | None = None) -> Path:
-    """Write ``report.json``, ``report.md`` and ``figures/`` into ``target``, all or nothing.
+    """Write ``report.json``, ``report.md``, ``report.html`` and ``figures/`` into ``target``, all or nothing.
 
     The same run folder gives the same bytes; identical runs give the same ``report.json`` but for its
     ``times_and_machine``. An earlier report in ``target`` is replaced, also one of which a file was lost.
@@ -86,7 +99,8 @@ def write_report(run: Path, target: Path | None = None) -> Path:
     """
     target = target or RunLayout(run).report
     _check_target(target)
-    report = build_report(run)
+    data = read_run(run)
+    report = report_of(data)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(target) as private:
@@ -96,6 +110,8 @@ def write_report(run: Path, target: Path | None = None) -> Path:
             figures.draw_figures(report, scratch / "figures")
             with atomic_write(scratch / "report.md") as stream:
                 stream.write(render_report(report))
+            with atomic_write(scratch / PAGE) as stream:
+                stream.write(render_report_page(report, questions_of_run(data)))
             _put_in_place(scratch, target)
     except OSError as error:
         raise unwritable(target, error) from error
@@ -134,7 +150,8 @@ def _check_target(target: Path) -> None:
 
 def _has_only_own_files(target: Path) -> bool:
     """Whether a folder holds nothing but files named as those of a report, some of them lost or damaged."""
-    own = {"report.json", "report.md", "figures", *(f"figures/{name}" for name in figures.FIGURES)}
+    drawn = (f"figures/{name}" for name in (*figures.FIGURES, *figures.OLD_FIGURES))
+    own = {"report.json", "report.md", PAGE, "figures", *drawn}
     return target.is_dir() and all(path.relative_to(target).as_posix() in own for path in target.rglob("*"))
 
 

@@ -36,7 +36,7 @@ from kft_tasks.visible_text import visible
 def test_accuracy(report: Report) -> list[Block]:
     """Accuracy at each point, its changes, and both by first category and by type of question."""
     n = number(report["test"]["n"])
-    figure = Figure("figures/test_accuracy.png", f"Test accuracy at each point, n = {n} questions, 95 % intervals.")
+    figure = Figure("figures/test_accuracy.svg", f"Test accuracy at each point, n = {n} questions, 95 % intervals.")
     blocks: list[Block] = [_intro(report), accuracy_table(report), *_changes(report["test"]), figure]
     return [*blocks, _form(report), *_leaks(report), *_by_category(report), *_by_type(report)]
 

@@ -53,7 +53,7 @@ def categories(report: Report) -> list[Block]:
         intro += " Greedy answers alone cannot tell WeaklyKnown from Unknown: **never right** is both."
     table = category_table(report)
     n = number(_train_size(report))
-    figure = Figure("figures/categories.png", f"Categories of the {n} training questions at each point.")
+    figure = Figure("figures/categories.svg", f"Categories of the {n} training questions at each point.")
     return [intro, table, figure]
 
 
@@ -98,6 +98,12 @@ def _interval_words(report: Report) -> str:
     )
 
 
+def flow_caption(report: Report) -> str:
+    """What the figure of the flow shows."""
+    n = number(report["transitions"][0]["movement"]["n"])
+    return f"How the {n} training questions move through the categories, from point to point."
+
+
 def _train_size(report: Report) -> int:
     first = next(iter(report["categories"].values()))
     return sum(entry["count"] for entry in first.values())
@@ -134,7 +140,7 @@ def transitions(report: Report) -> list[Block]:
     caption = (
         "Category before (rows) and after (columns). The numbers are questions; the shading is the share of the row."
     )
-    return [*blocks, Figure("figures/transitions.png", caption)]
+    return [*blocks, Figure("figures/transitions.svg", caption)]
 
 
 def _matrix(report: Report, matrix: Mapping[str, Mapping[str, int]]) -> Table:

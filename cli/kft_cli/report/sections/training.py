@@ -30,7 +30,7 @@ def stages(report: Report) -> list[Block]:
         heading = f"**{plain(stage['name'])}**: {number(stage['questions'])} questions"
         blocks += [heading, _part_table(stage), _epoch_table(stage), _chosen_words(stage)]
     caption = "Validation accuracy by epoch; epoch 0 is before training. Bars: 95 % intervals."
-    return [*blocks, Figure("figures/validation.png", caption)]
+    return [*blocks, Figure("figures/validation.svg", caption)]
 
 
 def _part_table(stage: Mapping[str, Any]) -> Table:

@@ -1,0 +1,1 @@
+"""Other engines that the benchmark drives as a careful user would."""
