@@ -42,6 +42,7 @@ FLOORS: tuple[str, ...] = (
     "kft_cli.report",
     "kft_cli.comparison",
     "kft_cli.pipeline",
+    "kft_cli.experiment",
     "kft_cli.studies.rivals",
     "kft_cli.studies",
     "kft_cli.eval_records",
@@ -63,6 +64,7 @@ EXCEPTIONS: Mapping[str, str] = {
     "kft_cli.report.run_outputs": "kft_cli.report.measures",
     "kft_cli.report.run_data": "kft_cli.report.measures",
     "kft_cli.report.paper": "kft_cli.report.measures",
+    "kft_cli.report.published_record": "kft_cli.report.measures",
 }
 
 

@@ -33,6 +33,7 @@ NEEDS: dict[str, list[str]] = {
     "compare": ["in.jsonl"],
     "demo": [],
     "run": ["in.jsonl"],
+    "experiment": ["in.jsonl"],
     "train": ["demo", "--stage", "stage1", "--now", "in.jsonl"],
     "benchmark": ["--model", "in.jsonl"],
     "data export": ["questions", "--path", "in.jsonl"],

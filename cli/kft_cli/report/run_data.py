@@ -19,6 +19,8 @@ from kft_tasks.categories.category import KnowledgeCategory, Tally
 from kft_tasks.categories.category_file import CategoryFile, Header
 from kft_tasks.errors import DataError
 from kft_tasks.evaluation.evaluate import Asking, TestQuestion, by_question, read_answers
+from kft_tasks.evaluation.further_tasks import FurtherTasks, read_further_tasks
+from kft_tasks.evaluation.text_loss import TextLoss, read_text_loss
 from kft_tasks.files import read_text, sha256_of_json
 from kft_train.data.mixture import Mixture, read_mixture
 from kft_train.recipes.plan import control_of, steps_of
@@ -68,6 +70,14 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """What was measured at one point besides the questions; None where a part of it was not."""
+
+    text: TextLoss | None
+    tasks: FurtherTasks | None
+
+
+@dataclass(frozen=True)
 class RunData:
     """A whole run, in memory: categories by id, test answers, mixtures, costs.
 
@@ -81,6 +91,7 @@ class RunData:
             its own. Only of the base model in runs of older versions; empty where nothing was measured.
         first_categories: of the test questions with the base model, or None.
         answers: by point, controls included, and by way of asking; sorted by question id.
+        elsewhere: by point, controls included, what was measured besides the questions; empty where nothing was.
         steps: content of each ``step.json``, in the order of the steps.
         digests: SHA-256 of every file that was read, by its name in the run folder.
     """
@@ -96,6 +107,7 @@ class RunData:
     first_categories: Detection | None
     answers: dict[str, dict[Asking, list[TestQuestion]]]
     stages: tuple[Stage, ...]
+    elsewhere: dict[str, Elsewhere]
     steps: tuple[dict[str, Any], ...]
     digests: dict[str, str]
 
@@ -164,7 +176,7 @@ def read_run(folder: Path) -> RunData:
     points = (BASE, *(stage.name for stage in recipe.stages))
     controls = {stage.name: name for stage in recipe.stages if (name := control_of(recipe, stage))}
     measurements = _measurements(reader, recipe, (*points, *controls.values()))
-    choosing = points[:-1] if points[-1] in measurements else points
+    choosing = points[:-1] if len(points) > 1 and points[-1] in measurements else points
     detections = {point: reader.detection(layout.detection(point)) for point in choosing}
     first = reader.optional_detection(layout.test_categories)
     _check_detections(recipe, detections, measurements, first)
@@ -185,6 +197,7 @@ def read_run(folder: Path) -> RunData:
         first_categories=first,
         answers=answers,
         stages=stages,
+        elsewhere=_elsewhere(reader, recipe, (*points, *controls.values())),
         steps=tuple(reader.steps(_finished_steps(layout, recipe))),
         digests=dict(reader.digests),
     )
@@ -205,6 +218,35 @@ def _measurements(reader: _Reader, recipe: Recipe, points: Sequence[str]) -> dic
         return {point: reader.detection(layout.measurement(point)) for point in points}
     retest = reader.optional_detection(layout.retest)
     return {BASE: retest} if retest else {}
+
+
+def _elsewhere(reader: _Reader, recipe: Recipe, points: Sequence[str]) -> dict[str, Elsewhere]:
+    """By point. All points measured the same text and tasks, or their numbers could not be compared.
+
+    Raises:
+        DataError: one did not.
+    """
+    if not recipe.evaluation.elsewhere:
+        return {}
+    found = {point: reader.elsewhere(point, recipe) for point in points}
+    first = _kind(found[points[0]])
+    for point, one in found.items():
+        if _kind(one) != first:
+            path = reader.layout.text_loss(point).parent
+            raise DataError(
+                f"{path}: measured another text or other tasks than the base model. Remove it and run again."
+            )
+    return found
+
+
+def _kind(one: Elsewhere) -> tuple[Any, ...]:
+    """What was measured, without the results."""
+    text = one.text and (one.text.digest, [(passage.id, passage.tokens) for passage in one.text.passages])
+    tasks = one.tasks and [
+        (task.task, task.version, task.n, [(metric.metric, metric.filter) for metric in task.metrics])
+        for task in one.tasks.tasks
+    ]
+    return text, tasks
 
 
 def question_digest(answered: Sequence[TestQuestion]) -> str:
@@ -276,6 +318,13 @@ class _Reader:
                 problem = "some questions have more answers than others" if sets else "there are no answers"
                 raise DataError(f"{path}: {problem} (exemplars in the prompt: {number}). {self._redo(path)}")
         return found
+
+    def elsewhere(self, point: str, recipe: Recipe) -> Elsewhere:
+        text, tasks = self.layout.text_loss(point), self.layout.further_tasks(point)
+        return Elsewhere(
+            read_text_loss(self.need(text), self._redo(text)) if recipe.evaluation.text else None,
+            read_further_tasks(self.need(tasks), self._redo(tasks)) if recipe.evaluation.also else None,
+        )
 
     def steps(self, names: Sequence[str]) -> list[dict[str, Any]]:
         steps = []

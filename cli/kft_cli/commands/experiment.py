@@ -1,0 +1,142 @@
+"""``kft experiment``."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from kft_cli.commands.options import json_option
+from kft_cli.commands.output_paths import InputName, OutputFolder, WritingCommand, checked
+from kft_cli.display.console import narrate, print_json, print_text
+from kft_cli.display.tables import Section, Table, duration, make_table, number, percent, terminal_text
+from kft_cli.experiment.costs import Cost, Estimate, ExperimentCost, estimate, experiment_cost, shipped_rates, works_of
+from kft_cli.experiment.engine import Prepared, check_finished, execute, failures, prepare
+from kft_cli.experiment.file import Experiment, load_experiment
+from kft_cli.experiment.launchers import LocalLauncher
+from kft_cli.experiment.layout import ExperimentLayout
+from kft_cli.experiment.record import read_experiment
+from kft_cli.experiment.render import summarize_experiment
+from kft_cli.experiment.report import has_finished_runs, write_experiment
+from kft_cli.experiment.store import Store
+from kft_cli.experiment.watching import describe, display
+from kft_cli.pipeline.machine import automatic_workers, available_threads
+from kft_tasks.errors import DataError
+from kft_tasks.files import write_json
+
+
+@click.command("experiment", cls=WritingCommand)
+@click.argument("file", type=InputName())
+@click.option(
+    "--output", "-o", type=OutputFolder(), help="Folder of the experiment.  [default: experiments/EXPERIMENT-NAME]"
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    help="Processes that do steps at the same time.  [default: 2 on a CPU with memory for two models, else 1]",
+)
+@click.option("--dry-run", is_flag=True, help="Show the steps, an estimate of time and tokens, and do nothing.")
+@click.option("--retry", is_flag=True, help="Try again what failed before.")
+@json_option
+def command(
+    file: str, output: Path | None, workers: int | None, dry_run: bool, retry: bool, as_json: bool
+) -> int | None:
+    """Run all arms and seeds of an experiment, each step once.
+
+    FILE is the name of a packaged experiment, such as worldfacts-core, or the path of a YAML file. What arms have in
+    common is computed once. An interrupted experiment resumes where it stopped, also with other --workers, and with
+    more arms or seeds; other processes, on this or other machines, may run the same command on the same folder.
+
+    \b
+    Example: kft experiment worldfacts-core -o experiments/core --workers 2
+    """
+    experiment = load_experiment(file)
+    folder = output or checked(Path("experiments") / experiment.file.name)
+    if dry_run:
+        with tempfile.TemporaryDirectory(prefix="kft-experiment-") as scratch:
+            prepared = prepare(experiment, Path(scratch) / "experiment", ())
+            store = Store(ExperimentLayout(folder), prepared.graph)
+            _show_plan(prepared, store, as_json=as_json)
+        return None
+    return _run(experiment, folder, workers, retry=retry, as_json=as_json)
+
+
+def _run(experiment: Experiment, folder: Path, workers: int | None, *, retry: bool, as_json: bool) -> int | None:
+    name, arms, seeds = experiment.file.name, len(experiment.arms), len(experiment.file.seeds)
+    narrate(f"Experiment {name}: {arms} arms, {seeds} seeds. Folder: {folder}")
+    prepared = prepare(experiment, folder, ["kft", *sys.argv[1:]])
+    store = prepared.store
+    if retry:
+        store.retry()
+    check_finished(prepared)
+    count = workers or automatic_workers(prepared.pipelines[0].model_folder)
+    works = works_of(prepared.graph, [pipeline.recipe for pipeline in prepared.pipelines])
+    with display(works) as watcher:
+        execute(prepared, LocalLauncher(max(1, available_threads() // count)), count, watcher)
+    cost = experiment_cost(store)
+    write_json(prepared.layout.cost, cost.model_dump(mode="json"))
+    failed = failures(store)
+    if as_json:
+        print_json({"cost": cost.model_dump(mode="json"), "failed": dict(failed)})
+    else:
+        print_text(terminal_text([Section("Cost", (_cost_table(cost),))]))
+    if has_finished_runs(prepared.layout.folder):
+        page = write_experiment(prepared.layout.folder)
+        if not as_json:
+            print_text(summarize_experiment(read_experiment(page.with_suffix(".json"))))
+        narrate(f"Report: {page}")
+    if failed:
+        narrate(f"{len(failed)} steps failed. Run the same command with --retry to try them again:")
+        for what, error in failed:
+            narrate(f"  {what}: {error}")
+        return DataError.exit_code
+    return None
+
+
+def _cost_table(cost: ExperimentCost) -> Table:
+    rows = [_cost_row(kind, one) for kind, one in cost.kinds.items()]
+    rows += [_cost_row("all steps, each once", cost.total), _cost_row("all runs, one by one", cost.separate)]
+    caption = f"Sharing saved {percent(cost.saved)} of the time of separate runs."
+    return make_table("Steps | Number > | Time > | CPU time > | Tokens >", rows, caption)
+
+
+def _cost_row(name: str, cost: Cost) -> list[str]:
+    cells = (duration(cost.seconds), duration(cost.cpu_seconds), number(cost.tokens))
+    return [name, number(cost.steps), *cells]
+
+
+def _show_plan(prepared: Prepared, store: Store, *, as_json: bool) -> None:
+    graph = store.graph
+    works = works_of(graph, [pipeline.recipe for pipeline in prepared.pipelines])
+    expected = estimate(store, works)
+    left = [key for key in graph.steps if key not in store.done()]
+    separate = [key for run in graph.runs for key in run.steps.values()]
+    totals = {"left": expected.total(left), "all": expected.total(graph.steps), "separate": expected.total(separate)}
+    source = "" if expected.measured >= {work.kind for work in works.values()} else shipped_rates().source
+    if as_json:
+        steps = [_step_json(store, expected, key) for key in graph.steps]
+        totals_json = {name: cost.model_dump(mode="json") for name, cost in totals.items()}
+        print_json({"steps": steps, "totals": totals_json, "rates": source or "this experiment"})
+        return
+    rows = []
+    for count, key in enumerate(graph.steps, start=1):
+        cost = expected.cost(key)
+        done = "yes" if key in store.done() else "no"
+        shared = number(len(graph.steps[key].runs))
+        rows.append([str(count), describe(store, key), shared, done, duration(cost.seconds), number(cost.tokens)])
+    table = make_table("# > | Step | Runs > | Done | Time > | Tokens >", rows)
+    names = {"left": "left to do", "all": "all steps, each once", "separate": "all runs, one by one"}
+    total = [[names[name], number(c.steps), duration(c.seconds), number(c.tokens)] for name, c in totals.items()]
+    origin = f"Rates where nothing is finished yet: {source}." if source else "Rates: of finished steps."
+    caption = f"Times are of one worker. {origin} Trainings are estimated with a fifth of the training questions."
+    totals_table = make_table("Steps | Number > | Time > | Tokens >", total, caption)
+    print_text(terminal_text([Section("", (table,)), Section("Estimate", (totals_table,))]))
+
+
+def _step_json(store: Store, expected: Estimate, key: str) -> dict[str, object]:
+    node, cost = store.graph.steps[key], expected.cost(key)
+    runs = [{"arm": store.graph.runs[n].arm, "seed": store.graph.runs[n].seed} for n in node.runs]
+    values = {"key": key, "step": node.step.name, "needs": node.needs, "runs": runs, "done": key in store.done()}
+    return {**values, "seconds": cost.seconds, "tokens": cost.tokens}

@@ -1,0 +1,98 @@
+"""From run folders to the page: an experiment's folder whose runs are made by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from arm_runs import TYPES, make_arm
+from kft_cli.experiment.record import read_experiment
+from kft_cli.experiment.render import render_experiment
+from kft_cli.experiment.report import is_experiment, write_experiment
+from kft_cli.experiment.values import read_values
+from kft_cli.main import main
+from kft_cli.pages.results import write_results
+from kft_tasks.errors import DataError
+from kft_tasks.evaluation.evaluate import Asking
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    folder = tmp_path / "core"
+    for seed in (0, 1, 2):
+        make_arm(folder / f"runs/one/seed-{seed}", seed, gained=2, stages=1)
+        make_arm(folder / f"runs/two/seed-{seed}", seed, gained=6 + seed, stages=2)
+    file = {
+        "name": "core",
+        "recipe": "demo",
+        "arms": {"one": {"description": "one stage"}, "two": {"description": "two *stages*"}},
+        "seeds": [0, 1, 2],
+        "hypotheses": [
+            {"name": "more", "sentence": "Two stages beat one.", "measure": "test_accuracy", "shots": 4, "arm": "two"}
+            | {"against": "one", "test": "crossed_t"},
+        ],
+    }
+    (folder / "experiment.yaml").write_text(yaml.safe_dump(file), encoding="utf-8")
+    return folder
+
+
+def test_values_of_a_run_are_those_of_its_files(experiment: Path) -> None:
+    run = read_values(experiment / "runs/two/seed-1")
+    assert run.points == ("base", "stage1", "stage2")
+    base, last = (run.test.right[point, Asking(4)] for point in ("base", "stage2"))
+    assert (last - base).sum() == 7
+    assert run.train is not None
+    assert [int((run.train.level["base"] == level).sum()) for level in range(3)] == [8, 8, 8]
+    assert list(run.train.detected[:6]) == [3, 3, 2, 2, 1, 0]
+    assert int(run.train.trained_until("stage1").sum()) == 8
+    assert int(run.train.trained_until("base").sum()) == 0
+    assert run.train.groups.types[:4] == list(TYPES)
+    assert run.test.category is not None
+    assert [stage.steps for stage in run.stages] == [10, 10]
+
+
+def test_an_experiments_folder_is_reported_from_its_runs(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert is_experiment(experiment)
+    with pytest.raises(SystemExit, match="0"):
+        main(["report", str(experiment)])
+    assert "The data support" in capsys.readouterr().out
+    record = read_experiment(experiment / "experiment.json")
+    (answer,) = record.hypotheses
+    assert answer.change.per_seed == pytest.approx([4 / 24, 5 / 24, 6 / 24], abs=1e-5)
+    assert answer.verdict == "supported"
+    assert record.graph[0].nodes > 0
+    text = (experiment / "experiment.md").read_text(encoding="utf-8")
+    assert text == render_experiment(record)
+    assert "two \\*stages\\*" in text  # what a file says is shown as it is
+    assert "| more | supported | test accuracy, 4 exemplars |" in text
+    first = write_experiment(experiment).read_bytes()
+    assert write_experiment(experiment).read_bytes() == first
+
+
+def test_unfinished_runs_are_named_and_damaged_ones_refused(experiment: Path) -> None:
+    (experiment / "runs/two/seed-2/stage2/step.json").unlink()
+    page = write_experiment(experiment)
+    record = read_experiment(page.with_suffix(".json"))
+    assert record.missing == ["two, seed 2"]
+    assert "**Not finished:** two, seed 2." in page.read_text(encoding="utf-8")
+    assert record.hypotheses[0].seeds == [0, 1]
+    (experiment / "runs/two/seed-1/evaluate-stage2/answers.jsonl").write_text("{}\n", encoding="utf-8")
+    with pytest.raises(DataError, match="seed-1/evaluate-stage2/answers.jsonl"):
+        write_experiment(experiment)
+
+
+def test_a_published_experiment_is_rendered_again_from_its_record(
+    experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_experiment(experiment)
+    published = tmp_path / "results" / "core"
+    published.mkdir(parents=True)
+    for name in ("experiment.json", "experiment.md"):
+        (published / name).write_bytes((experiment / name).read_bytes())
+    (published / "experiment.md").write_text("# Experiment core\n\nolder\n", encoding="utf-8")
+    monkeypatch.setattr("kft_cli.pages.results.render_results", lambda folder: "# Results\n\nkft\n")
+    monkeypatch.setattr("kft_cli.pages.results.update_headlines", lambda page, folder: None)
+    write_results(tmp_path / "results")
+    assert (published / "experiment.md").read_bytes() == (experiment / "experiment.md").read_bytes()
