@@ -19,6 +19,7 @@ from kft_cli.display.tables import (
     percent,
     share,
 )
+from kft_cli.experiment.page import render_experiment_page
 from kft_cli.experiment.record import read_experiment
 from kft_cli.experiment.render import render_experiment
 from kft_cli.html.record import PageData, data_of_page
@@ -120,7 +121,9 @@ def write_results(folder: Path) -> Path:
         _write(file.with_name(PAGE), render_report_page(report, published_questions(file)))
         draw_figures(report, file.with_name("figures"))
     for file in experiment_files(folder):
-        _write(file.with_suffix(".md"), render_experiment(read_experiment(file)))
+        record = read_experiment(file)
+        _write(file.with_suffix(".md"), render_experiment(record))
+        _write(file.with_suffix(".html"), render_experiment_page(record))
     for file in measurement_files(folder):
         _write(file.with_suffix(".md"), render_measurement(file))
         if file.stem == "certainty":
