@@ -213,10 +213,20 @@ def _shares(
     asked = np.stack([masks[i] for i in kept])
     means = [float(np.mean([row[mask].mean() for row, mask in zip(side, asked, strict=True)])) for side in sides]
     changes = sides[0] - sides[1]
-    found = {reading: seeds_change(changes, groups, reading, asked=asked) for reading in Reading}
+    found = deciding_change(changes, groups, asked)
     per_seed = next(iter(found.values())).per_seed
     rest = tuple(seed for seed in seeds if seed not in left_out)
     return Difference(rest, (means[0], means[1]), found, per_seed, _Shifts(per_seed, (1.0,) * len(per_seed)))
+
+
+def deciding_change(changes: Floats, groups: QuestionGroups, asked: Flags) -> dict[Reading, SeedsChange]:
+    """The change for types like these; for these types too where the former has no interval."""
+    found = {}
+    for reading in (Reading.TYPES_LIKE_THESE, Reading.THESE_TYPES):
+        found[reading] = seeds_change(changes, groups, reading, asked=asked)
+        if found[reading].low is not None:
+            break
+    return found
 
 
 def share_values(quantity: Quantity, run: RunValues, point: str) -> Floats:

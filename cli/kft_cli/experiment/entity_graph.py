@@ -29,6 +29,32 @@ PERMUTATIONS = 999
 SEED = 20_240_505
 
 
+def measure_graphs(runs: Mapping[str, Sequence[RunValues]], entities: Entities) -> list[GraphRecord]:
+    """The first stage of every arm; arms that share it share what is found.
+
+    Args:
+        runs: of each arm, in the order of seeds.
+    """
+    found: dict[bytes, GraphRecord | None] = {}
+    records = []
+    for arm, chosen in runs.items():
+        key = b"|".join(_stage_bytes(run) for run in chosen)
+        if key not in found:
+            found[key] = measure_graph(arm, chosen, entities)
+        if (record := found[key]) is not None:
+            records.append(record.model_copy(update={"arm": arm}))
+    return records
+
+
+def _stage_bytes(run: RunValues) -> bytes:
+    """What the graph of a run's first stage depends on."""
+    if run.train is None or run.first_stage is None:
+        return b""
+    train, point = run.train, run.first_stage
+    parts = (train.detected, train.level[BASE], train.level[point], train.trained[point])
+    return point.encode() + b"".join(part.tobytes() for part in parts)
+
+
 def measure_graph(arm: str, runs: Sequence[RunValues], entities: Entities) -> GraphRecord | None:
     """The first stage of an arm, over its seeds; None where nothing was trained or measured."""
     import numpy as np

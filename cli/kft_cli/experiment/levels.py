@@ -13,15 +13,16 @@ from kft_cli.experiment.differences import (
     Runs,
     compare,
     counted_questions,
+    deciding_change,
     groups_of,
     share_values,
 )
 from kft_cli.experiment.record import ChangeRecord, LevelRecord, SpreadRecord
 from kft_cli.experiment.values import RunValues
 from kft_cli.report.run_layout import BASE
-from kft_cli.stats.groups import QuestionGroups, Reading
+from kft_cli.stats.groups import QuestionGroups
 from kft_cli.stats.power import detectable_over_seeds
-from kft_cli.stats.seeds import SeedsChange, seeds_change, t_test_p
+from kft_cli.stats.seeds import SeedsChange, t_test_p
 from kft_cli.stats.sign_flips import sign_flip_test
 
 if TYPE_CHECKING:
@@ -61,15 +62,12 @@ def _mean(quantity: Quantity, run: RunValues, point: str) -> float:
 
 
 def _level(rows: Floats, asked: Flags, groups: QuestionGroups) -> LevelRecord:
-    found = [seeds_change(rows, groups, reading, asked=asked) for reading in _READINGS]
-    best = next((one for one in found if one.low is not None), found[0])
+    found = list(deciding_change(rows, groups, asked).values())
+    best = found[-1] if found[-1].low is not None else found[0]
     level = plain_level(best.per_seed)
     if best.low is None or best.high is None or best.standard_error is None:
         return level
     return level.model_copy(update={"low": max(0.0, best.low), "high": min(1.0, best.high)})
-
-
-_READINGS = (Reading.TYPES_LIKE_THESE, Reading.THESE_TYPES)
 
 
 def plain_level(per_seed: Sequence[float]) -> LevelRecord:

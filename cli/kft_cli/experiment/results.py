@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from kft_cli.experiment.costs import ExperimentCost
 from kft_cli.experiment.differences import Place, Quantity, Runs, compare
-from kft_cli.experiment.entity_graph import Entities, measure_graph
+from kft_cli.experiment.entity_graph import Entities, measure_graphs
 from kft_cli.experiment.hypothesis import Hypothesis
 from kft_cli.experiment.levels import change_record, runs_of
 from kft_cli.experiment.record import FORMAT, ExperimentRecord, ExploratoryRecord, HypothesisRecord
@@ -25,6 +25,7 @@ from kft_cli.experiment.tables import (
     measure_text,
     measure_transitions,
 )
+from kft_cli.experiment.values import with_shared_groups
 from kft_cli.experiment.verdicts import Answer, answer_all, reach_sentence
 from kft_cli.report.measures.rounding import rounded
 from kft_tasks.errors import DataError
@@ -68,7 +69,7 @@ def experiment_record(
     arms = [arm for arm in plan.arms if any(name == arm for name, _ in runs)]
     if not arms:
         raise DataError(f"Experiment {plan.name}: no run is finished. Run `kft experiment` first.")
-    known = {key: run for key, run in runs.items() if key[0] in arms}
+    known = with_shared_groups({key: run for key, run in runs.items() if key[0] in arms})
     first = runs_of(known, arms[0])[0]
     for (arm, seed), run in known.items():
         for what in ("model", "question_set", "scorer"):
@@ -78,7 +79,7 @@ def experiment_record(
                     "first run. Run it again with the others' values."
                 )
     answers = answer_all(plan.hypotheses, known)
-    graphs = [measure_graph(arm, runs_of(known, arm), entities) for arm in arms] if entities else []
+    graphs = measure_graphs({arm: runs_of(known, arm) for arm in arms}, entities) if entities else []
     train, text = first.train, first.text
     record = ExperimentRecord(
         format=FORMAT,
@@ -106,7 +107,7 @@ def experiment_record(
         growth=measure_growth(known, arms),
         moves=measure_moves(known, arms),
         epochs=measure_epochs(known, arms),
-        graph=[graph for graph in graphs if graph is not None],
+        graph=graphs,
         text=measure_text(known, arms),
         tasks=measure_tasks(known, arms),
         exploratory=[_exploratory(*one, known) for one in _comparisons(plan, known, arms)],

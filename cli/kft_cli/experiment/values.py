@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -174,6 +174,30 @@ class RunValues:
     def first_stage(self) -> str | None:
         """The point after the first stage."""
         return self.points[1] if len(self.points) > 1 else None
+
+
+def with_shared_groups(runs: Mapping[tuple[str, int], RunValues]) -> dict[tuple[str, int], RunValues]:
+    """The same runs; those that asked the same questions share one object for types and subjects.
+
+    What is found about it once, such as its clusters, then serves all of them.
+    """
+    found: dict[tuple[str, int], RunValues] = {}
+    train: list[QuestionGroups] = []
+    test: list[QuestionGroups] = []
+    for key, run in runs.items():
+        shared = replace(run, test=replace(run.test, groups=_known(run.test.groups, test)))
+        if run.train is not None:
+            shared = replace(shared, train=replace(run.train, groups=_known(run.train.groups, train)))
+        found[key] = shared
+    return found
+
+
+def _known(groups: QuestionGroups, seen: list[QuestionGroups]) -> QuestionGroups:
+    for one in seen:
+        if one == groups:
+            return one
+    seen.append(groups)
+    return groups
 
 
 def read_values(folder: Path) -> RunValues:

@@ -240,7 +240,8 @@ def _of_those_asked(
     changes = np.where(chosen, values[:, some], 0.0)
     if not abs(changes).max() <= 1e-12:
         changes = means_as_values(changes, chosen.astype(float))
-    return changes, groups.subset([int(i) for i in some]), int(chosen.sum())
+    part = groups if len(some) == len(groups) else groups.subset(some.tolist())
+    return changes, part, int(chosen.sum())
 
 
 def _no_interval(seeds: int, clusters: Clusters, reading: Reading) -> str | None:
