@@ -58,8 +58,9 @@ test questions measure accuracy.
 
 **What is here.** Each run has a folder. Read `report.md` first: it starts with a verdict in words and ends with what is
 needed to repeat the run. `report.html` is the same as a page to save and open in a browser; where the answers were
-kept, it shows every question with every answer. `figures/` holds the figures. `report.json` holds every number, whether
-each test question was answered right, and all versions, digests and seeds.
+kept, it shows every question with every answer; those of demo-small come from a repetition of the run in which every
+measured number was the same. `figures/` holds the figures. `report.json` holds every number, whether each test question
+was answered right, and all versions, digests and seeds.
 
 **How to repeat a run.** Install kft and run the command in the table below. The section "How to repeat this run" of
 `report.md` lists the recipe, the versions and the machine. With other versions or on another machine,
