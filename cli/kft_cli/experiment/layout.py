@@ -5,7 +5,7 @@
     steps/KEY/STEP/        a finished step, once for all runs that have it; failed.json if it failed
     runs/ARM/seed-N/       one run folder for each arm and seed; their steps are links to those in steps/
     cost.json              what the finished steps took
-    experiment.json        what came out: hypotheses, tables; experiment.md shows it
+    experiment.json        what came out: hypotheses, tables; experiment.md and experiment.html show it
     workers/               what each worker is doing, and what it printed
 
 KEY is the digest of all that the step's result follows from.
@@ -54,6 +54,11 @@ class ExperimentLayout:
     def page(self) -> Path:
         """The page that shows what came out."""
         return self.folder / "experiment.md"
+
+    @property
+    def html(self) -> Path:
+        """The same as one HTML file."""
+        return self.folder / "experiment.html"
 
     @property
     def workers(self) -> Path:
