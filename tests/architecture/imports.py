@@ -43,6 +43,7 @@ FLOORS: tuple[str, ...] = (
     "kft_cli.comparison",
     "kft_cli.pipeline",
     "kft_cli.experiment",
+    "kft_cli.studies.rivals",
     "kft_cli.studies",
     "kft_cli.eval_records",
     "kft_cli.pages",

@@ -211,7 +211,7 @@ def test_a_worker_that_dies_is_named_once_and_one_that_hangs_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = "import sys; sys.exit(3) if 'x' in sys.argv else sys.stdin.read()"
-    monkeypatch.setattr(launchers, "worker_command", lambda layout, threads: [sys.executable, "-c", code, *extra])
+    monkeypatch.setattr(launchers, "worker_command", lambda layout: [sys.executable, "-c", code, *extra])
     extra = ["x"]
     launcher = LocalLauncher(1)
     launcher.start(None, 1)  # type: ignore[arg-type]

@@ -96,7 +96,7 @@ def work_on(folder: Path, *options: str) -> None:
     """Be a worker."""
     from kft_cli.experiment.worker import main
 
-    main(str(folder), "1", *options)
+    main(str(folder), *options)
 
 
 def fork(work: Callable[[], None], log: Path | None = None) -> int:

@@ -25,6 +25,7 @@ from kft_cli.experiment.watching import describe, display
 from kft_cli.pipeline.machine import automatic_workers, available_threads
 from kft_tasks.errors import DataError
 from kft_tasks.files import write_json
+from kft_tasks.models.locate import model_folder
 
 
 @click.command("experiment", cls=WritingCommand)
@@ -66,15 +67,16 @@ def command(
 def _run(experiment: Experiment, folder: Path, workers: int | None, *, retry: bool, as_json: bool) -> int | None:
     name, arms, seeds = experiment.file.name, len(experiment.arms), len(experiment.file.seeds)
     narrate(f"Experiment {name}: {arms} arms, {seeds} seeds. Folder: {folder}")
-    prepared = prepare(experiment, folder, ["kft", *sys.argv[1:]])
+    first = next(iter(experiment.recipes().values())).model
+    count = workers or automatic_workers(model_folder(first.id, first.revision))
+    prepared = prepare(experiment, folder, ["kft", *sys.argv[1:]], max(1, available_threads() // count))
     store = prepared.store
     if retry:
         store.retry()
     check_finished(prepared)
-    count = workers or automatic_workers(prepared.pipelines[0].model_folder)
     works = works_of(prepared.graph, [pipeline.recipe for pipeline in prepared.pipelines])
     with display(works) as watcher:
-        execute(prepared, LocalLauncher(max(1, available_threads() // count)), count, watcher)
+        execute(prepared, LocalLauncher(prepared.graph.threads), count, watcher)
     cost = experiment_cost(store)
     write_json(prepared.layout.cost, cost.model_dump(mode="json"))
     failed = failures(store)

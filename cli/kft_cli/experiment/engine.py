@@ -11,7 +11,7 @@ from typing import Protocol
 
 from kft_cli.display.console import narrate
 from kft_cli.experiment.file import Experiment
-from kft_cli.experiment.graph import Graph, build_graph
+from kft_cli.experiment.graph import Graph, build_graph, read_graph
 from kft_cli.experiment.launchers import Launcher
 from kft_cli.experiment.layout import ExperimentLayout
 from kft_cli.experiment.sources import shared_sources
@@ -58,11 +58,13 @@ class Prepared:
         return self.store.graph
 
 
-def prepare(experiment: Experiment, folder: Path, command: Sequence[str]) -> Prepared:
+def prepare(experiment: Experiment, folder: Path, command: Sequence[str], threads: int = 1) -> Prepared:
     """Write what workers read: the file of the experiment, its graph, and the run folders with their recipes.
 
     Args:
         command: the command line, recorded in every run.
+        threads: of each worker, unless the folder says another number: results are then the same to the last bit,
+            however many workers there are.
 
     Raises:
         StateError: the folder holds something other than this experiment.
@@ -75,7 +77,9 @@ def prepare(experiment: Experiment, folder: Path, command: Sequence[str]) -> Pre
     for (arm, seed), recipe in recipes.items():
         pipelines.append(Pipeline(recipe, layout.run(arm, seed), command, open_source=open_source))
         pipelines[-1].describe()
-    graph = build_graph(list(recipes), pipelines)
+    if layout.graph.is_file():
+        threads = read_graph(layout.graph).threads
+    graph = build_graph(list(recipes), pipelines, threads)
     with atomic_write(layout.file) as stream:
         stream.write(experiment.to_yaml())
     write_json(layout.graph, graph.model_dump(mode="json"))

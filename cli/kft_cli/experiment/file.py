@@ -159,7 +159,8 @@ class _ArmsFile(Record):
 def packaged_arms() -> dict[str, Arm]:
     """The arms that come with kft, by name."""
     path = _folder() / f"{_ARMS}.yaml"
-    return dict(_parse(_ArmsFile, parse_yaml(read_text(path, limits.MAX_YAML_BYTES), str(path)), path).arms)
+    arms = _parse(_ArmsFile, parse_yaml(read_text(path, limits.MAX_YAML_BYTES), str(path)), path).arms
+    return resolve_likes(arms, arms, str(path))
 
 
 def _parse(model: Any, values: Any, path: Path) -> Any:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from kft_cli.pipeline.order import is_on_the_path, needs_of
 from kft_cli.pipeline.pipeline import Pipeline
@@ -47,8 +50,14 @@ class StepNode(Record):
 
 
 class Graph(Record):
-    """All runs and steps; steps by key, each after those that it needs."""
+    """All runs and steps.
 
+    Attributes:
+        threads: that each worker computes with, whatever their number: sums of floats depend on it in their last bits.
+        steps: by key, each after those that it needs.
+    """
+
+    threads: Annotated[int, Field(ge=1)] = 1
     runs: list[RunNode]
     steps: dict[str, StepNode]
 
@@ -84,12 +93,13 @@ class Graph(Record):
         return (node.turn, not is_on_the_path(node.step), run not in node.runs, node.point != point)
 
 
-def build_graph(names: Sequence[tuple[str, int]], pipelines: Sequence[Pipeline]) -> Graph:
+def build_graph(names: Sequence[tuple[str, int]], pipelines: Sequence[Pipeline], threads: int = 1) -> Graph:
     """The graph of an experiment's runs; no model is loaded.
 
     Args:
         names: arm and seed of each run, in the order of work.
         pipelines: of the same runs.
+        threads: of each worker.
 
     Raises:
         KftError: questions or a model cannot be used.
@@ -106,7 +116,7 @@ def build_graph(names: Sequence[tuple[str, int]], pipelines: Sequence[Pipeline])
             new = StepNode(kind=step.kind, point=step.point, needs=needed, runs=[], turn=turns[seed])
             steps.setdefault(key, new).runs.append(number)
         runs.append(RunNode(arm=arm, seed=seed, steps=keys, trains=bool(pipeline.recipe.stages)))
-    return Graph(runs=runs, steps=steps)
+    return Graph(threads=threads, runs=runs, steps=steps)
 
 
 def read_graph(path: Path) -> Graph:

@@ -38,14 +38,13 @@ class Launcher(Protocol):
         ...
 
 
-def worker_command(layout: ExperimentLayout, threads: int, *options: str) -> list[str]:
+def worker_command(layout: ExperimentLayout, *options: str) -> list[str]:
     """The command line of a worker."""
     return [
         sys.executable,
         "-m",
         "kft_cli.experiment.worker",
         os.fspath(layout.folder.absolute()),
-        str(threads),
         *options,
     ]
 
@@ -60,17 +59,14 @@ class LocalLauncher:
     remedy = "Run the same command again."
 
     def __init__(self, threads: int) -> None:
-        self.threads = threads
+        self._environment = {**os.environ, **dict.fromkeys(_THREADS, str(threads))}
         self._running: list[subprocess.Popen[bytes]] = []
         self._dead: list[tuple[int, int]] = []
 
     def start(self, layout: ExperimentLayout, workers: int) -> None:
         """Start processes."""
-        environment = {**os.environ, **dict.fromkeys(_THREADS, str(self.threads))}
         for _ in range(workers):
-            self._running.append(
-                subprocess.Popen(worker_command(layout, self.threads), stdin=subprocess.PIPE, env=environment)
-            )
+            self._running.append(subprocess.Popen(worker_command(layout), stdin=subprocess.PIPE, env=self._environment))
 
     def alive(self) -> int:
         """How many run."""

@@ -17,7 +17,7 @@ from kft_cli.experiment.layout import ExperimentLayout
 from kft_cli.pipeline.machine import now
 from kft_cli.pipeline.run_folder import RunFolder
 from kft_cli.report.run_layout import STEP_RECORD, RunLayout
-from kft_cli.report.run_outputs import find_damage
+from kft_cli.report.run_outputs import digest_of, find_damage
 from kft_cli.report.run_records import read_started
 from kft_tasks.errors import DataError, StateError
 from kft_tasks.files import remove, unwritable, write_json
@@ -186,7 +186,7 @@ def _link_step(source: Path, run: RunLayout, name: str) -> None:
 def _is_same(source: Path, final: Path) -> bool:
     """Whether a run's step has the record of a finished one, and whole files."""
     try:
-        if (source / STEP_RECORD).read_bytes() != (final / STEP_RECORD).read_bytes():
+        if digest_of(source / STEP_RECORD) != digest_of(final / STEP_RECORD):
             return False
         return find_damage(final, read_started(final / STEP_RECORD)["outputs"]) is None
     except (OSError, DataError):

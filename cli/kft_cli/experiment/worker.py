@@ -1,6 +1,6 @@
 """A worker process of an experiment: takes the next step that is ready and that nobody else has, until none is left.
 
-    python -m kft_cli.experiment.worker FOLDER THREADS [--alone]
+    python -m kft_cli.experiment.worker FOLDER [--alone]
 
 Any number of them, on one or several machines with a common folder, work on one experiment. A step is locked by the
 worker that does it; when the worker dies, the step is free again and what was done of it is kept.
@@ -36,12 +36,11 @@ _PAUSE = 0.5  # seconds until others are asked again whether they have finished 
 _LOG_LINES = 20
 
 
-def main(folder: str, threads: str, alone: str = "") -> None:
+def main(folder: str, alone: str = "") -> None:
     """Work until nothing is left to do.
 
     Args:
         folder: of the experiment.
-        threads: that torch computes with.
         alone: ``--alone`` if nobody holds this process's standard input; else its end is the end of this process.
     """
     if not alone:
@@ -50,8 +49,8 @@ def main(folder: str, threads: str, alone: str = "") -> None:
     calm_libraries()
     import torch
 
-    torch.set_num_threads(int(threads))
     layout = ExperimentLayout(Path(folder))
+    torch.set_num_threads(read_graph(layout.graph).threads)
     layout.workers.mkdir(parents=True, exist_ok=True)
     state = StateFile(layout)
     log = os.open(state.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
