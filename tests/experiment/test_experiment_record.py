@@ -138,3 +138,14 @@ def test_a_mutated_record_is_refused_or_rendered(record: ExperimentRecord, tmp_p
     outcome = try_each(mutations(record.model_dump(mode="json"), every=61, start=5), read, str(path))
     assert not outcome.wrong, str(outcome)
     assert outcome.refused > 2 * len(outcome.read)
+
+
+def test_an_experiment_in_which_nothing_happened_claims_nothing() -> None:
+    arms = {"control": ArmEffect(), "method": ArmEffect(stages=("stage1", "stage2"))}
+    hypothesis = HYPOTHESIS.model_copy(update={"smallest": 0.0})
+    plan = Plan("e", "", dict.fromkeys(arms, ""), (0, 1, 2), (hypothesis,))
+    page = render_experiment(experiment_record(plan, World(arms, plan.seeds, noise=0.3).runs()))
+    assert page.split("**")[1] == "The data do not settle “Two stages beat one”."
+    assert "**Not settled**: the interval contains 0." in page
+    assert "| supported |" not in page
+    assert "The gain of the first stage is not clearly above 0 itself." in page
