@@ -17,9 +17,10 @@ from kft_cli.experiment.engine import Prepared, check_finished, execute, failure
 from kft_cli.experiment.file import Experiment, load_experiment
 from kft_cli.experiment.launchers import LocalLauncher
 from kft_cli.experiment.layout import ExperimentLayout
+from kft_cli.experiment.planning import plan_seeds, power_section
 from kft_cli.experiment.record import read_experiment
 from kft_cli.experiment.render import summarize_experiment
-from kft_cli.experiment.report import has_finished_runs, write_experiment
+from kft_cli.experiment.report import has_finished_runs, read_finished, write_experiment
 from kft_cli.experiment.store import Store
 from kft_cli.experiment.watching import describe, display
 from kft_cli.pipeline.machine import automatic_workers, available_threads
@@ -40,9 +41,16 @@ from kft_tasks.models.locate import model_folder
 )
 @click.option("--dry-run", is_flag=True, help="Show the steps, an estimate of time and tokens, and do nothing.")
 @click.option("--retry", is_flag=True, help="Try again what failed before.")
+@click.option("--power", is_flag=True, help="Show how many seeds the hypotheses need, by finished runs.")
 @json_option
 def command(
-    file: str, output: Path | None, workers: int | None, dry_run: bool, retry: bool, as_json: bool
+    file: str,
+    output: Path | None,
+    workers: int | None,
+    dry_run: bool,
+    retry: bool,
+    power: bool,
+    as_json: bool,
 ) -> int | None:
     """Run all arms and seeds of an experiment, each step once.
 
@@ -60,6 +68,9 @@ def command(
             prepared = prepare(experiment, Path(scratch) / "experiment", ())
             store = Store(ExperimentLayout(folder), prepared.graph)
             _show_plan(prepared, store, as_json=as_json)
+        return None
+    if power:
+        _show_power(experiment, folder, as_json=as_json)
         return None
     return _run(experiment, folder, workers, retry=retry, as_json=as_json)
 
@@ -95,6 +106,14 @@ def _run(experiment: Experiment, folder: Path, workers: int | None, *, retry: bo
             narrate(f"  {what}: {error}")
         return DataError.exit_code
     return None
+
+
+def _show_power(experiment: Experiment, folder: Path, *, as_json: bool) -> None:
+    planned = plan_seeds(experiment.file.hypotheses, read_finished(ExperimentLayout(folder), experiment.file))
+    if as_json:
+        print_json([one.to_json() for one in planned])
+    else:
+        print_text(terminal_text([power_section(planned)]))
 
 
 def _cost_table(cost: ExperimentCost) -> Table:
