@@ -95,6 +95,13 @@ def start_engine(start: Callable[[], Any]) -> Any:
     return lm
 
 
+def end_children() -> None:
+    """End all processes that this one has started."""
+    import psutil
+
+    EngineProcesses(psutil.Process().children()).end()
+
+
 def cpu_seconds(lm: Any) -> float:
     """CPU-seconds so far of this process and of the processes of its engine."""
     engine = _engines.get(lm)

@@ -10,6 +10,7 @@ from kft_tasks.answering.blank_lines import skip_blank_lines
 from kft_tasks.answering.model_kinds import is_served, is_vllm
 from kft_tasks.answering.quiet_bars import quiet_bars
 from kft_tasks.engine.decoding import sample_keys
+from kft_tasks.errors import UsageError
 
 
 def sample_seed(key: int, number: int) -> int:
@@ -51,6 +52,24 @@ def _is_repeatable(lm: Any, request: Any) -> bool:
 def _ask(lm: Any, requests: Sequence[Any]) -> list[str]:
     if is_served(lm):
         return served.generate(lm, requests)
+    if is_vllm(lm):
+        _check_vllm(lm)
     with quiet_bars():
         answers: list[str] = lm.generate_until(list(requests), disable_tqdm=True)
     return answers
+
+
+def _check_vllm(lm: Any) -> None:
+    """Refuse settings under which a seeded request ends vLLM's worker on a CPU ("CPU Generator does not use offset").
+
+    Raises:
+        UsageError: prompts may be prefilled in chunks.
+    """
+    config = getattr(getattr(getattr(lm, "model", None), "llm_engine", None), "vllm_config", None)
+    device = getattr(getattr(config, "device_config", None), "device_type", "")
+    chunked = getattr(getattr(config, "scheduler_config", None), "enable_chunked_prefill", False)
+    if device == "cpu" and chunked:
+        raise UsageError(
+            "vLLM on a CPU cannot prefill the prompt of a request with a seed in chunks. Add "
+            "enable_chunked_prefill=False,block_size=32,enable_prefix_caching=True to the model's arguments."
+        )

@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from kft_tasks.engine.transfer import to_device
+
 NAME = "kft_segments"
 Bools = npt.NDArray[np.bool_]
 # Costs relative to one row that attends to one slot, measured on a CPU:
@@ -133,6 +135,17 @@ def _alike(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
     yield batch
 
 
+@dataclass(frozen=True)
+class _Padded:
+    """A batch on the host. ``key`` is None where the slots are neighbours, from ``first`` to ``last``."""
+
+    query: npt.NDArray[np.int64]
+    key: npt.NDArray[np.int64] | None
+    visible: Bools
+    first: int
+    last: int
+
+
 def _lay_out(
     segments: Sequence[Segment], heads: int, key_heads: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[list[_Batch], torch.Tensor]:
@@ -141,22 +154,30 @@ def _lay_out(
     # of row and head: which place of (rows * groups, key heads) of the outputs of all batches
     back = np.zeros((sum(len(segment.rows) for segment in segments), key_heads, groups), dtype=np.int64)
     inner = np.arange(key_heads)[:, None] + key_heads * np.arange(groups)[None, :]
-    batches = []
+    padded = []
     places = 0
     for alike in _alike(segments):
-        batch, rows = _pad(alike, key_heads, groups, dtype, device)
+        batch = _pad(alike, key_heads)
+        rows = batch.visible.shape[1]
         for index, segment in enumerate(alike):
             first = (places + index * rows + np.arange(len(segment.rows))) * heads
             back[np.asarray(segment.rows)] = first[:, None, None] + inner
         places += len(alike) * rows
-        batches.append(batch)
-    return batches, torch.from_numpy(back.reshape(-1)).to(device)
+        padded.append(batch)
+    numbers = [array for batch in padded for array in (batch.query, batch.key) if array is not None]
+    *sent, back_there = to_device([*numbers, back.reshape(-1)], device)
+    masks = to_device([batch.visible for batch in padded], device)
+    there = iter(sent)
+    batches = []
+    for batch, visible in zip(padded, masks, strict=True):
+        query = next(there)
+        key = slice(batch.first, batch.last + 1) if batch.key is None else next(there)
+        batches.append(_Batch(query, key, bias_of(visible, dtype).repeat_interleave(groups, dim=1)[:, None]))
+    return batches, back_there
 
 
-def _pad(
-    segments: Sequence[Segment], key_heads: int, groups: int, dtype: torch.dtype, device: torch.device
-) -> tuple[_Batch, int]:
-    """A padded batch, and its number of rows per segment."""
+def _pad(segments: Sequence[Segment], key_heads: int) -> _Padded:
+    """A padded batch."""
     max_rows = max(len(segment.rows) for segment in segments)
     max_slots = max(len(segment.slots) for segment in segments)
     query = np.zeros((len(segments), max_rows), dtype=np.int64)
@@ -169,17 +190,15 @@ def _pad(
         visible[index, :rows, :slots] = segment.mask
         visible[index, rows:, 0] = True  # padding must see something: the softmax of nothing is NaN
     by_head = query[:, None] * key_heads + np.arange(key_heads)[None, :, None]
-    key_at: torch.Tensor | slice = torch.from_numpy(key.reshape(-1)).to(device)
-    if len(segments) == 1 and (np.diff(key[0]) == 1).all():
-        key_at = slice(int(key[0, 0]), int(key[0, -1]) + 1)
-    bias = bias_of(visible, dtype).repeat_interleave(groups, dim=1)[:, None]
-    return _Batch(torch.from_numpy(by_head.reshape(-1)).to(device), key_at, bias.to(device)), max_rows
+    neighbours = len(segments) == 1 and bool((np.diff(key[0]) == 1).all())
+    places = None if neighbours else key.reshape(-1)
+    return _Padded(by_head.reshape(-1), places, visible, int(key[0, 0]), int(key[0, -1]))
 
 
-def bias_of(visible: Bools, dtype: torch.dtype) -> torch.Tensor:
-    """0 where visible, the lowest number of ``dtype`` elsewhere."""
-    bias = torch.zeros(visible.shape, dtype=dtype)
-    return bias.masked_fill_(torch.from_numpy(~visible), torch.finfo(dtype).min)
+def bias_of(visible: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """0 where visible, the lowest number of ``dtype`` elsewhere, on the same device."""
+    bias = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+    return bias.masked_fill_(~visible, torch.finfo(dtype).min)
 
 
 def dense_mask(segments: Sequence[Segment], slots: int) -> Bools:

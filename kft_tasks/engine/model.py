@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kft_tasks.engine.attention import Segment, bias_of, dense_mask, in_blocks, segmented, use_segments
 from kft_tasks.engine.prompt_tokens import prompt_ids
 from kft_tasks.errors import UnsupportedModelError
@@ -81,20 +83,25 @@ class PackedModel:
         """One call on one packed sequence, extending ``cache``; float32 logits of shape (len(keep), vocabulary)."""
         import torch
 
+        from kft_tasks.engine.transfer import to_device
+
         with torch.inference_mode(), contextlib.ExitStack() as stack:
             if self.segmented:
                 blocks = [block for segment in segments for block in in_blocks(segment)]
                 mask = stack.enter_context(segmented(blocks, self.dtype, self.device))
             else:
                 slots = cache.get_seq_length() + len(tokens)
-                mask = bias_of(dense_mask(segments, slots), self.dtype)[None, None].to(self.device)
+                (visible,) = to_device([dense_mask(segments, slots)], self.device)
+                mask = bias_of(visible, self.dtype)[None, None]
+            own = [np.array([values], dtype=np.int64) for values in (tokens, positions, keep)]
+            ids, places, kept = to_device(own, self.device)
             output = self.model(
-                input_ids=torch.tensor([list(tokens)], device=self.device),
-                position_ids=torch.tensor([list(positions)], device=self.device),
+                input_ids=ids,
+                position_ids=places,
                 attention_mask=mask,
                 past_key_values=cache,
                 use_cache=True,
-                logits_to_keep=torch.tensor(list(keep), device=self.device),
+                logits_to_keep=kept[0],
             )
         logits: torch.Tensor = output.logits[0].float()
         return logits

@@ -12,6 +12,7 @@ from kft_tasks.engine.attention import Segment
 from kft_tasks.engine.decoding import F64, gumbel, sample_keys
 from kft_tasks.engine.prefix_cache import PrefixCache
 from kft_tasks.engine.stop_strings import cut_at
+from kft_tasks.engine.transfer import top_on_host
 
 if TYPE_CHECKING:
     import torch
@@ -254,8 +255,7 @@ class PromptTrie:
             first += len(part)
 
     def _set_logits(self, nodes: Sequence[_Node], logits: torch.Tensor) -> None:
-        top = logits.topk(min(max(self._top_k, 2), logits.shape[-1]), dim=-1)
-        ids, values = top.indices.cpu().numpy(), top.values.double().cpu().numpy()
+        ids, values = top_on_host(logits, min(max(self._top_k, 2), logits.shape[-1]))
         for row, node in enumerate(nodes):
             node.ids, node.values = ids[row, : self._top_k], values[row, : self._top_k]
             node.gap = float(values[row, 0] - values[row, 1])

@@ -12,15 +12,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lm_eval.api import registry
 from lm_eval.api.filter import Filter, FilterEnsemble
+from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 
 FILTER = "none"
 """Name of the only filter, as lm-eval calls one that a task does not name."""
+
+_FIELDS = {field.name for field in dataclasses.fields(Instance)}
 
 
 class VersionedTask(ConfigurableTask):
@@ -86,9 +90,14 @@ class VersionedTask(ConfigurableTask):
         raise NotImplementedError
 
 
-def instance_place(task: str, doc_id: int, repeats: int) -> Mapping[str, Any]:
-    """Where a request belongs, as arguments of ``Instance``; 0.4 unpacks the metadata, 0.5 takes the rest by name."""
-    return {"task_name": task, "doc_id": doc_id, "repeats": repeats, "metadata": (task, doc_id, repeats)}
+def instance_place(task: str, doc_id: int, repeats: int, target: str) -> Mapping[str, Any]:
+    """Where a request belongs, as arguments of ``Instance``; 0.4 unpacks the metadata, 0.5 takes the rest by name.
+
+    Args:
+        target: what is right, for the sample log; 0.4 asks the task for it.
+    """
+    place = {"task_name": task, "doc_id": doc_id, "repeats": repeats, "metadata": (task, doc_id, repeats)}
+    return {**place, "target": target} if "target" in _FIELDS else place
 
 
 def results_by_request(results: Sequence[Any], sizes: Sequence[int]) -> list[Sequence[str]]:

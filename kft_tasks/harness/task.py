@@ -179,7 +179,7 @@ class KnowledgeTask(VersionedTask):
                     doc=doc,
                     arguments=(request.prompt, generation),
                     idx=len(instances),
-                    **instance_place(self.config.task, number, repeats),
+                    **instance_place(self.config.task, number, repeats, _first_answer(doc)),
                     request=request,
                     question_type=doc["type"],
                     stop=tuple(stop_strings(protocol)),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from backend_helpers import detection, few_facts_task, harness_samples, items, served
+from kft_tasks.answering.plain_instance import plain_instance
 from kft_tasks.models.choice import ModelChoice
 from serving import serving
 
@@ -38,14 +39,13 @@ def test_a_server_gives_the_answers_of_kft_detect_and_samples_that_differ(
 
 
 def test_what_other_tasks_ask_goes_to_lm_eval_unchanged(few: Any, tiny_model: Path) -> None:
-    from lm_eval.api.instance import Instance
     from lm_eval.models.openai_completions import LocalCompletionsAPI
 
     from kft_tasks.harness.patches import seed_requests_in_harness
 
     seed_requests_in_harness()
     settings = {"until": ["\n"], "max_gen_toks": 3, "temperature": 0.5, "do_sample": True}
-    foreign = Instance("generate_until", {}, ("A", settings), 0, ("t", 0, 2))
+    foreign = plain_instance("A", settings, task="t")
     with serving(tiny_model) as server:
         lm = LocalCompletionsAPI(
             base_url=server.url, model="tiny", tokenizer_backend="none", tokenized_requests=False, eos_string="<|end|>"

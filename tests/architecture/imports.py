@@ -42,6 +42,7 @@ FLOORS: tuple[str, ...] = (
     "kft_cli.report",
     "kft_cli.comparison",
     "kft_cli.pipeline",
+    "kft_cli.studies.rivals",
     "kft_cli.experiment",
     "kft_cli.studies.rivals",
     "kft_cli.studies",

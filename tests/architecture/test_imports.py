@@ -30,6 +30,7 @@ HEAVY_MODULES = {
     "kft_tasks.engine.kv_cache",
     "kft_tasks.engine.model",
     "kft_tasks.engine.prefix_cache",
+    "kft_tasks.engine.transfer",
     "kft_tasks.engine.trie",
     "kft_tasks.harness.hf_model",
     "kft_tasks.harness.instance",

@@ -15,7 +15,7 @@ from kft_train.recipes.recipe import Recipe, load_recipe
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the recipes that would have been run."""
     names: list[str] = []
-    monkeypatch.setattr(demo, "execute", lambda recipe, output, workers, as_json: names.append(recipe.name))
+    monkeypatch.setattr(demo, "execute", lambda recipe, output, workers, as_json, opened: names.append(recipe.name))
     monkeypatch.setattr(demo, "default_device", lambda: "cpu")
     return names
 

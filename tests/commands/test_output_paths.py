@@ -30,6 +30,7 @@ NEEDS: dict[str, list[str]] = {
     "import": ["in.jsonl"],
     "export": ["in.jsonl"],
     "certainty": ["in.jsonl"],
+    "compare": ["in.jsonl"],
     "demo": [],
     "run": ["in.jsonl"],
     "experiment": ["in.jsonl"],

@@ -36,7 +36,7 @@ def test_segments_give_what_one_mask_over_everything_gives(
     generator = torch.Generator().manual_seed(0)
     query = torch.randn(1, heads, row, SIZE, generator=generator)
     key, value = torch.randn(2, 1, key_heads, slot, SIZE, generator=generator)
-    bias = bias_of(dense_mask(segments, slot), torch.float32)[None, None]
+    bias = bias_of(torch.from_numpy(dense_mask(segments, slot)), torch.float32)[None, None]
     expected = torch.nn.functional.scaled_dot_product_attention(
         query, *(states.repeat_interleave(heads // key_heads, 1) for states in (key, value)), attn_mask=bias
     )

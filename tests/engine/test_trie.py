@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kft_tasks.answering.plain_instance import plain_instance
 from kft_tasks.engine.decoding import context_key
 from kft_tasks.engine.engine import Engine
 from kft_tasks.engine.trie import PartitionedTrie
@@ -135,11 +136,9 @@ def test_greedy_answers_are_those_of_plain_generation(
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_greedy_answers_are_those_of_lm_evals_own_generation(engine_of: Any, tiny_lm: Any, architecture: str) -> None:
-    from lm_eval.api.instance import Instance
-
     lm = tiny_lm(architecture, batch_size=4)
     chosen = {"until": ["\n"], "max_gen_toks": MAX_TOKENS, "do_sample": False}
-    requests = [Instance("generate_until", {}, (prompt, chosen), i, (None, i, 1)) for i, prompt in enumerate(PROMPTS)]
+    requests = [plain_instance(prompt, chosen, doc_id=i) for i, prompt in enumerate(PROMPTS)]
     assert _open(engine_of(architecture)).greedy(ALL) == lm.generate_until(requests, disable_tqdm=True)
 
 

@@ -31,6 +31,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kft_cli.html.record import data_of_page
+
 RESUMES = 40  # attempts after which a run counts as stuck
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 ENDED = {-signal.SIGKILL, 130, 143, 129}  # exit codes of a process that a signal ended
@@ -166,6 +168,10 @@ def contents(run: Path) -> dict[str, str]:
 def _content(path: Path, run: Path) -> str:
     if path.name == "report.md":
         return path.read_text(encoding="utf-8").partition("## Cost")[0].replace(run.name, "RUN")
+    if path.name == "report.html":
+        text = path.read_text(encoding="utf-8")
+        questions = data_of_page(text, str(path))
+        return text.partition('<section id="cost"')[0].replace(run.name, "RUN") + f"{questions!r}"
     if path.name == "report.json":
         report = json.loads(path.read_text(encoding="utf-8"))
         return json.dumps({key: value for key, value in report.items() if key != "times_and_machine"})

@@ -29,7 +29,7 @@ def _count(page: Any, facet: str, value: str) -> str:
 
 def test_it_opens_with_the_answer_and_a_band_leads_to_its_questions(opened: Opener) -> None:
     page = opened()
-    assert page.locator("h1").bounding_box()["y"] < 300
+    assert page.locator("h1.answer").bounding_box()["y"] < 300
     assert page.locator("#explorer").is_hidden()
     band = page.get_by_role("button", name="Show 2 from MaybeKnown at base to HighlyKnown at stage1")
     band.focus()

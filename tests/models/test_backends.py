@@ -29,7 +29,12 @@ class TokensPrompt(dict): pass
 class LLM:
     def __init__(self, **kwargs):
         made.append(kwargs)
-        self.llm_engine = SimpleNamespace(model_config=SimpleNamespace(max_model_len=kwargs["max_model_len"] or 2048))
+        from vllm.platforms import current_platform
+        config = SimpleNamespace(
+            device_config=SimpleNamespace(device_type="cpu" if current_platform.is_cpu() else "cuda"),
+            scheduler_config=SimpleNamespace(enable_chunked_prefill=kwargs.get("enable_chunked_prefill", True)))
+        self.llm_engine = SimpleNamespace(
+            vllm_config=config, model_config=SimpleNamespace(max_model_len=kwargs["max_model_len"] or 2048))
     def generate(self, prompts, sampling_params, use_tqdm, lora_request):
         from tqdm.auto import tqdm
         asked.append((prompts, sampling_params, lora_request))
@@ -154,6 +159,18 @@ def test_vllm_on_a_cpu_shares_short_blocks_and_prefills_a_prompt_in_one_piece(
     assert vllm.made[1].items() >= {"block_size": 32, "enable_chunked_prefill": False}.items()
     load_model(dataclasses.replace(choice, backend_args={"block_size": 64}))
     assert vllm.made[2]["block_size"] == 64
+
+
+def test_vllm_on_a_cpu_that_would_prefill_in_chunks_is_refused_before_it_fails(
+    vllm: Any, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kft_tasks.errors import UsageError
+
+    monkeypatch.setattr(sys.modules["vllm.platforms"].current_platform, "cpu", True)
+    choice = ModelChoice(str(tiny_model), backend="vllm", backend_args={"enable_chunked_prefill": True})
+    with pytest.raises(UsageError, match="Add enable_chunked_prefill=False,block_size=32"):
+        detection(choice, tmp_path / "x")
+    detection(ModelChoice(str(tiny_model), backend="vllm"), tmp_path / "x")
 
 
 def test_vllms_tokens_are_counted_as_it_reports_them(vllm: Any, tiny_model: Path, tmp_path: Path) -> None:

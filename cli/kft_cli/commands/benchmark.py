@@ -14,7 +14,8 @@ from kft_cli.commands.options import json_option
 from kft_cli.commands.output_paths import BENCHMARK, InputName, OutputFolder, WritingCommand, overwrite_option
 from kft_cli.display.console import narrate, print_json, print_text
 from kft_cli.pipeline.machine import hardware, versions
-from kft_cli.studies.benchmark import CONTENDERS, Settings, compare_answers, render, run_all
+from kft_cli.studies.benchmark import CONTENDERS, WITH_RIVALS, Settings, compare_answers, render, run_all
+from kft_cli.studies.rivals.run import check_installed, rival_versions
 from kft_cli.studies.train_benchmark import TrainSettings, pairs_of, render_training, run_pairs
 from kft_tasks.detection.target import select
 from kft_tasks.errors import UsageError, suggest
@@ -64,6 +65,11 @@ from kft_tasks.questions import Question, write_questions
     help="stock, careful, exhaustive or lazy; repeatable.  [default: all four]",
 )
 @click.option(
+    "--against",
+    help="Other engines, separated by commas: vllm, openvino, llama-server. They must be installed; with them the "
+    "default contenders are exhaustive and lazy.  [default: none]",
+)
+@click.option(
     "--epochs", default=2, show_default=True, type=click.IntRange(1), help="Training: passes over the questions."
 )
 @click.option(
@@ -92,6 +98,7 @@ def command(
     device: str,
     batch_size: int,
     contenders: tuple[str, ...],
+    against: str | None,
     epochs: int,
     dropout: float,
     rounds: int,
@@ -103,7 +110,8 @@ def command(
 
     detection, the default, detects in four ways, one after the other, with the full protocol (10 exemplar sets, 16
     samples each): stock lm-eval, a careful transformers script that skips samples once a greedy answer is right, kft
-    asking for every answer, and kft as it works by default.
+    asking for every answer, and kft as it works by default. With --against, other engines detect too, each driven as a
+    careful user would: greedy answers first, samples only where none is right, shared prompts cached.
 
     training trains a LoRA with kft and with plain TRL and PEFT, in turn, on the same questions in the same batches.
 
@@ -112,19 +120,23 @@ def command(
              kft benchmark training --output results/benchmark-train
     """
     if what == "training":
-        if contenders:
-            raise UsageError("--contender is for detection. Leave it out.")
+        if contenders or against:
+            raise UsageError("--contender and --against are for detection. Leave them out.")
         training = TrainSettings(model, type_ or "all", threads, batch_size, epochs, dropout, rounds)
         data = _compare_training(training, limit or 64)
         _publish(data, output, as_json, render_training)
         return
     settings = Settings(model, type_ or "country_of_city", dtype, threads, device, batch_size)
-    _publish(_compare_detection(settings, contenders, limit or 16), output, as_json, render)
+    rivals = tuple(name.strip() for name in against.split(",")) if against else ()
+    _publish(_compare_detection(settings, contenders, rivals, limit or 16), output, as_json, render)
 
 
-def _compare_detection(settings: Settings, contenders: tuple[str, ...], limit: int) -> dict[str, Any]:
+def _compare_detection(
+    settings: Settings, contenders: tuple[str, ...], rivals: tuple[str, ...], limit: int
+) -> dict[str, Any]:
     """Run the ways to detect; returns what benchmark.json holds."""
-    chosen = contenders or CONTENDERS
+    check_installed(rivals)
+    chosen = contenders or (WITH_RIVALS if rivals else CONTENDERS)
     for name in chosen:
         if name not in CONTENDERS:
             raise UsageError(f"Unknown contender {name!r}. {suggest(name, CONTENDERS)}")
@@ -132,11 +144,11 @@ def _compare_detection(settings: Settings, contenders: tuple[str, ...], limit: i
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "questions.jsonl"
         write_questions(path, [*tested, *exemplars])
-        results = run_all(chosen, settings, path, narrate)
+        results = run_all((*chosen, *rivals), settings, path, narrate)
     return {
         "settings": {**asdict(settings), "questions": len(tested)},
         "hardware": hardware(),
-        "versions": versions(),
+        "versions": {**versions(), **rival_versions(rivals)},
         "equality": compare_answers(results),
         "results": [{key: value for key, value in result.items() if key != "answers"} for result in results],
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from kft_cli.commands.options import json_option, open_option
-from kft_cli.commands.output_paths import COMPARISON, InputPath, OutputFolder, WritingCommand
+from kft_cli.commands.output_paths import COMPARISON, InputPath, OutputFolder, WritingCommand, overwrite_option
 from kft_cli.comparison.compare import PAPER, compare_loaded, load_named, names_paper, refusal
 from kft_cli.comparison.page import FILES, write_comparison
 from kft_cli.comparison.render import render_comparison
@@ -34,6 +34,7 @@ from kft_tasks.scoring.scorers import SCORERS
     type=OutputFolder(*FILES, marker=FILES[0], written=COMPARISON),
     help="Folder for comparison.html, comparison.md and comparison.json.  [default: none]",
 )
+@overwrite_option
 @open_option
 @json_option
 @click.pass_context
@@ -42,6 +43,7 @@ def command(
     runs: tuple[Path, ...],
     scorer: str | None,
     output: Path | None,
+    overwrite: bool,
     opened: bool,
     as_json: bool,
 ) -> None:

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 
+_PERCENT = re.compile(r"(?<=\d) %")  # stays on the line of its number
+
+
 def prose(text: str) -> Markup:
     """A paragraph or list of ours, which is Markdown, as HTML: emphasis, code and lists only."""
     from markupsafe import Markup
 
-    return Markup(_markdown().render(inert(text)))
+    return Markup(_PERCENT.sub("&nbsp;%", _markdown().render(inert(text))))
 
 
 @lru_cache(maxsize=1)

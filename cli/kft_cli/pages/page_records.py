@@ -36,6 +36,8 @@ class CostRecord(Record):
     questions: Count
     seconds: Positive
     cpu_seconds: Positive
+    load_seconds: Amount | None = None
+    load_cpu_seconds: Amount | None = None
     prefilled: Count
     decoded: Count
     peak_mb: Amount

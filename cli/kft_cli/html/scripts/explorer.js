@@ -27,10 +27,7 @@ export class Explorer {
     on("save-csv", "click", () => save("questions.csv", "text/csv", toCsv(this.data, this.found)));
     on("save-jsonl", "click", () => save("questions.jsonl", "application/jsonl", toJsonLines(this.data, this.found)));
     on("copy-link", "click", () => copyText(this.part("copy-link"), location.href));
-    on("show-filters", "click", () => {
-      const shown = this.part("filters").classList.toggle("shown");
-      this.part("show-filters").setAttribute("aria-expanded", String(shown));
-    });
+    on("show-filters", "click", () => this.showFilters(!this.part("filters").classList.contains("shown")));
     on("detail", "keydown", (event) => event.key === "Escape" && this.close());
     window.addEventListener("hashchange", () => this.read());
   }
@@ -91,6 +88,13 @@ export class Explorer {
     if (!moved) return;
     this.address();
     panel.focus({ preventScroll: true });
+  }
+
+  /** On a narrow screen the filters lie over the list. */
+  showFilters(shown) {
+    this.part("filters").classList.toggle("shown", shown);
+    this.part("show-filters").setAttribute("aria-expanded", String(shown));
+    this.part("show-filters").textContent = shown ? "Show list" : "Filters";
   }
 
   close() {
