@@ -41,6 +41,8 @@ def command(run: Path | None, results: Path | None, opened: bool, as_json: bool)
     if results is not None and run is None:
         narrate(f"Results: {write_results(results)}")
     elif run is not None and results is None and is_experiment(run):
+        if opened:
+            raise UsageError("--open: an experiment has experiment.md and no page for a browser. Leave it out.")
         show_experiment(write_experiment(run), as_json=as_json)
     elif run is not None and results is None:
         show_report(write_report(run), as_json=as_json, opened=opened)
