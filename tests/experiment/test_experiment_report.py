@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from pathlib import Path
 
@@ -105,3 +106,31 @@ def test_a_published_experiment_is_rendered_again_from_its_record(
     write_results(tmp_path / "results")
     for name in ("experiment.md", "experiment.html"):
         assert (published / name).read_bytes() == (experiment / name).read_bytes()
+
+
+def test_experiments_stand_beside_one_another_and_beside_the_paper(
+    experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_experiment(experiment)
+    with pytest.raises(SystemExit, match="0"):
+        main(["compare", str(experiment), "paper"])
+    shown = capsys.readouterr().out
+    assert "core, two (mean of 3)" in shown
+    assert "paper, run A" in shown
+    assert "natural mix" in shown  # of SliCK's table
+    with pytest.raises(SystemExit, match="0"):
+        main(["compare", str(experiment / "experiment.json"), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["paper"] is None
+    two = next(one for one in found["experiments"][0]["comparable"] if "two" in one["name"])
+    assert two["n"] == 24
+    assert two["shares"]["HighlyKnown"]["count"] == 8
+    assert [stage["after"] for stage in two["stages"]] == ["stage1", "stage2"]
+    assert two["stages"][0]["forgotten"]["share"] == 0
+    for wrong, words in (
+        ([str(tmp_path)], "not an experiment with a report"),
+        (["--scorer", "exact_match"], "is for runs"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main(["compare", str(experiment), *wrong])
+        assert words in capsys.readouterr().err
