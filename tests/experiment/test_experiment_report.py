@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from arm_runs import TYPES, make_arm
+from kft_cli.experiment.page import render_experiment_page
 from kft_cli.experiment.record import read_experiment
 from kft_cli.experiment.render import render_experiment
 from kft_cli.experiment.report import is_experiment, write_experiment
@@ -65,6 +68,11 @@ def test_an_experiments_folder_is_reported_from_its_runs(experiment: Path, capsy
     assert record.graph[0].nodes > 0
     text = (experiment / "experiment.md").read_text(encoding="utf-8")
     assert text == render_experiment(record)
+    page = (experiment / "experiment.html").read_text(encoding="utf-8")
+    assert page == render_experiment_page(record)
+    cells = re.findall(r"(?<=\| )[^|\n]+(?= \|)", text.replace("\\", ""))
+    missing = [cell for cell in cells if "---" not in cell and f">{html.escape(cell)}<" not in page]
+    assert missing == []
     assert "two \\*stages\\*" in text  # what a file says is shown as it is
     assert "| more | supported | test accuracy, 4 exemplars |" in text
     first = write_experiment(experiment).read_bytes()
@@ -95,4 +103,5 @@ def test_a_published_experiment_is_rendered_again_from_its_record(
     monkeypatch.setattr("kft_cli.pages.results.render_results", lambda folder: "# Results\n\nkft\n")
     monkeypatch.setattr("kft_cli.pages.results.update_headlines", lambda page, folder: None)
     write_results(tmp_path / "results")
-    assert (published / "experiment.md").read_bytes() == (experiment / "experiment.md").read_bytes()
+    for name in ("experiment.md", "experiment.html"):
+        assert (published / name).read_bytes() == (experiment / name).read_bytes()

@@ -127,6 +127,7 @@ def _run(
         if not as_json:
             print_text(summarize_experiment(read_experiment(page.with_suffix(".json"))))
         narrate(f"Report: {page}")
+        narrate(f"Page: {page.with_suffix('.html')}")
     if failed:
         narrate(f"{len(failed)} steps failed. Run the same command with --retry to try them again:")
         for what, error in failed:
