@@ -99,6 +99,11 @@ class PlannedStep:
     name: str
     detail: dict[str, Any]
 
+    @property
+    def step(self) -> Step:
+        """The step."""
+        return Step(self.kind, self.name)
+
 
 @dataclass(frozen=True)
 class Plan:

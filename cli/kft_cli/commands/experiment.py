@@ -112,7 +112,7 @@ def _run(
     if retry:
         store.retry()
     check_finished(prepared)
-    works = works_of(prepared.graph, [pipeline.recipe for pipeline in prepared.pipelines])
+    works = works_of(prepared.graph, prepared.pipelines)
     with display(works) as watcher:
         execute(prepared, starts(prepared.graph.threads), count, watcher)
     cost = experiment_cost(store)
@@ -158,7 +158,7 @@ def _cost_row(name: str, cost: Cost) -> list[str]:
 
 def _show_plan(prepared: Prepared, store: Store, *, as_json: bool) -> None:
     graph = store.graph
-    works = works_of(graph, [pipeline.recipe for pipeline in prepared.pipelines])
+    works = works_of(graph, prepared.pipelines)
     expected = estimate(store, works)
     left = [key for key in graph.steps if key not in store.done()]
     separate = [key for run in graph.runs for key in run.steps.values()]

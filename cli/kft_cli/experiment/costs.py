@@ -11,11 +11,12 @@ from typing import Any, Literal, get_args
 
 from kft_cli.experiment.graph import Graph
 from kft_cli.experiment.store import Store
-from kft_cli.report.run_layout import TRAINING, RunLayout
+from kft_cli.pipeline.pipeline import Pipeline
+from kft_cli.report.run_layout import BASE, TRAINING, RunLayout
 from kft_cli.report.run_records import read_step
 from kft_tasks.errors import DataError
 from kft_tasks.records import Count, Record, Seconds, read_record
-from kft_train.recipes.plan import PlannedStep, dry_run
+from kft_train.recipes.plan import PlannedStep, Step, dry_run
 from kft_train.recipes.recipe import Recipe
 from kft_train.stage.training_record import read_training
 
@@ -33,8 +34,6 @@ elsewhere  held-out text and further tasks; a unit is such a step
 
 MIXTURE_SHARE = 0.2
 """Share of the training questions that a stage is taken to train on, before that is known."""
-
-_UNKNOWN_QUESTIONS = 1000  # of a split whose size no limit and no table says
 
 
 class Rate(Record):
@@ -106,27 +105,27 @@ class Work:
     units: float
 
 
-def works_of(graph: Graph, recipes: Sequence[Recipe]) -> dict[str, Work]:
+def works_of(graph: Graph, pipelines: Sequence[Pipeline]) -> dict[str, Work]:
     """The work of every step, by key.
 
     Args:
-        recipes: of the graph's runs.
+        pipelines: of the graph's runs.
     """
     found: dict[str, Work] = {}
-    for run, recipe in zip(graph.runs, recipes, strict=True):
-        for planned, key in zip(dry_run(recipe).steps, run.steps.values(), strict=True):
-            found.setdefault(key, _work(recipe, planned))
+    for run, pipeline in zip(graph.runs, pipelines, strict=True):
+        for planned, key in zip(dry_run(pipeline.recipe).steps, run.steps.values(), strict=True):
+            if key not in found:
+                found[key] = _work(pipeline, planned)
     return found
 
 
-def _work(recipe: Recipe, planned: PlannedStep) -> Work:
-    detail = planned.detail
+def _work(pipeline: Pipeline, planned: PlannedStep) -> Work:
+    detail, recipe = planned.detail, pipeline.recipe
     if planned.kind == "elsewhere":
         return Work("elsewhere", 1)
     if planned.kind in ("train", "control"):
-        return Work("training", _training_units(recipe, planned))
-    questions = detail["questions"] or _UNKNOWN_QUESTIONS
-    answers = questions * detail["max_generations_per_question"]
+        return Work("training", _training_units(pipeline, planned))
+    answers = pipeline.count(planned.step) * detail["max_generations_per_question"]
     if planned.kind == "evaluate":
         return Work("test", answers)
     return Work("greedy" if _is_greedy(recipe, planned) else "sampled", answers)
@@ -138,15 +137,14 @@ def _is_greedy(recipe: Recipe, planned: PlannedStep) -> bool:
     return planned.name != "base" and recipe.protocol_for("redetection").samples == 0
 
 
-def _training_units(recipe: Recipe, planned: PlannedStep) -> float:
+def _training_units(pipeline: Pipeline, planned: PlannedStep) -> float:
     """Rows and validation answers, on the assumption of :data:`MIXTURE_SHARE`."""
-    stages = {stage.name: stage for stage in recipe.stages}
-    stage = stages.get(planned.name) or recipe.stages[-1]
-    train = next((p.detail["questions"] for p in dry_run(recipe).steps if p.kind == "detect"), None)
-    rows_per_epoch = max(1.0, MIXTURE_SHARE * (train or _UNKNOWN_QUESTIONS))
+    stages = {stage.name: stage for stage in pipeline.recipe.stages}
+    stage = stages.get(planned.name) or pipeline.recipe.stages[-1]
+    rows_per_epoch = max(1.0, MIXTURE_SHARE * pipeline.count(Step("detect", BASE)))
     batch = planned.detail["batch_size_per_process"]
     rows = stage.max_steps * batch if stage.max_steps else rows_per_epoch * stage.num_train_epochs
-    validations = (planned.detail["validation_questions"] or _UNKNOWN_QUESTIONS) * (rows / rows_per_epoch + 1)
+    validations = len(pipeline.validation) * (rows / rows_per_epoch + 1)
     return float(rows + validations)
 
 

@@ -17,7 +17,7 @@ from kft_cli.stats.power import minimum_detectable_effect, power_of
 from kft_cli.stats.seeds import SeedsChange, seeds_needed
 from kft_tasks.errors import DataError
 
-SEEDS = (3, 6, 8, 10, 12, 20)
+SEEDS = (3, 6, 10, 20)
 """Numbers of seeds that the plan is made for."""
 
 MOST_SEEDS = 200

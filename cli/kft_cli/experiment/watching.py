@@ -56,7 +56,9 @@ class Display:
             self._left = time_left(store, self._works, max(1, len(states)))
         total = f"{len(store.done())} of {len(store.graph.steps)} steps done; {self._left}"
         if self._live is not None:
-            self._live.update("\n".join([*map(_state_line, states), visible_line(total)]))
+            from rich.text import Text  # plain text: what a string says in brackets would be a style
+
+            self._live.update(Text("\n".join([*map(_state_line, states), visible_line(total)])))
         elif now - self._line > _SECONDS_BETWEEN_LINES:
             self._line = now
             for line in (*map(_state_line, states), total):

@@ -189,6 +189,13 @@ class Pipeline:
         }
         return sha256_of_json({"step": step.name, "inputs": self._inputs(step, KeyResults(keys)), **origin})
 
+    def count(self, step: Step) -> int:
+        """Number of questions that a detection, a measurement or a test asks."""
+        if step.kind == "evaluate":
+            return len(self.test)
+        target = self._target(step)
+        return _count(cast(Hashable, self.source), target.split, target.limit)
+
     def _inputs(self, step: Step, results: Results) -> dict[str, Any]:
         """What a step depends on."""
         if step.kind in ("train", "control"):
@@ -433,6 +440,12 @@ class Pipeline:
 def _digest(source: Any, split: str, limit: int | None) -> str:
     """Digest of the questions of a split, with a limit; the set stays as it is while it is open."""
     return digest_questions(select(lambda: source.split(split), limit)())
+
+
+@functools.lru_cache(maxsize=64)
+def _count(source: Any, split: str, limit: int | None) -> int:
+    """Number of questions of a split, with a limit."""
+    return sum(1 for _ in select(lambda: source.split(split), limit)())
 
 
 _TITLES = {
