@@ -18,6 +18,8 @@ from kft_cli.experiment.report import is_experiment, write_experiment
 from kft_cli.experiment.values import read_values
 from kft_cli.main import main
 from kft_cli.pages.results import write_results
+from kft_cli.report import run_data
+from kft_cli.report.run_data import SharedFiles
 from kft_tasks.errors import DataError
 from kft_tasks.evaluation.evaluate import Asking
 
@@ -134,3 +136,20 @@ def test_experiments_stand_beside_one_another_and_beside_the_paper(
         with pytest.raises(SystemExit, match="2"):
             main(["compare", str(experiment), *wrong])
         assert words in capsys.readouterr().err
+
+
+def test_files_that_runs_share_are_read_once(experiment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = run_data.CategoryFile
+    opened: list[Path] = []
+    monkeypatch.setattr(run_data, "CategoryFile", lambda path: opened.append(path) or read(path))
+    folder = experiment / "runs/two/seed-1"
+    alone = read_values(folder)
+    assert len(opened) == 6
+    shared = SharedFiles()
+    first, second = read_values(folder, shared), read_values(folder, shared)
+    assert len(opened) == 12  # the second run reads none again
+    for run in (first, second):
+        assert run.train is not None
+        assert alone.train is not None
+        assert (run.train.level["stage2"] == alone.train.level["stage2"]).all()
+        assert run.detected == alone.detected

@@ -14,6 +14,7 @@ from kft_cli.experiment.page import render_experiment_page
 from kft_cli.experiment.render import render_experiment
 from kft_cli.experiment.results import Plan, experiment_record
 from kft_cli.experiment.values import RunValues, read_entities, read_values
+from kft_cli.report.run_data import SharedFiles
 from kft_cli.report.run_layout import RunLayout
 from kft_tasks.errors import DataError
 from kft_tasks.files import atomic_write, write_json
@@ -71,8 +72,9 @@ def read_finished(layout: ExperimentLayout, file: ExperimentFile) -> Runs:
         DataError: a finished run is damaged.
     """
     found: dict[tuple[str, int], RunValues] = {}
-    for arm, seed in _finished(layout, file):
-        found[arm, seed] = read_values(layout.run(arm, seed))
+    shared = SharedFiles()
+    for arm, seed in _finished(layout, file):  # seed by seed: its arms have most in common
+        found[arm, seed] = read_values(layout.run(arm, seed), shared)
     left = len(file.arms) * len(file.seeds) - len(found)
     if left:
         narrate(f"{left} runs are not finished. The report is of the other {len(found)}.")

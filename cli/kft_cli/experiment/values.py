@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kft_cli.report.measures.measured import trained_ids
-from kft_cli.report.run_data import RunData, Stage, question_digest, read_run
+from kft_cli.report.run_data import RunData, SharedFiles, Stage, question_digest, read_run
 from kft_cli.report.run_layout import BASE
 from kft_cli.stats.groups import QuestionGroups
 from kft_tasks.categories.category import KnowledgeCategory
@@ -200,13 +200,16 @@ def _known(groups: QuestionGroups, seen: list[QuestionGroups]) -> QuestionGroups
     return groups
 
 
-def read_values(folder: Path) -> RunValues:
+def read_values(folder: Path, shared: SharedFiles | None = None) -> RunValues:
     """Read a finished run folder.
+
+    Args:
+        shared: what was read of other runs.
 
     Raises:
         DataError: see :func:`kft_cli.report.run_data.read_run`.
     """
-    return values_of(read_run(folder))
+    return values_of(read_run(folder, shared))
 
 
 def values_of(data: RunData) -> RunValues:

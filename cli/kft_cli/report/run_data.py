@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import shlex
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kft_cli.report.run_layout import BASE, RETEST, TEST_CATEGORIES, RunLayout
 from kft_cli.report.run_outputs import digest_of, find_damage, find_missing, resume_command
@@ -26,6 +27,8 @@ from kft_train.data.mixture import Mixture, read_mixture
 from kft_train.recipes.plan import control_of, steps_of
 from kft_train.recipes.recipe import Recipe, load_recorded_recipe
 from kft_train.stage.training_record import read_training
+
+AnyContent = TypeVar("AnyContent")
 
 
 @dataclass(frozen=True)
@@ -159,8 +162,32 @@ def is_run(folder: Path) -> bool:
     return RunLayout(folder).about.is_file()
 
 
-def read_run(folder: Path) -> RunData:
+class SharedFiles:
+    """What was read from files that several runs have in common, by content: the runs of an experiment link the same.
+
+    Args:
+        most: number of files to keep, those that were used last.
+    """
+
+    def __init__(self, most: int = 24) -> None:
+        self._most = most
+        self._kept: OrderedDict[tuple[str, str], Any] = OrderedDict()
+
+    def get(self, kind: str, digest: str, read: Callable[[], AnyContent]) -> AnyContent:
+        """What ``read`` gives, or gave for a file of the same kind and content."""
+        key = kind, digest
+        found: AnyContent = self._kept.pop(key) if key in self._kept else read()
+        self._kept[key] = found
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return found
+
+
+def read_run(folder: Path, shared: SharedFiles | None = None) -> RunData:
     """Read a finished run.
+
+    Args:
+        shared: what was read of other runs.
 
     Raises:
         DataError: a part is missing, broken, or not of the same model, protocol or questions as the others. The message
@@ -170,7 +197,7 @@ def read_run(folder: Path) -> RunData:
     if not is_run(folder):
         raise DataError(f"{folder}: not a run folder (no run.json). Make one with `kft run RECIPE`.")
     about = read_about(layout.about)
-    reader = _Reader(layout, command_of(about))
+    reader = _Reader(layout, command_of(about), shared or SharedFiles(0))
     recipe = load_recorded_recipe(reader.need(layout.recipe)).with_scorer_of(None)  # a run names it
     reader.check_outputs([step.name for step in steps_of(recipe)])
     points = (BASE, *(stage.name for stage in recipe.stages))
@@ -257,9 +284,10 @@ def question_digest(answered: Sequence[TestQuestion]) -> str:
 class _Reader:
     """Reads the files of one run and keeps their digests."""
 
-    def __init__(self, layout: RunLayout, command: str) -> None:
+    def __init__(self, layout: RunLayout, command: str, shared: SharedFiles) -> None:
         self.layout = layout
         self.command = command
+        self.shared = shared
         self.digests: dict[str, str] = {}
 
     def need(self, path: Path) -> Path:
@@ -290,15 +318,9 @@ class _Reader:
                 raise DataError(f"{damage}. {again}")
 
     def detection(self, path: Path) -> Detection:
-        file = CategoryFile(self.need(path))
-        categories: dict[str, KnowledgeCategory] = {}
-        greedy: dict[str, Tally] = {}
-        groups: dict[str, tuple[str, str]] = {}
-        for item in file:
-            question = item.question
-            categories[question.id], greedy[question.id] = item.category, item.greedy
-            groups[question.id] = (question.type, question.subject or question.id)
-        return Detection(path, file.header, categories, greedy, groups, self.digests[self.layout.name_of(path)])
+        digest = self.digests[self.layout.name_of(self.need(path))]
+        found = self.shared.get("detection", digest, lambda: _read_detection(path, digest))
+        return dataclasses.replace(found, path=path)
 
     def optional_detection(self, path: Path) -> Detection | None:
         return self.detection(path) if path.is_file() else None
@@ -310,7 +332,8 @@ class _Reader:
 
     def answers(self, point: str, shots: Sequence[int]) -> dict[Asking, list[TestQuestion]]:
         path = self.need(self.layout.answers(point))
-        found = by_question(read_answers(path))
+        digest = self.digests[self.layout.name_of(path)]
+        found = self.shared.get("answers", digest, lambda: by_question(read_answers(path)))
         for number in shots:
             questions = found.get(Asking(number), [])
             sets = {len(question.given) for question in questions}
@@ -337,6 +360,18 @@ class _Reader:
 
     def _redo(self, path: Path) -> str:
         return f"Remove {path.parent} and resume with: {self.command}"
+
+
+def _read_detection(path: Path, digest: str) -> Detection:
+    file = CategoryFile(path)
+    categories: dict[str, KnowledgeCategory] = {}
+    greedy: dict[str, Tally] = {}
+    groups: dict[str, tuple[str, str]] = {}
+    for item in file:
+        question = item.question
+        categories[question.id], greedy[question.id] = item.category, item.greedy
+        groups[question.id] = (question.type, question.subject or question.id)
+    return Detection(path, file.header, categories, greedy, groups, digest)
 
 
 def _finished_steps(layout: RunLayout, recipe: Recipe) -> list[str]:
