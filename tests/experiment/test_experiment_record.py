@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from experiment_runs import ArmEffect, World
+from kft_cli.experiment.beside import compare_experiments
 from kft_cli.experiment.entity_graph import measure_graph
 from kft_cli.experiment.hypothesis import Hypothesis
 from kft_cli.experiment.record import ExperimentRecord, read_experiment
+from kft_cli.experiment.render import render_experiment, summarize_experiment
 from kft_cli.experiment.results import Plan, experiment_record
 from kft_tasks.errors import DataError
 from kft_tasks.files import write_json
+from mutating import mutations, try_each
 
 ARMS = {
     "none": ArmEffect(stages=()),
@@ -120,3 +123,29 @@ def test_graph_of_entities_tells_a_link_from_chance(linked: bool) -> None:
     assert found.edges == 240
     assert (found.p < 0.05) == linked
     assert (found.touching > found.expected + 0.1) == linked
+
+
+def test_a_mutated_record_is_refused_or_rendered(record: ExperimentRecord, tmp_path: Path) -> None:
+    path = tmp_path / "experiment.json"
+
+    def read(value: object) -> None:
+        path.write_text(json.dumps(value), encoding="utf-8")
+        found = read_experiment(path)
+        assert render_experiment(found).startswith("# Experiment")
+        assert summarize_experiment(found)
+        compare_experiments([path], published=False)
+
+    outcome = try_each(mutations(record.model_dump(mode="json"), every=61, start=5), read, str(path))
+    assert not outcome.wrong, str(outcome)
+    assert outcome.refused > 2 * len(outcome.read)
+
+
+def test_an_experiment_in_which_nothing_happened_claims_nothing() -> None:
+    arms = {"control": ArmEffect(), "method": ArmEffect(stages=("stage1", "stage2"))}
+    hypothesis = HYPOTHESIS.model_copy(update={"smallest": 0.0})
+    plan = Plan("e", "", dict.fromkeys(arms, ""), (0, 1, 2), (hypothesis,))
+    page = render_experiment(experiment_record(plan, World(arms, plan.seeds, noise=0.3).runs()))
+    assert page.split("**")[1] == "The data do not settle “Two stages beat one”."
+    assert "**Not settled**: the interval contains 0." in page
+    assert "| supported |" not in page
+    assert "The gain of the first stage is not clearly above 0 itself." in page

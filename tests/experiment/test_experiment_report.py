@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from arm_runs import TYPES, make_arm
+from kft_cli.experiment.page import render_experiment_page
 from kft_cli.experiment.record import read_experiment
 from kft_cli.experiment.render import render_experiment
 from kft_cli.experiment.report import is_experiment, write_experiment
@@ -65,6 +69,11 @@ def test_an_experiments_folder_is_reported_from_its_runs(experiment: Path, capsy
     assert record.graph[0].nodes > 0
     text = (experiment / "experiment.md").read_text(encoding="utf-8")
     assert text == render_experiment(record)
+    page = (experiment / "experiment.html").read_text(encoding="utf-8")
+    assert page == render_experiment_page(record)
+    cells = re.findall(r"(?<=\| )[^|\n]+(?= \|)", text.replace("\\", ""))
+    missing = [cell for cell in cells if "---" not in cell and f">{html.escape(cell)}<" not in page]
+    assert missing == []
     assert "two \\*stages\\*" in text  # what a file says is shown as it is
     assert "| more | supported | test accuracy, 4 exemplars |" in text
     first = write_experiment(experiment).read_bytes()
@@ -95,4 +104,33 @@ def test_a_published_experiment_is_rendered_again_from_its_record(
     monkeypatch.setattr("kft_cli.pages.results.render_results", lambda folder: "# Results\n\nkft\n")
     monkeypatch.setattr("kft_cli.pages.results.update_headlines", lambda page, folder: None)
     write_results(tmp_path / "results")
-    assert (published / "experiment.md").read_bytes() == (experiment / "experiment.md").read_bytes()
+    for name in ("experiment.md", "experiment.html"):
+        assert (published / name).read_bytes() == (experiment / name).read_bytes()
+
+
+def test_experiments_stand_beside_one_another_and_beside_the_paper(
+    experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_experiment(experiment)
+    with pytest.raises(SystemExit, match="0"):
+        main(["compare", str(experiment), "paper"])
+    shown = capsys.readouterr().out
+    assert "core, two (mean of 3)" in shown
+    assert "paper, run A" in shown
+    assert "natural mix" in shown  # of SliCK's table
+    with pytest.raises(SystemExit, match="0"):
+        main(["compare", str(experiment / "experiment.json"), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["paper"] is None
+    two = next(one for one in found["experiments"][0]["comparable"] if "two" in one["name"])
+    assert two["n"] == 24
+    assert two["shares"]["HighlyKnown"]["count"] == 8
+    assert [stage["after"] for stage in two["stages"]] == ["stage1", "stage2"]
+    assert two["stages"][0]["forgotten"]["share"] == 0
+    for wrong, words in (
+        ([str(tmp_path)], "not an experiment with a report"),
+        (["--scorer", "exact_match"], "is for runs"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main(["compare", str(experiment), *wrong])
+        assert words in capsys.readouterr().err

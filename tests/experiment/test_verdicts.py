@@ -150,12 +150,12 @@ def simulated(test: str, gain: float, count: int, smallest: float) -> Counter[st
 @pytest.mark.slow
 @pytest.mark.parametrize("test", ["sign_flips", "crossed_t"])
 def test_where_nothing_happened_hardly_anything_is_claimed(test: str) -> None:
-    """Errors of any of four hypotheses in at most 5 of 100 experiments, with room for the luck of 60 draws."""
-    seen = simulated(test, 0.0, 60, 0.0)
-    assert seen["supported"] + seen["contradicted"] <= 60 * 0.05 + 4
-    assert seen["not settled"] == 60
+    """Errors of any of four hypotheses in at most 5 of 100 experiments, with room for the luck of 30 draws."""
+    seen = simulated(test, 0.0, 30, 0.0)
+    assert seen["supported"] + seen["contradicted"] <= 30 * 0.05 + 3
+    assert seen["not settled"] == 30
 
 
 @pytest.mark.slow
 def test_a_large_effect_is_mostly_found() -> None:
-    assert simulated("crossed_t", 0.12, 20, 1.0)["supported"] >= 18
+    assert simulated("crossed_t", 0.12, 10, 1.0)["supported"] >= 9

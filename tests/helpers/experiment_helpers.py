@@ -47,7 +47,7 @@ class InlineLauncher:
     def start(self, layout: ExperimentLayout, workers: int) -> None:
         """Be the worker, to the end."""
         self.started += workers
-        state = StateFile(layout)
+        state = StateFile(layout, "inline")
         state.log.touch()
         try:
             Worker(layout, state).work()
@@ -58,7 +58,7 @@ class InlineLauncher:
         """Nobody."""
         return 0
 
-    def dead(self) -> list[tuple[int, int]]:
+    def dead(self) -> list[tuple[str, int]]:
         """Nobody."""
         return []
 

@@ -47,34 +47,39 @@ class ForkLauncher:
 
     def __init__(self) -> None:
         self.pipes: dict[int, int] = {}
+        self.names: dict[int, str] = {}
         self.ended: list[tuple[int, int]] = []
 
     def start(self, layout: Any, workers: int) -> None:
         """Fork workers."""
+        from kft_cli.experiment.worker_state import new_name
+
         for _ in range(workers):
             read, write = os.pipe()
+            name = new_name()
 
-            def work(read: int = read, write: int = write) -> None:
+            def work(read: int = read, write: int = write, name: str = name) -> None:
                 for other in (*self.pipes.values(), write):
                     os.close(other)  # else the end of this process would not be the end of their input
                 os.dup2(read, 0)
                 sys.stdin = os.fdopen(0, encoding="utf-8")
-                work_on(layout.folder)
+                work_on(layout.folder, name)
 
             child = fork(work)
             os.close(read)
             self.pipes[child] = write
+            self.names[child] = name
 
     def alive(self) -> int:
         """How many run."""
         self._look()
         return len(self.pipes)
 
-    def dead(self) -> list[tuple[int, int]]:
+    def dead(self) -> list[tuple[str, int]]:
         """Those that failed."""
         self._look()
         found, self.ended = self.ended, []
-        return [(child, code) for child, code in found if code]
+        return [(self.names[child], code) for child, code in found if code]
 
     def stop(self) -> None:
         """End all."""
@@ -162,7 +167,10 @@ def wait(child: int) -> int:
 
 def workers_of(folder: Path) -> list[int]:
     """Process ids of the workers that say that they are at work."""
-    return [int(path.stem.rpartition("-")[2]) for path in (folder / "workers").glob("*.json")]
+    from kft_cli.experiment.layout import ExperimentLayout
+    from kft_cli.experiment.worker_state import read_states
+
+    return [state.process for state in read_states(ExperimentLayout(folder))]
 
 
 def compared(folder: Path) -> dict[str, str]:

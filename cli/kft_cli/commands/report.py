@@ -33,7 +33,7 @@ def command(run: Path | None, results: Path | None, opened: bool, as_json: bool)
 
     The report of a run goes to RUN/report: report.html is a page with every question and answer, which needs no
     network; report.md is the same without the questions, report.json all numbers. That of an experiment goes to
-    experiment.md and experiment.json in its folder. A summary goes to standard output.
+    experiment.html, experiment.md and experiment.json in its folder. A summary goes to standard output.
 
     \b
     Example: kft report runs/demo
@@ -41,25 +41,27 @@ def command(run: Path | None, results: Path | None, opened: bool, as_json: bool)
     if results is not None and run is None:
         narrate(f"Results: {write_results(results)}")
     elif run is not None and results is None and is_experiment(run):
-        show_experiment(write_experiment(run), as_json=as_json)
+        show_experiment(write_experiment(run), as_json=as_json, opened=opened)
     elif run is not None and results is None:
         show_report(write_report(run), as_json=as_json, opened=opened)
     else:
         raise UsageError("There must be one folder to report on. Name RUN, or published runs with --results.")
 
 
-def show_experiment(page: Path, *, as_json: bool) -> None:
+def show_experiment(path: Path, *, as_json: bool, opened: bool = False) -> None:
     """Print what came out of an experiment: its summary, or all of it as JSON.
 
     Args:
-        page: its Markdown file.
+        path: its Markdown file.
+        as_json: all of it.
+        opened: also open its page in the browser.
     """
-    record = read_experiment(page.with_suffix(".json"))
+    record = read_experiment(path.with_suffix(".json"))
     if as_json:
         print_json(record.model_dump(mode="json"))
     else:
         print_text(summarize_experiment(record))
-    narrate(f"Report: {page}")
+    _show_page(path, path.with_suffix(".html"), opened=opened)
 
 
 def show_report(path: Path, *, as_json: bool, opened: bool = False) -> None:
@@ -75,8 +77,11 @@ def show_report(path: Path, *, as_json: bool, opened: bool = False) -> None:
         print_json(read_json(file))
     else:
         print_text(summarize(read_report(file)))
-    page = path.with_name(PAGE)
-    narrate(f"Report: {path}")
+    _show_page(path, path.with_name(PAGE), opened=opened)
+
+
+def _show_page(report: Path, page: Path, *, opened: bool) -> None:
+    narrate(f"Report: {report}")
     narrate(f"Page: {page}")
     if opened:
         open_page(page)

@@ -11,7 +11,8 @@ from kft_cli.comparison.compare import refusal
 from kft_cli.comparison.loading import LoadedRun
 from kft_cli.comparison.paired import same_questions
 from kft_cli.comparison.render import comparison_sections, render_comparison
-from kft_cli.display.tables import difference, number, plain
+from kft_cli.comparison.render_accuracy import asking_cell
+from kft_cli.display.tables import NONE, Block, difference, make_table, number, plain
 from kft_cli.html.collect import Collection
 from kft_cli.html.page import Page, render_page
 from kft_cli.html.record import AskingRecord, PageData, PairRecord, data_of_page
@@ -50,7 +51,7 @@ def comparison_page(comparison: Mapping[str, Any], runs: Sequence[LoadedRun]) ->
         title=" and ".join(run["name"] for run in comparison["runs"]),
         kind="Comparison",
         answer=headline(comparison),
-        opening=(),
+        opening=_outcomes(comparison, runs),
         sections=comparison_sections(comparison),
         figures={},
         questions=_questions(comparison, runs),
@@ -82,6 +83,31 @@ def _sentence(row: Mapping[str, Any]) -> str:
         f"{name} against {first}, {asking_words(row)}: {words}. Of {number(row['n'])} test questions it does better "
         f"on {number(row['gained'])} and worse on {number(row['lost'])}."
     )
+
+
+def _outcomes(comparison: Mapping[str, Any], runs: Sequence[LoadedRun]) -> tuple[Block, ...]:
+    """What became of the test questions between the first run and each other one; or why that cannot be told."""
+    by_name = {run.name: run for run in runs}
+    rows = []
+    for row in comparison["paired"]:
+        asking = Asking(row["shots"], row["other_type"])
+        span = [f"{row['from']} → {row['to']}", asking_cell(row)]
+        if not row["paired"]:
+            rows.append([*span, *[NONE] * 6, row["reason"]])
+            continue
+        pairs = list(zip(by_name[row["from"]].right(asking), by_name[row["to"]].right(asking), strict=True))
+        equal = [one for one, two in pairs if one == two]
+        counts = (row["gained"], row["lost"], equal.count(0.0), equal.count(1.0))
+        between = len(equal) - equal.count(0.0) - equal.count(1.0)
+        change = difference(deciding(row["clustered"]))
+        rows.append([*span, *(number(count) for count in (*counts, between)), change, row["outcome"]])
+    caption = (
+        "Test questions by what became of them at the last point of each run. *Fixed*: right in the second run, or "
+        "under more exemplar sets. *As often*: right under some exemplar sets, as many in both. *Change*: percentage "
+        "points with its 95 % interval, by the reading that decides."
+    )
+    heads = "runs | exemplars > | fixed > | regressed > | still wrong > | unchanged, right > | as often > | change > |"
+    return (make_table(f"{heads} clear?", rows, caption),) if rows else ()
 
 
 def _questions(comparison: Mapping[str, Any], runs: Sequence[LoadedRun]) -> PageData | None:

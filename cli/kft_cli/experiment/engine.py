@@ -150,8 +150,8 @@ def execute(prepared: Prepared, launcher: Launcher, workers: int, watcher: Watch
                 watcher.failed(store, key)
             told_failed |= store.failed()
             watcher.look(store, read_states(prepared.layout))
-            for process, code in launcher.dead():
-                _bury(prepared, process, code, deaths)
+            for name, code in launcher.dead():
+                _bury(prepared, name, code, deaths)
                 if not is_over(store):
                     launcher.start(prepared.layout, 1)
             if is_over(store) and not alive:
@@ -163,11 +163,11 @@ def execute(prepared: Prepared, launcher: Launcher, workers: int, watcher: Watch
         launcher.stop()
 
 
-def _bury(prepared: Prepared, process: int, code: int, deaths: Counter[str]) -> None:
+def _bury(prepared: Prepared, name: str, code: int, deaths: Counter[str]) -> None:
     """A worker died: say so, and give the step up where it is not the first."""
     layout, store = prepared.layout, prepared.store
-    state = state_of(layout, process)
-    remove_state(layout, process)
+    state = state_of(layout, name)
+    remove_state(layout, name)
     key = state.key if state else ""
     what = state.title if state and state.title else "no step"
     narrate(f"{what}: the worker {describe_end(code)}. Another one goes on.")

@@ -5,7 +5,7 @@
     steps/KEY/STEP/        a finished step, once for all runs that have it; failed.json if it failed
     runs/ARM/seed-N/       one run folder for each arm and seed; their steps are links to those in steps/
     cost.json              what the finished steps took
-    experiment.json        what came out: hypotheses, tables; experiment.md shows it
+    experiment.json        what came out: hypotheses, tables; experiment.md and experiment.html show it
     workers/               what each worker is doing, and what it printed
 
 KEY is the digest of all that the step's result follows from.
@@ -56,13 +56,23 @@ class ExperimentLayout:
         return self.folder / "experiment.md"
 
     @property
+    def html(self) -> Path:
+        """The same as one HTML file."""
+        return self.folder / "experiment.html"
+
+    @property
     def workers(self) -> Path:
         """Folder of the workers' states and logs."""
         return self.folder / "workers"
 
+    @property
+    def steps(self) -> Path:
+        """Folder of the folders that hold one step each."""
+        return self.folder / "steps"
+
     def home(self, key: str) -> Path:
-        """The folder that holds one step."""
-        return self.folder / "steps" / key
+        """The folder that holds one step; it is made when the step is started."""
+        return self.steps / key
 
     def failed(self, key: str) -> Path:
         """How a step failed."""

@@ -10,6 +10,7 @@ from kft_cli.experiment.costs import ExperimentCost
 from kft_cli.experiment.differences import Runs
 from kft_cli.experiment.file import ExperimentFile, read_experiment_file
 from kft_cli.experiment.layout import ExperimentLayout
+from kft_cli.experiment.page import render_experiment_page
 from kft_cli.experiment.render import render_experiment
 from kft_cli.experiment.results import Plan, experiment_record
 from kft_cli.experiment.values import RunValues, read_entities, read_values
@@ -27,7 +28,7 @@ def is_experiment(folder: Path) -> bool:
 
 
 def write_experiment(folder: Path) -> Path:
-    """Write ``experiment.json`` and ``experiment.md`` from the finished runs of an experiment's folder.
+    """Write ``experiment.json``, ``.md`` and ``.html`` from the finished runs of an experiment's folder.
 
     Runs that are not finished are left out, and the page names them.
 
@@ -46,6 +47,8 @@ def write_experiment(folder: Path) -> Path:
     write_json(layout.record, record.model_dump(mode="json"))
     with atomic_write(layout.page) as stream:
         stream.write(render_experiment(record))
+    with atomic_write(layout.html) as stream:
+        stream.write(render_experiment_page(record))
     return layout.page
 
 

@@ -52,7 +52,7 @@ class Store:
 
     def done(self) -> set[str]:
         """Keys of the finished steps. What was once finished is not looked at again."""
-        self._done |= {key for key in self.graph.steps if key not in self._done and self._is_finished(key)}
+        self._done |= {key for key in self._started() if self._is_finished(key)}
         return self._done
 
     def forget(self) -> None:
@@ -62,7 +62,7 @@ class Store:
     def failed(self) -> set[str]:
         """Keys of the steps that failed and are not finished."""
         done = self.done()
-        return {key for key in self.graph.steps if key not in done and self.layout.failed(key).is_file()}
+        return {key for key in self._started() if key not in done and self.layout.failed(key).is_file()}
 
     def failure(self, key: str) -> FailedRecord:
         """How a step failed.
@@ -153,6 +153,13 @@ class Store:
         if not run.trains or not self.is_complete(run) or self.layout.failed_report(run.arm, run.seed).is_file():
             return False
         return not (RunLayout(self.layout.run(run.arm, run.seed)).report / "report.json").is_file()
+
+    def _started(self) -> set[str]:
+        """Keys of steps that were started and are not known to be finished: often few of many, and often asked for."""
+        try:
+            return self.graph.steps.keys() & {path.name for path in self.layout.steps.iterdir()} - self._done
+        except FileNotFoundError:
+            return set()
 
     def _is_finished(self, key: str) -> bool:
         return (RunLayout(self.layout.home(key)).step_record(self.graph.steps[key].step.name)).is_file()

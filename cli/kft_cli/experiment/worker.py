@@ -1,6 +1,6 @@
 """A worker process of an experiment: takes the next step that is ready and that nobody else has, until none is left.
 
-    python -m kft_cli.experiment.worker FOLDER [--alone]
+    python -m kft_cli.experiment.worker FOLDER [--alone] [NAME]
 
 Any number of them, on one or several machines with a common folder, work on one experiment. A step is locked by the
 worker that does it; when the worker dies, the step is free again and what was done of it is kept.
@@ -24,7 +24,7 @@ from kft_cli.experiment.graph import read_graph
 from kft_cli.experiment.layout import ExperimentLayout
 from kft_cli.experiment.sources import shared_sources
 from kft_cli.experiment.store import Store
-from kft_cli.experiment.worker_state import StateFile
+from kft_cli.experiment.worker_state import StateFile, new_name
 from kft_cli.pipeline.pipeline import Pipeline
 from kft_cli.pipeline.run_folder import RunFolder
 from kft_cli.report.report import write_report
@@ -36,14 +36,15 @@ _PAUSE = 0.5  # seconds until others are asked again whether they have finished 
 _LOG_LINES = 20
 
 
-def main(folder: str, alone: str = "") -> None:
+def main(folder: str, *options: str) -> None:
     """Work until nothing is left to do.
 
     Args:
         folder: of the experiment.
-        alone: ``--alone`` if nobody holds this process's standard input; else its end is the end of this process.
+        options: ``--alone`` if nobody holds this process's standard input, whose end is else the end of this process;
+            the name of the worker.
     """
-    if not alone:
+    if "--alone" not in options:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: who started it decides
         threading.Thread(target=_end_with_input, daemon=True).start()
     calm_libraries()
@@ -52,7 +53,8 @@ def main(folder: str, alone: str = "") -> None:
     layout = ExperimentLayout(Path(folder))
     torch.set_num_threads(read_graph(layout.graph).threads)
     layout.workers.mkdir(parents=True, exist_ok=True)
-    state = StateFile(layout)
+    names = [option for option in options if option != "--alone"]
+    state = StateFile(layout, names[0] if names else new_name())
     log = os.open(state.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(log, 1)
     os.dup2(log, 2)

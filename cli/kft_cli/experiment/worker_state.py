@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import time
 from collections.abc import Iterator
@@ -36,12 +37,21 @@ class WorkerState(Record):
     note: str = ""
 
 
-class StateFile:
-    """The state of this process."""
+def new_name() -> str:
+    """A name for a worker that no other has."""
+    return f"{socket.gethostname()}-{secrets.token_hex(4)}"
 
-    def __init__(self, layout: ExperimentLayout) -> None:
+
+class StateFile:
+    """The state of this process.
+
+    Args:
+        name: of the worker.
+    """
+
+    def __init__(self, layout: ExperimentLayout, name: str) -> None:
         self.host, self.process = socket.gethostname(), os.getpid()
-        self.path = layout.workers / f"{self.host}-{self.process}.json"
+        self.path = layout.workers / f"{name}.json"
         self.log = self.path.with_suffix(".log")
         self.key = self.title = ""
         self._last = 0.0
@@ -87,14 +97,14 @@ def read_states(layout: ExperimentLayout) -> list[WorkerState]:
     return found
 
 
-def state_of(layout: ExperimentLayout, process: int) -> WorkerState | None:
-    """The last state of a worker of this machine that has ended without removing it."""
+def state_of(layout: ExperimentLayout, name: str) -> WorkerState | None:
+    """The last state of a worker that has ended without removing it."""
     try:
-        return read_record(WorkerState, layout.workers / f"{socket.gethostname()}-{process}.json", "")
+        return read_record(WorkerState, layout.workers / f"{name}.json", "")
     except DataError:
         return None
 
 
-def remove_state(layout: ExperimentLayout, process: int) -> None:
-    """Remove the state of a worker of this machine that has ended without removing it."""
-    (layout.workers / f"{socket.gethostname()}-{process}.json").unlink(missing_ok=True)
+def remove_state(layout: ExperimentLayout, name: str) -> None:
+    """Remove the state of a worker that has ended without removing it."""
+    (layout.workers / f"{name}.json").unlink(missing_ok=True)

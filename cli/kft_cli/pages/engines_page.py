@@ -52,6 +52,8 @@ class EnginesRecord(Record):
     questions: Count
     protocol: dict[str, Count]
     hardware: HardwareRecord
+    load: Annotated[list[Seconds], Field(min_length=2, max_length=2)]
+    """Load average of the machine at the start and at the end."""
     versions: dict[str, str]
     checks: Annotated[list[CheckRecord], Field(min_length=1)]
     rates: list[RateRecord]
@@ -109,9 +111,15 @@ def _place(record: EnginesRecord) -> str:
         (f"{record.protocol['exemplar_sets']} exemplar sets", f"(1 greedy + {record.protocol['samples']} samples)")
     )
     names = [f"{name} {used[name]}" for name in ("kft", "lm_eval", "torch", "transformers") if name in used]
+    busy = ""
+    if max(record.load) > 1.5 * (machine.cores or 1):
+        busy = (
+            f" The machine had much else to do (load average {min(record.load):.0f} to {max(record.load):.0f}): "
+            "seconds and rates show what is possible at least."
+        )
     return plain(
         f"{record.questions} questions of worldfacts, {size}, {record.model}; {', '.join(names)}; "
-        f"{machine.cpu}, {machine.cores} cores, {machine.memory_gb} GB."
+        f"{machine.cpu}, {machine.cores} cores, {machine.memory_gb} GB.{busy}"
     )
 
 

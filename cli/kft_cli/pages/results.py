@@ -19,6 +19,7 @@ from kft_cli.display.tables import (
     percent,
     share,
 )
+from kft_cli.experiment.page import render_experiment_page
 from kft_cli.experiment.record import read_experiment
 from kft_cli.experiment.render import render_experiment
 from kft_cli.html.record import PageData, data_of_page
@@ -57,8 +58,9 @@ test questions measure accuracy.
 
 **What is here.** Each run has a folder. Read `report.md` first: it starts with a verdict in words and ends with what is
 needed to repeat the run. `report.html` is the same as a page to save and open in a browser; where the answers were
-kept, it shows every question with every answer. `figures/` holds the figures. `report.json` holds every number, whether
-each test question was answered right, and all versions, digests and seeds.
+kept, it shows every question with every answer; those of demo-small come from a repetition of the run in which every
+measured number was the same. `figures/` holds the figures. `report.json` holds every number, whether each test question
+was answered right, and all versions, digests and seeds.
 
 **How to repeat a run.** Install kft and run the command in the table below. The section "How to repeat this run" of
 `report.md` lists the recipe, the versions and the machine. With other versions or on another machine,
@@ -120,7 +122,9 @@ def write_results(folder: Path) -> Path:
         _write(file.with_name(PAGE), render_report_page(report, published_questions(file)))
         draw_figures(report, file.with_name("figures"))
     for file in experiment_files(folder):
-        _write(file.with_suffix(".md"), render_experiment(read_experiment(file)))
+        record = read_experiment(file)
+        _write(file.with_suffix(".md"), render_experiment(record))
+        _write(file.with_suffix(".html"), render_experiment_page(record))
     for file in measurement_files(folder):
         _write(file.with_suffix(".md"), render_measurement(file))
         if file.stem == "certainty":

@@ -346,8 +346,8 @@ def _cost_table(data: dict[str, Any]) -> Table:
     rows = []
     for name, one in results.items():
         times = f"{one[clock] / lazy[clock]:.1f}" if lazy else "-"
-        tokens = [f"{one['prefilled']:,}", f"{one['decoded']:,}"]
-        share = f"{one['gflops']:.0f} of {one['matmul_gflops']:.0f}"
+        tokens = [f"{one[key]:,}" if one[key] else "-" for key in ("prefilled", "decoded")]  # not all engines say
+        share = f"{one['gflops']:.0f} of {one['matmul_gflops']:.0f}" if one["gflops"] else "-"
         seconds = [f"{one['cpu_seconds']:.1f}", f"{one['seconds']:.1f}"]
         loading = [f"{one[key]:.1f}" if key in one else "-" for key in _LOADING] if has_loading else []
         rows.append([name, *seconds, times, *loading, *tokens, f"{one['peak_mb']:,.0f}", share])

@@ -29,6 +29,7 @@ class VllmRival:
             block_size=32,
             load_format="safetensors",
             seed=0,
+            enforce_eager=True,  # compiling takes many times as long as these few questions
         )
         self.prefilled = self.decoded = 0
 
