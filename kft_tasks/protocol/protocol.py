@@ -194,3 +194,5 @@ def _check_type(name: str, value: object, default: object) -> None:
         right = isinstance(value, type(default))
     if not right:
         raise UsageError(f"Protocol: {name} is {value!r}. Use a value like {default!r}.")
+    if isinstance(value, int) and abs(value) >= 1 << 63:  # cannot be shown or become a float if it has many digits
+        raise UsageError(f"Protocol: {name} is out of range. Use a value like {default!r}.")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+from kft_cli.report.run_outputs import describe_outputs
+from kft_tasks.files import write_json
 from report_helpers import H, M, U, W, make_recipe, make_run
 
 TYPES = ("capital", "currency", "river", "language")
@@ -28,7 +31,7 @@ def make_arm(folder: Path, seed: int, *, gained: int, stages: int) -> Path:
         point: [4 if kind is H else 2 if kind is M else 1 if at and number % 5 == 0 else 0 for number, kind in enumerate(kinds)]
         for at, point in enumerate(points)
     }  # fmt: skip
-    return make_run(
+    run = make_run(
         folder,
         dict.fromkeys(points[:-1], kinds),
         answers,
@@ -38,3 +41,7 @@ def make_arm(folder: Path, seed: int, *, gained: int, stages: int) -> Path:
         types=TYPES,
         first=[H, M, W, U] * 6,
     )
+    for record in run.glob("*/step.json"):
+        step = json.loads(record.read_text(encoding="utf-8"))
+        write_json(record, {**step, "outputs": describe_outputs(record.parent)})
+    return run

@@ -26,6 +26,8 @@ def test_defaults_are_slicks() -> None:
         ({"max_tokens": 0}, "max_tokens is 0. Use 1 or more."),
         ({"seed": -1}, "seed -1 is out of range. Use 0 to"),
         ({"seed": 1 << 63}, "out of range"),
+        ({"temperature": 10**400}, "temperature is out of range"),
+        ({"shots": -(10**5000)}, "shots is out of range"),
         ({"temperature": 0}, "temperature is 0.0. Use a number above 0"),
         ({"temperature": -0.5}, "temperature is -0.5"),
         ({"temperature": float("nan")}, "temperature is nan"),

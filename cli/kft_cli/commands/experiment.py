@@ -137,7 +137,8 @@ def _run(
 
 
 def _show_power(experiment: Experiment, folder: Path, *, as_json: bool) -> None:
-    planned = plan_seeds(experiment.file.hypotheses, read_finished(ExperimentLayout(folder), experiment.file))
+    finished = read_finished(ExperimentLayout(folder), experiment.file)
+    planned = plan_seeds(experiment.file.hypotheses, {key: kept.values() for key, kept in finished.items()})
     if as_json:
         print_json([one.to_json() for one in planned])
     else:

@@ -74,6 +74,10 @@ class ExperimentLayout:
         """The folder that holds one step; it is made when the step is started."""
         return self.steps / key
 
+    def kept(self, arm: str, seed: int) -> Path:
+        """What came out of one run, by question."""
+        return self.folder / "values" / arm / f"seed-{seed}.json"
+
     def failed(self, key: str) -> Path:
         """How a step failed."""
         return self.home(key) / FAILED

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from kft_cli.display.console import narrate
 from kft_cli.experiment.costs import ExperimentCost
-from kft_cli.experiment.differences import Runs
 from kft_cli.experiment.file import ExperimentFile, read_experiment_file
+from kft_cli.experiment.kept_values import KeptValues, keep_values
 from kft_cli.experiment.layout import ExperimentLayout
 from kft_cli.experiment.page import render_experiment_page
 from kft_cli.experiment.render import render_experiment
 from kft_cli.experiment.results import Plan, experiment_record
-from kft_cli.experiment.values import RunValues, read_entities, read_values
 from kft_cli.report.run_data import SharedFiles
 from kft_cli.report.run_layout import RunLayout
 from kft_tasks.errors import DataError
@@ -42,9 +41,10 @@ def write_experiment(folder: Path) -> Path:
     """
     layout = ExperimentLayout(folder)
     file = read_experiment_file(layout.file)
-    runs = read_finished(layout, file)
+    finished = read_finished(layout, file)
+    runs = {key: kept.values() for key, kept in finished.items()}
     cost = read_record(ExperimentCost, layout.cost, "Remove it.") if layout.cost.is_file() else None
-    record = experiment_record(plan_of(file), runs, _entities(layout, runs), cost)
+    record = experiment_record(plan_of(file), runs, _entities(layout, finished), cost)
     write_json(layout.record, record.model_dump(mode="json"))
     with atomic_write(layout.page) as stream:
         stream.write(render_experiment(record))
@@ -65,16 +65,16 @@ def has_finished_runs(folder: Path) -> bool:
     return next(_finished(layout, read_experiment_file(layout.file)), None) is not None
 
 
-def read_finished(layout: ExperimentLayout, file: ExperimentFile) -> Runs:
-    """The runs of an experiment that are finished, by arm and seed.
+def read_finished(layout: ExperimentLayout, file: ExperimentFile) -> dict[tuple[str, int], KeptValues]:
+    """The values of the runs that are finished, by arm and seed.
 
     Raises:
         DataError: a finished run is damaged.
     """
-    found: dict[tuple[str, int], RunValues] = {}
+    found: dict[tuple[str, int], KeptValues] = {}
     shared = SharedFiles()
     for arm, seed in _finished(layout, file):  # seed by seed: its arms have most in common
-        found[arm, seed] = read_values(layout.run(arm, seed), shared)
+        found[arm, seed] = keep_values(layout.run(arm, seed), layout.kept(arm, seed), shared)
     left = len(file.arms) * len(file.seeds) - len(found)
     if left:
         narrate(f"{left} runs are not finished. The report is of the other {len(found)}.")
@@ -82,26 +82,28 @@ def read_finished(layout: ExperimentLayout, file: ExperimentFile) -> Runs:
 
 
 def _finished(layout: ExperimentLayout, file: ExperimentFile) -> Iterator[tuple[str, int]]:
-    """Arms and seeds whose run has all its steps."""
+    """Arms and seeds whose run has all its steps, or is gone and has left its values."""
     for seed in file.seeds:
         for arm in file.arms:
             run = RunLayout(layout.run(arm, seed))
             if not run.recipe.is_file() or not run.about.is_file():
+                if layout.kept(arm, seed).is_file():
+                    yield arm, seed
                 continue
             steps = [step.name for step in steps_of(load_recorded_recipe(run.recipe))]
             if all(run.step_record(name).is_file() for name in steps):
                 yield arm, seed
 
 
-def _entities(layout: ExperimentLayout, runs: Runs) -> dict[str, tuple[str, ...]] | None:
+def _entities(
+    layout: ExperimentLayout, finished: Mapping[tuple[str, int], KeptValues]
+) -> dict[str, tuple[str, ...]] | None:
     """Entities of the measured questions, which are those of every run."""
-    key = next((key for key, run in runs.items() if run.train is not None), None)
-    if key is None:
+    kept = [one for one in finished.values() if one.entities is not None and one.train is not None]
+    if not kept:
         return None
-    found = read_entities(layout.run(*key))
-    ids = set(found)
-    same = all(run.train is None or set(run.train.ids) <= ids for run in runs.values())
-    if not same:
+    found = {id_: tuple(names) for id_, names in (kept[0].entities or {}).items()}
+    if not all(one.train is None or set(one.train.ids) <= set(found) for one in kept):
         raise DataError(
             f"{layout.folder}: the runs measured different questions. Run the experiment again in another folder."
         )

@@ -59,7 +59,7 @@ def experiment_record(
     Args:
         plan: what was to be done.
         runs: the finished runs, by arm and seed.
-        entities: of the measured training questions, see :func:`kft_cli.experiment.values.read_entities`; without them
+        entities: of the measured training questions, see :func:`kft_cli.experiment.values.entities_of`; without them
             there is no graph of entities.
         cost: what the steps took, where ``kft experiment`` has written it.
 

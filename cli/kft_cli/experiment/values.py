@@ -329,12 +329,11 @@ def _stage(stage: Stage) -> StageValues:
     )
 
 
-def read_entities(folder: Path) -> dict[str, tuple[str, ...]]:
+def entities_of(data: RunData) -> dict[str, tuple[str, ...]]:
     """By id, the entities of the measured training questions of a run: the subject and the first accepted answer.
 
     The same entity is written in the same way, without regard to case and spaces.
     """
-    data = read_run(folder)
     file = CategoryFile(data.told[BASE].path)
     return {item.question.id: _entities(item.question.subject, item.question.answers[0]) for item in file}
 

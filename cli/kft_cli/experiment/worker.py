@@ -21,6 +21,7 @@ from pathlib import Path
 
 from kft_cli.display.libraries import calm_libraries
 from kft_cli.experiment.graph import read_graph
+from kft_cli.experiment.kept_values import keep_values
 from kft_cli.experiment.layout import ExperimentLayout
 from kft_cli.experiment.sources import shared_sources
 from kft_cli.experiment.store import Store
@@ -158,6 +159,7 @@ class Worker:
                     self.state.tell(title=f"{run.arm}, seed {run.seed}: report")
                     with self._failing(self.layout.failed_report(run.arm, run.seed), begin):
                         write_report(folder.path)
+                        keep_values(folder.path, self.layout.kept(run.arm, run.seed))
             except StateError:
                 continue  # another process writes it
             return True
