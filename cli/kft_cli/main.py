@@ -33,6 +33,7 @@ GROUPS = {
     "Train it": {
         "demo": "Run the whole method on a small model.",
         "run": "Run a recipe: detect, train, evaluate, report.",
+        "experiment": "Run arms and seeds of a recipe, each step once.",
         "train": "Train one stage of a recipe.",
         "export": "Write chosen questions as training data, or results as records.",
         "recipes": "List and show the recipes that come with kft.",
@@ -40,6 +41,7 @@ GROUPS = {
     "Report": {
         "report": "Write the report of a finished run.",
         "compare": "Compare runs with one another and with the paper.",
+        "check": "Check that a run has not forgotten too much.",
     },
     "Data and models": {
         "data": "List, fetch, check, show and export question sets.",

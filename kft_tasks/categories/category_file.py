@@ -79,6 +79,7 @@ class Imported:
         logs: SHA-256 of the logs, in the order in which they were read.
         results: SHA-256 of the results files beside them.
         greedy, sampled: generation settings of greedy and of sampled requests as they were logged; None without such.
+        filter: filter of the task whose answers are here; None: as the model gave them.
         samples_as_prompts: there are no greedy answers, and each sampled answer counts as that of a prompt of its own.
         left_out: number of questions that some of the logs do not hold, or with too few answers.
     """
@@ -89,6 +90,7 @@ class Imported:
     results: tuple[str, ...]
     greedy: Mapping[str, Any] | None
     sampled: Mapping[str, Any] | None
+    filter: str | None
     samples_as_prompts: bool
     left_out: int
 

@@ -65,6 +65,7 @@ class ImportedRecord(Record):
     results: Annotated[tuple[str, ...], Field(strict=False)]
     greedy: dict[str, Any] | None
     sampled: dict[str, Any] | None
+    filter: str | None
     samples_as_prompts: bool
     left_out: Count
 

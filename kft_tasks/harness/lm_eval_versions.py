@@ -24,6 +24,9 @@ from lm_eval.api.task import ConfigurableTask
 FILTER = "none"
 """Name of the only filter, as lm-eval calls one that a task does not name."""
 
+LM_EVALS_KEYS = ("_qualified_name",)
+"""Keys that lm-eval itself adds to a task's configuration, such as the name within its group."""
+
 _FIELDS = {field.name for field in dataclasses.fields(Instance)}
 
 

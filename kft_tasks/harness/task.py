@@ -22,7 +22,7 @@ from kft_tasks.categories.category import KnowledgeCategory
 from kft_tasks.categories.category_file import CategorizedQuestion
 from kft_tasks.errors import DataError, UsageError
 from kft_tasks.harness.instance import KnowledgeInstance
-from kft_tasks.harness.lm_eval_versions import VersionedTask, instance_place
+from kft_tasks.harness.lm_eval_versions import LM_EVALS_KEYS, VersionedTask, instance_place
 from kft_tasks.harness.patches import seed_requests_in_harness, show_errors_in_one_line, use_engine_for_hf
 from kft_tasks.harness.task_config import TaskSettings, check_generation, check_yaml, task_settings
 from kft_tasks.protocol.exemplars import ExemplarPool
@@ -66,7 +66,7 @@ class KnowledgeTask(VersionedTask):
         values = dict(config or {})
         values.pop("class", None)
         self.settings = task_settings(values.pop("kft", None) or {}, values.get("metadata") or {})
-        check_yaml(values)
+        check_yaml({key: value for key, value in values.items() if key not in LM_EVALS_KEYS})
         check_generation(values.get("generation_kwargs") or {}, self.settings.protocol, "generation_kwargs")
         self._source = open_set(self.settings.set, self.settings.path, self.settings.options)
         self.settings = _with_own_scorer(self.settings, self._source)

@@ -115,6 +115,7 @@ def import_logs(
     columns: Mapping[str, str] | None = None,
     scorer: str = Protocol.scorer,
     split: str | None = None,
+    filter_name: str | None = None,
     samples_as_prompts: bool = False,
     overwrite: bool = False,
 ) -> ImportResult:
@@ -127,6 +128,7 @@ def import_logs(
         columns: the document's field for each field of a question, such as ``{"answers": "answer.aliases"}``.
         scorer: rule for "right"; lm-eval's own metrics score one answer only and are not used.
         split: of the questions; by default, as the documents or the results file say.
+        filter_name: filter of the task whose answers are taken; by default, as the model gave them.
         samples_as_prompts: without greedy answers, count each sampled one as that of a prompt of its own.
         overwrite: replace an existing ``output``.
 
@@ -138,7 +140,7 @@ def import_logs(
     check_output(output, logs, overwrite=overwrite)
     facts = [log_facts(log) for log in logs]
     _check_model(logs, facts)
-    joined = _join(logs, facts, dict(columns or {}), split)
+    joined = _join(logs, facts, _QuestionParser(dict(columns or {}), split), filter_name)
     if not any(prompt.greedy for own in joined.answered.values() for prompt in own.prompts.values()):
         if not samples_as_prompts:
             raise UsageError(
@@ -152,7 +154,8 @@ def import_logs(
     protocol, complete = _protocol(logs, facts, joined, scorer)
     rule = AnswerScorer(scorer)
     items = [_categorize(own, protocol, rule) for own in complete]
-    header = _header(logs, facts, joined, protocol, items, samples_as_prompts)
+    how = {"filter": filter_name, "samples_as_prompts": samples_as_prompts}
+    header = _header(logs, facts, joined, protocol, items, how)
     write_category_file(output, header, items)
     return ImportResult(output, header, joined.unsteady)
 
@@ -167,13 +170,12 @@ def _check_model(logs: Sequence[Path], facts: Sequence[LogFacts]) -> None:
         )
 
 
-def _join(logs: Sequence[Path], facts: Sequence[LogFacts], columns: dict[str, str], split: str | None) -> _Logs:
-    parser = _QuestionParser(columns)
+def _join(logs: Sequence[Path], facts: Sequence[LogFacts], parser: _QuestionParser, filter_name: str | None) -> _Logs:
     joined = _Logs()
     for log, known in zip(logs, facts, strict=True):
         seen: dict[str, int] = {}
-        for sample in read_samples(log):
-            question = parser.question(sample, split, known.split)
+        for sample in read_samples(log, filter_name):
+            question = parser.question(sample, known.split)
             if seen.setdefault(question.id, sample.doc_id) != sample.doc_id:
                 raise DataError(
                     f"{sample.where}: question {question.id!r} is duplicated. Name the column of its ids with the "
@@ -186,17 +188,18 @@ def _join(logs: Sequence[Path], facts: Sequence[LogFacts], columns: dict[str, st
 class _QuestionParser:
     """Turns a logged document into a question."""
 
-    def __init__(self, columns: dict[str, str]) -> None:
+    def __init__(self, columns: dict[str, str], split: str | None) -> None:
+        self._split = split
         checked = check_options(INFO, columns)
         self._columns = {name: str(value) for name, value in checked.items()}
         self._parse = RowParser(self._columns)
         self._parse_target = RowParser({**self._columns, "answers": "target"})
 
-    def question(self, sample: Sample, split: str | None, usual_split: str) -> Question:
+    def question(self, sample: Sample, usual_split: str) -> Question:
         """The question; its accepted answers are lm-eval's target where the document has no field for them."""
         row = {"target": sample.target, **_flat(sample.doc)}
         column = self._columns["split"] or "split"
-        row[column] = split or row.get(column) or usual_split or None
+        row[column] = self._split or row.get(column) or usual_split or None
         if self._columns["answers"] or "answers" in row or "answer" in row:
             return self._parse(sample.where, row)
         if sample.target.startswith("["):  # several answers, of which lm-eval logs Python's notation
@@ -271,7 +274,7 @@ def _header(
     joined: _Logs,
     protocol: RecordedProtocol,
     items: Sequence[CategorizedQuestion],
-    samples_as_prompts: bool,
+    how: Mapping[str, Any],
 ) -> Header:
     from kft_tasks.version import __version__
 
@@ -300,7 +303,7 @@ def _header(
             results=tuple(one.digest for one in facts if one.digest),
             greedy=joined.settings.get(False),
             sampled=joined.settings.get(True),
-            samples_as_prompts=samples_as_prompts,
+            **how,
             left_out=len(joined.answered) - len(items),
         ),
     )

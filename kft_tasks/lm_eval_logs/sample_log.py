@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kft_tasks.errors import DataError
+from pydantic import Field
+
+from kft_tasks.errors import DataError, suggest
 from kft_tasks.files import read_jsonl
 from kft_tasks.records import OpenRecord, parse_record
 
@@ -23,8 +25,9 @@ class _SampleRecord(OpenRecord):
     doc_id: int
     doc: dict[str, Any]
     target: Any
-    arguments: dict[str, dict[str, Any]]
+    arguments: dict[str, dict[str, Any]] | list[list[Any]]
     resps: list[Any]
+    filtered_resps: list[Any] = Field(default_factory=list)
     filter: str = ""
 
 
@@ -35,7 +38,7 @@ class Request:
     Attributes:
         prompt: text of the prompt, or the JSON of what was sent in its place.
         settings: generation settings as they were logged.
-        answers: one per repeat, as the model gave them: before lm-eval's filters.
+        answers: one per repeat, as the model gave them or as a filter of the task left them.
     """
 
     prompt: str
@@ -59,21 +62,30 @@ class Sample:
     requests: tuple[Request, ...]
 
 
-def read_samples(path: Path) -> Iterator[Sample]:
-    """Stream a log. A task with several filters logs every document once for each; the first one is taken.
+def read_samples(path: Path, filter_name: str | None = None) -> Iterator[Sample]:
+    """Stream a log. A task with several filters logs every document once for each.
+
+    Args:
+        path: the log.
+        filter_name: filter of the task whose answers are taken; None takes them as the model gave them.
 
     Raises:
-        DataError: the file is no log of generated answers, or is broken; the message names file and line.
+        DataError: the file is no log of generated answers, is broken, or knows no such filter; the message names file
+            and line.
     """
-    first: str | None = None
+    names: list[str] = []
     for number, row in read_jsonl(path):
         where = f"{path}:{number}"
         record = parse_record(_SampleRecord, row, where, REMEDY, "not a line of a sample log")
-        first = record.filter if first is None else first
-        if record.filter == first:
-            yield Sample(where, record.doc_id, record.doc, _as_text(record.target), _requests(record, where))
-    if first is None:
+        if record.filter not in names:
+            names.append(record.filter)
+        if record.filter == (names[0] if filter_name is None else filter_name):
+            requests = _requests(record, where, filtered=filter_name is not None)
+            yield Sample(where, record.doc_id, record.doc, _as_text(record.target), requests)
+    if not names:
         raise DataError(f"{path}: is empty. {REMEDY}")
+    if filter_name not in (None, *names):
+        raise DataError(f"{path}: holds no answers of a filter {filter_name!r}. {suggest(str(filter_name), names)}")
 
 
 def is_sampled(settings: Mapping[str, Any], where: str) -> bool:
@@ -93,25 +105,38 @@ def is_sampled(settings: Mapping[str, Any], where: str) -> bool:
     return bool(sample)
 
 
-def _requests(record: _SampleRecord, where: str) -> tuple[Request, ...]:
-    if len(record.arguments) != len(record.resps) or not record.resps:
-        raise DataError(
-            f"{where}: {len(record.arguments)} requests and {len(record.resps)} lists of answers do not fit. {REMEDY}"
-        )
+def _requests(record: _SampleRecord, where: str, *, filtered: bool) -> tuple[Request, ...]:
+    arguments = record.arguments
+    if isinstance(arguments, dict):
+        asked = [(one.get("arg_0"), one.get("arg_1")) for one in arguments.values()]
+    else:  # before 0.4.4
+        asked = [(one[0], one[1]) for one in arguments if len(one) == 2]
+    if len(asked) != len(record.resps) or not asked:
+        raise DataError(f"{where}: {len(asked)} requests and {len(record.resps)} lists of answers do not fit. {REMEDY}")
+    given = record.resps
+    if filtered:
+        given = [[one] if isinstance(one, str) else one for one in record.filtered_resps]
+        if [_size(one) for one in given] != [_size(one) for one in record.resps]:
+            raise DataError(
+                f"{where}: the filter {record.filter!r} keeps only some of the answers. Import them as the model gave "
+                "them, or evaluate again with a filter that keeps all."
+            )
     return tuple(
-        _request(arguments, given, where)
-        for arguments, given in zip(record.arguments.values(), record.resps, strict=True)
+        _request(prompt, settings, texts, where) for (prompt, settings), texts in zip(asked, given, strict=True)
     )
 
 
-def _request(arguments: Mapping[str, Any], given: Any, where: str) -> Request:
-    settings = arguments.get("arg_1")
+def _request(prompt: Any, settings: Any, given: Any, where: str) -> Request:
     texts = isinstance(given, list) and bool(given) and all(isinstance(text, str) for text in given)
     if not isinstance(settings, dict) or not texts:
         raise DataError(
             f"{where}: holds no generated answers. Name the log of a task whose output_type is generate_until."
         )
-    return Request(_as_text(arguments.get("arg_0")), settings, tuple(given))
+    return Request(_as_text(prompt), settings, tuple(given))
+
+
+def _size(given: Any) -> int:
+    return len(given) if isinstance(given, list) else -1
 
 
 def _as_text(value: Any) -> str:

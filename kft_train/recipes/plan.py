@@ -10,7 +10,7 @@ from kft_tasks.question_sets.registry import SETS
 from kft_train.recipes.recipe import Purpose, Recipe, StageConfig
 from kft_train.recipes.sft_config import check_sft_fields, sft_values
 
-Kind = Literal["detect", "measure", "test-categories", "evaluate", "train", "control"]
+Kind = Literal["detect", "measure", "test-categories", "evaluate", "elsewhere", "train", "control"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Step:
     Attributes:
         kind: ``detect`` finds the categories of the train split, which choose the training questions; ``measure`` finds
             them on a draw of its own; ``test-categories`` finds those of the test split; ``evaluate`` measures test
-            accuracy; ``train`` trains a stage; ``control`` trains the stage before it further.
+            accuracy; ``elsewhere`` measures held-out text and further tasks; ``train`` trains a stage; ``control``
+            trains the stage before it further.
         point: ``base``, or the stage or control whose adapter is asked, trained or evaluated.
     """
 
@@ -64,19 +65,24 @@ def steps_of(recipe: Recipe) -> list[Step]:
     evaluation = recipe.evaluation
     steps = [Step("detect", "base"), *_measured(recipe, "base")]
     steps += [Step("test-categories", "base")] if evaluation.first_categories else []
-    steps += [Step("evaluate", "base")]
+    steps += _evaluated(recipe, "base")
     for stage in recipe.stages:
         steps.append(Step("train", stage.name))
         if stage is not recipe.stages[-1] or not evaluation.measurement:  # the last point chooses no questions
             steps.append(Step("detect", stage.name))
-        steps += [*_measured(recipe, stage.name), Step("evaluate", stage.name)]
+        steps += [*_measured(recipe, stage.name), *_evaluated(recipe, stage.name)]
         if control := control_of(recipe, stage):
-            steps += [Step("control", control), *_measured(recipe, control), Step("evaluate", control)]
+            steps += [Step("control", control), *_measured(recipe, control), *_evaluated(recipe, control)]
     return steps
 
 
 def _measured(recipe: Recipe, point: str) -> list[Step]:
     return [Step("measure", point)] if recipe.evaluation.measurement else []
+
+
+def _evaluated(recipe: Recipe, point: str) -> list[Step]:
+    elsewhere = [Step("elsewhere", point)] if recipe.evaluation.elsewhere else []
+    return [Step("evaluate", point), *elsewhere]
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,11 @@ class PlannedStep:
     kind: Kind
     name: str
     detail: dict[str, Any]
+
+    @property
+    def step(self) -> Step:
+        """The step."""
+        return Step(self.kind, self.name)
 
 
 @dataclass(frozen=True)
@@ -118,6 +129,8 @@ def dry_run(recipe: Recipe) -> Plan:
             return _control(recipe, controls[step.point])
         if step.kind == "evaluate":
             return _evaluate(recipe)
+        if step.kind == "elsewhere":
+            return _elsewhere(recipe)
         return _detect(recipe, step)
 
     return Plan(recipe, tuple(PlannedStep(step.kind, step.point, detail(step)) for step in steps_of(recipe)))
@@ -135,15 +148,17 @@ def purpose_of(step: Step) -> Purpose:
 def _train(recipe: Recipe, stage: StageConfig) -> dict[str, Any]:
     check_sft_fields(stage)
     limit = _questions(recipe, "validation")
-    asked = stage.num_train_epochs + 1  # also before training
+    epochs = None if stage.max_steps else stage.num_train_epochs  # how many the steps are depends on the questions
+    asked = None if epochs is None else epochs + 1  # also before training
     return {
         "parts": [part.name for part in stage.mixture],
         "start": stage.start,
         "batch_size_per_process": stage.per_device_train_batch_size * stage.gradient_accumulation_steps,
-        "max_epochs": stage.num_train_epochs,
+        "max_epochs": epochs,
         "validation_questions": limit,
         "max_generations_per_question": asked,
-        "max_generations": None if limit is None else limit * asked,
+        "max_generations": None if limit is None or asked is None else limit * asked,
+        **({"steps": str(stage.max_steps)} if stage.max_steps else {}),
         "differs": _differs(recipe, "training", "validation"),
         "sft": sft_values(stage, recipe.seed, recipe.protocol_for("validation").scorer),
     }
@@ -171,6 +186,12 @@ def _evaluate(recipe: Recipe) -> dict[str, Any]:
     each = sum(sets if number else 1 for number in shots) + bool(recipe.evaluation.other_type and max(shots))
     generations = _generations(_questions(recipe, "test"), each)
     return {**generations, "shots": shots, "differs": _differs(recipe, "test")}
+
+
+def _elsewhere(recipe: Recipe) -> dict[str, Any]:
+    unknown = {"questions": None, "max_generations_per_question": None, "max_generations": None}
+    evaluation = recipe.evaluation
+    return {**unknown, "text": evaluation.text, "also": list(evaluation.also), "differs": {}}
 
 
 def _questions(recipe: Recipe, split: Literal["train", "validation", "test"]) -> int | None:

@@ -74,12 +74,29 @@ class Limits(_Closed):
 
 
 class QuestionsConfig(_Closed):
-    """Where questions come from: a question set of kft_tasks, the file or folder it reads, and the set's options."""
+    """Where questions come from: a question set of kft_tasks, the file or folder it reads, and the set's options.
+
+    Attributes:
+        held_out_types: types that no stage trains on and no epoch is chosen by. They are detected, measured and tested
+            like all others: what training does to them is no effect of having seen them.
+    """
 
     set: Annotated[str, Field(min_length=1)] = "worldfacts"
     path: str | None = None
     options: dict[str, Any] = {}
     limit: Limits = Limits()
+    held_out_types: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)] = ()
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``held_out_types`` if there are none: see :meth:`StageConfig._serialize`."""
+        return _without(standard(self), held_out_types=[])
+
+    @field_validator("held_out_types")
+    @classmethod
+    def _check_types(cls, types: tuple[str, ...]) -> tuple[str, ...]:
+        _unique(types, "held-out type")
+        return types
 
 
 class AdapterConfig(_Closed):
@@ -150,6 +167,8 @@ class StageConfig(_Closed):
         patience: number of epochs without a better validation result after which training stops; null trains all.
         keep_if_worse: save the best trained epoch even if it is no better in validation than the starting point;
             false ends the stage with an error instead.
+        max_steps: optimiser steps after which the stage ends, over as many epochs as that takes, whatever
+            ``num_train_epochs`` says; null trains whole epochs. Stages on unlike numbers of questions are compared so.
         loss: on the tokens of the answer only, or on the whole sequence (the paper).
         save_steps: steps between checkpoints within an epoch, for resuming; null saves only at the end of each epoch.
         sft: any further SFTConfig fields, passed unchanged.
@@ -170,6 +189,7 @@ class StageConfig(_Closed):
     max_grad_norm: NotNegative = 1.0
     patience: Count | None = 2
     keep_if_worse: bool = True
+    max_steps: Count | None = None
     loss: Literal["completion", "sequence"] = "completion"
     save_steps: Count | None = 50
     sft: dict[str, Any] = {}
@@ -180,6 +200,8 @@ class StageConfig(_Closed):
         values: dict[str, Any] = standard(self)
         if self.keep_if_worse:
             del values["keep_if_worse"]
+        if self.max_steps is None:
+            del values["max_steps"]
         return values
 
     @model_validator(mode="after")
@@ -210,6 +232,10 @@ class EvaluationConfig(_Closed):
         first_categories: detect the test split with the base model, for accuracy by first category.
         control: also train the previous stage's adapter further on the previous stage's questions, for as many steps as
             the stage took: what more training alone would have brought.
+        text: measure at every point how well the model predicts prose that has nothing to do with the questions.
+        also: further tasks of lm-eval, run at every point as ``lm_eval`` runs them.
+        also_folder: folder of task files that lm-eval does not have.
+        also_limit: documents of each further task; null for all.
     """
 
     shots: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)] = (4, 0)
@@ -217,6 +243,26 @@ class EvaluationConfig(_Closed):
     measurement: bool = True
     first_categories: bool = True
     control: bool = False
+    text: bool = False
+    also: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)] = ()
+    also_folder: str | None = None
+    also_limit: Count | None = None
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what older run folders do not have: see :meth:`StageConfig._serialize`."""
+        return _without(standard(self), text=False, also=[], also_folder=None, also_limit=None)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether anything besides the questions is measured."""
+        return self.text or bool(self.also)
+
+    @field_validator("also")
+    @classmethod
+    def _check_also(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        _unique(tasks, "task")
+        return tasks
 
     @model_validator(mode="before")
     @classmethod
@@ -286,7 +332,7 @@ class ProtocolsConfig(_Closed):
 
 
 class Recipe(_Closed):
-    """A whole run. Load with :func:`load_recipe`.
+    """A whole run. Load with :func:`load_recipe`. Without stages, the base model is measured and nothing is trained.
 
     ``protocol`` holds every value but ``scorer``, which is there only if the recipe names one: its default depends on
     the question set, see :meth:`with_scorer_of`.
@@ -300,7 +346,7 @@ class Recipe(_Closed):
     protocol: dict[str, Any] = {}
     protocols: ProtocolsConfig = ProtocolsConfig()
     adapter: AdapterConfig = AdapterConfig()
-    stages: Annotated[tuple[StageConfig, ...], Field(strict=False, min_length=1)]
+    stages: Annotated[tuple[StageConfig, ...], Field(strict=False)]
     evaluation: EvaluationConfig = EvaluationConfig()
 
     @model_validator(mode="before")
@@ -328,6 +374,8 @@ class Recipe(_Closed):
     @classmethod
     def _check_stages(cls, stages: tuple[StageConfig, ...]) -> tuple[StageConfig, ...]:
         _unique([stage.name for stage in stages], "stage")
+        if not stages:
+            return stages
         first = stages[0]
         if first.start != "new":
             raise ValueError(f"stage {first.name!r} is the first and has no adapter to start from; set start: new")
@@ -417,11 +465,23 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: the recipe cannot be found or read, or a value is wrong; file, key and remedy are named.
     """
-    path = _find(name_or_path)
-    tree = _read_tree(path)
+    tree, path = read_recipe_tree(name_or_path)
     for override in overrides:
         apply_override(tree, override)
     return parse_recipe(tree, str(path))
+
+
+def read_recipe_tree(name_or_path: str, folder: Path = Path()) -> tuple[dict[str, Any], Path]:
+    """The values of a recipe before they are checked, with those that it extends, and the file they are from.
+
+    Args:
+        folder: that a relative path starts from.
+
+    Raises:
+        RecipeError: it cannot be found or read.
+    """
+    path = _find(name_or_path, folder)
+    return _read_tree(path), path
 
 
 def load_recorded_recipe(path: Path) -> Recipe:
@@ -527,6 +587,15 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         return annotation
     found = (_model_in(part) for part in getattr(annotation, "__args__", ()))
     return next((model for model in found if model), None)
+
+
+def _without(values: dict[str, Any], **defaults: Any) -> dict[str, Any]:
+    """The values without those that are as given."""
+    return {key: value for key, value in values.items() if key not in defaults or _listed(value) != defaults[key]}
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _unique(names: Sequence[str], what: str) -> None:

@@ -58,7 +58,7 @@ REFUSED: dict[str, str] = {
     "output_dir": "kft chooses the folder",
     "seed": "set the recipe's seed",
     "data_seed": "set the recipe's seed",
-    "max_steps": "set num_train_epochs",
+    "max_steps": "set the stage's max_steps",
     "max_length": "questions are never truncated",
     "packing": "questions are short and each is a row of its own",
     "padding_free": "questions are short and each is a row of its own",

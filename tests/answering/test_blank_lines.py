@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from backend_helpers import PROTOCOL, detection, few_facts_task, greedy, harness_samples, items, served, some_facts
 from kft_tasks.answering.blank_lines import skip_blank_lines
 from kft_tasks.answering.engine_answerer import PlainAnswerer
+from kft_tasks.answering.plain_instance import plain_instance
 from kft_tasks.engine.stop_strings import cut_at
 from kft_tasks.models.choice import ModelChoice
 from kft_tasks.models.weights import quiet_transformers
@@ -232,7 +232,7 @@ def test_only_what_came_back_empty_is_asked_again_and_in_one_batch() -> None:
         calls.append([(request.args[0], tuple(request.args[1]["until"])) for request in requests])
         return [cut_at(texts[request.args[0]], request.args[1]["until"]) for request in requests]
 
-    requests = [SimpleNamespace(args=(name, {"until": []}), doc={}, metadata=(None, 0, 1)) for name in texts]
+    requests = [plain_instance(name, {"until": []}) for name in texts]
     stops = [("\n",), ("\n",), ("\n",), ("\n",), ()]
     given = skip_blank_lines(ask, requests, stops, [True, True, True, False, True])
     assert given == [" A", "\nB", "", "\nD", "\nE\nx"]

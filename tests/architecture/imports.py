@@ -43,6 +43,8 @@ FLOORS: tuple[str, ...] = (
     "kft_cli.comparison",
     "kft_cli.pipeline",
     "kft_cli.studies.rivals",
+    "kft_cli.experiment",
+    "kft_cli.studies.rivals",
     "kft_cli.studies",
     "kft_cli.eval_records",
     "kft_cli.pages",
@@ -63,6 +65,7 @@ EXCEPTIONS: Mapping[str, str] = {
     "kft_cli.report.run_outputs": "kft_cli.report.measures",
     "kft_cli.report.run_data": "kft_cli.report.measures",
     "kft_cli.report.paper": "kft_cli.report.measures",
+    "kft_cli.report.published_record": "kft_cli.report.measures",
 }
 
 

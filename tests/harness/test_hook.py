@@ -57,7 +57,7 @@ import lm_eval.models
 manager = TaskManager()
 print(json.dumps({
     "kft": [name for name in manager.all_tasks if name.startswith("kft")],
-    "tag": sorted(manager.task_index["kft"].tags),
+    "tag": sorted(manager._index["kft"].tags),
     "others": len(manager.all_tasks),
     "model": "kft-hf" in list(model_registry),
 }))
@@ -100,7 +100,7 @@ for name, given in cases.items():
     sys.stderr.write(f"<{{name}}>\\n")
     sys.stderr.flush()
     made = manager.TaskManager(**given)
-    ours = made.task_index.get("kft_worldfacts")
+    ours = made._index.get("kft_worldfacts")
     found[name] = ["theirs" in made.all_tasks, "mine" in made.all_tasks, ours and str(ours.yaml_path).startswith(kft)]
 print(json.dumps(found))
 """

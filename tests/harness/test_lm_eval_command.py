@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lm_eval.api import registry
 
 from hub_files import COLUMNS, write_hub_files
 from kft_tasks.categories.category import KnowledgeCategory
@@ -34,7 +36,17 @@ def lm_eval(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedP
 def run(folder: Path, model: str, tasks: str, *metadata: str, **more: str) -> subprocess.CompletedProcess[str]:
     arguments = ["--model", "hf", "--model_args", f"pretrained={model},dtype=float32", "--device", "cpu"]
     arguments += ["--tasks", tasks, "--limit", str(LIMIT), "--output_path", "out", "--log_samples"]
-    return lm_eval(folder, "run", *arguments, "--metadata", *PROTOCOL, *metadata, **more)
+    return lm_eval(folder, "run", *arguments, "--metadata", *_metadata((*PROTOCOL, *metadata)), **more)
+
+
+def _metadata(pairs: Sequence[str]) -> Sequence[str]:
+    """As it is given to lm-eval: pairs, or one JSON object, all that 0.5.0.dev1 takes."""
+    if not hasattr(registry, "scorer_registry"):
+        return pairs
+    values: dict[str, Any] = {}
+    for name, _, value in (pair.partition("=") for pair in pairs):
+        values[name] = json.loads(value) if value[0] in "{0123456789" else value
+    return (json.dumps(values),)
 
 
 def check(folder: Path, printed: str, name: str) -> list[dict[str, Any]]:

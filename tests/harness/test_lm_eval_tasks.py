@@ -23,7 +23,7 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> Any:
     class KnowledgeTask:
         def __init__(self, config: dict[str, Any]) -> None:
             self.config = types.SimpleNamespace(**config)
-            self.task_name = config["task"]
+            self.task_name = self._qualified_name = config["task"]
 
     stub = types.ModuleType("kft_tasks.harness.task")
     stub.KnowledgeTask = KnowledgeTask  # type: ignore[attr-defined]
@@ -37,7 +37,7 @@ def test_no_yaml_is_skipped_in_silence(manager: Any) -> None:
     names = {"kft", "kft_own", "kft_entityquestions", "kft_entityquestions_slick_in", "kft_entityquestions_slick_out"}
     names |= {f"kft_{name}" for name in SETS if name != "entityquestions"}
     names |= {f"kft_entityquestions_{relation}" for relation in RELATIONS}
-    assert set(manager.task_index) == names
+    assert set(manager._index) == names
     assert len(list(TASKS.glob("**/*.yaml"))) == len(names) - 2  # the tags have no file
 
 
@@ -55,7 +55,7 @@ def test_every_task_loads_with_its_set_and_the_users_metadata(manager: Any) -> N
 
 
 def test_the_tag_has_everything_that_runs_without_a_path(manager: Any) -> None:
-    tagged = manager.task_index["kft"].tags
+    tagged = manager._index["kft"].tags
     assert "kft_questions" not in tagged
     assert {"kft_worldfacts", "kft_wikiqa", "kft_entityquestions_P17"} <= tagged
     assert len(tagged) == len(RELATIONS) + len(SETS) - 2

@@ -38,6 +38,21 @@ def test_every_scorer_is_an_entry_point_that_lm_eval_can_load() -> None:
     assert set(found) <= set(metric_registry)
 
 
+def test_a_group_of_kfts_tasks_loads(tmp_path: Path) -> None:
+    from lm_eval.tasks import TaskManager
+
+    rows = [{"question": f"Tree {n}?", "answers": ["Elm"], "split": "exemplars" if n > 4 else "test"} for n in range(9)]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    kft = f"{{set: questions, path: {tmp_path}/q.jsonl, shots: 1, exemplar_sets: 2, seed: SEED}}"
+    for seed in "12":
+        text = f"task: trees_{seed}\nclass: !function kft_tasks.harness.task.KnowledgeTask\nkft: {kft}\n"
+        (tmp_path / f"{seed}.yaml").write_text(text.replace("SEED", seed), encoding="utf-8")
+    (tmp_path / "group.yaml").write_text("group: forest\ntask: [trees_1, trees_2]\n", encoding="utf-8")
+    loaded = TaskManager(include_path=str(tmp_path), include_defaults=False).load(["forest"])["tasks"]
+    seeds = {task.config.task.rpartition(":")[2]: task.settings.protocol.seed for task in loaded.values()}
+    assert seeds == {"trees_1": 1, "trees_2": 2}
+
+
 def test_a_task_of_anybody_scores_with_kfts_rules(tiny_lm: Callable[..., Any], tmp_path: Path) -> None:
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager

@@ -31,9 +31,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kft_cli.html.record import data_of_page
+
 RESUMES = 40  # attempts after which a run counts as stuck
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 ENDED = {-signal.SIGKILL, 130, 143, 129}  # exit codes of a process that a signal ended
+TOO_EARLY = {
+    -signal.SIGTERM,
+    -signal.SIGINT,
+    -signal.SIGHUP,
+}  # the same before kft had started, which then says nothing
 OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod", "os.link"}
 
 
@@ -130,6 +137,9 @@ def start(project: Path, name: str, kill_at: int = 0, number: int = signal.SIGKI
         main()
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 0
+    except KeyboardInterrupt:  # before kft handles it
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     finally:
         if counter is not None:
             atexit._run_exitfuncs()
@@ -166,6 +176,10 @@ def contents(run: Path) -> dict[str, str]:
 def _content(path: Path, run: Path) -> str:
     if path.name == "report.md":
         return path.read_text(encoding="utf-8").partition("## Cost")[0].replace(run.name, "RUN")
+    if path.name == "report.html":
+        text = path.read_text(encoding="utf-8")
+        questions = data_of_page(text, str(path))
+        return text.partition('<section id="cost"')[0].replace(run.name, "RUN") + f"{questions!r}"
     if path.name == "report.json":
         report = json.loads(path.read_text(encoding="utf-8"))
         return json.dumps({key: value for key, value in report.items() if key != "times_and_machine"})
@@ -216,7 +230,7 @@ class Attack:
                 break
             if code == 0:
                 continue
-            if code in ENDED:
+            if code in ENDED or (code in TOO_EARLY and not said):
                 self.kills += 1
                 if code > 0 and "again" not in said.strip().splitlines()[-1]:
                     self.found["stuck"].append(f"{name}: ended with {code} and says {said[-300:]!r}")

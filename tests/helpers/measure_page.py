@@ -7,6 +7,7 @@ writes ``page.json`` and ``README.md``. Needs Chromium and playwright.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import shutil
@@ -23,6 +24,8 @@ from kft_cli.pipeline.machine import hardware
 from kft_cli.report.page import render_report_page
 from kft_cli.report.report import report_of
 from kft_cli.report.run_data import read_run
+from kft_tasks.categories.category_file import CategorizedQuestion, CategoryFile, write_category_file
+from kft_tasks.evaluation.evaluate import read_answers, write_answers
 from kft_tasks.files import atomic_write, read_json, write_json
 from report_helpers import H, M, U, W, make_run
 
@@ -48,7 +51,36 @@ def scripted_run(folder: Path, questions: int) -> Path:
     answers = {point: {4: [rng.random() < 0.4 for _ in range(test)]} for point in points}
     detections = {"base": base, "stage1": rng.sample(base, train)}
     types = tuple(f"type_{one}" for one in range(20))
-    return make_run(folder, detections, answers, measurements=measurements, types=types)
+    return _varied(make_run(folder, detections, answers, measurements=measurements, types=types), rng)
+
+
+def _varied(run: Path, rng: random.Random) -> Path:
+    """The same run with wrong answers as models give them: of one to three words, twelve for each question."""
+    syllables = [first + second for first in "bdfgklmnprstvz" for second in ("a", "en", "i", "or", "u", "ey")]
+    words = ["".join(rng.choices(syllables, k=rng.randint(2, 4))).capitalize() for _ in range(4000)]
+    known: dict[str, list[str]] = {}
+
+    def given(id_: str, text: str | None) -> str | None:
+        if text is None or text != "wrong":
+            return text
+        if id_ not in known:
+            known[id_] = [" ".join(rng.choices(words, k=rng.randint(1, 3))) for _ in range(12)]
+        return known[id_][min(11, int(rng.expovariate(0.4)))]
+
+    def varied(item: CategorizedQuestion) -> CategorizedQuestion:
+        id_ = item.question.id
+        sampled = tuple(one and tuple(str(given(id_, text)) for text in one) for one in item.sampled_answers)
+        greedy = tuple(given(id_, text) for text in item.greedy_answers)
+        return dataclasses.replace(item, greedy_answers=greedy, sampled_answers=sampled)
+
+    for path in run.glob("*/categories.jsonl"):
+        file = CategoryFile(path)
+        write_category_file(path, file.header, [varied(item) for item in file])
+    for path in run.glob("*/answers.jsonl"):
+        write_answers(
+            path, [dataclasses.replace(one, given=str(given(one.id, one.given))) for one in read_answers(path)]
+        )
+    return run
 
 
 def measure(browser: Any, questions: int, folder: Path) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def _count(page: Any, facet: str, value: str) -> str:
 
 def test_it_opens_with_the_answer_and_a_band_leads_to_its_questions(opened: Opener) -> None:
     page = opened()
-    assert page.locator("h1").bounding_box()["y"] < 300
+    assert page.locator("h1.answer").bounding_box()["y"] < 300
     assert page.locator("#explorer").is_hidden()
     band = page.get_by_role("button", name="Show 2 from MaybeKnown at base to HighlyKnown at stage1")
     band.focus()
@@ -112,7 +112,7 @@ def test_the_keyboard_is_enough(opened: Opener) -> None:
 def test_axe_finds_nothing_and_nothing_sticks_out(opened: Opener, scheme: str, width: int) -> None:
     script = AXE.read_bytes()
     assert hashlib.sha256(script).hexdigest() == AXE_DIGEST
-    for address in ("", "#questions", "#questions?open=train/train-0004"):
+    for address in ("", "#questions?open=train/train-0004"):
         page = opened(address, width=width, scheme=scheme)
         page.evaluate(script.decode("utf-8"))
         found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then((result) => result.violations)")

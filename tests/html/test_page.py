@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+import measure_page
 from kft_cli.display.svg import CATEGORY_COLOURS
 from kft_cli.html.assets import digest, script, style
 from kft_cli.html.collect import MAX_CHARACTERS, Collection, drawn
@@ -182,3 +184,13 @@ def test_the_page_of_the_usual_size_is_small(tmp_path: Path) -> None:
     html = page_of(questions_of_run(read_run(run)))
     assert len(html) < 200_000
     assert len(page_of(many_questions(2000))) < 500_000
+
+
+def test_the_published_measurement_of_the_page_is_not_stale() -> None:
+    data = json.loads((RESULTS / "page" / "page.json").read_text(encoding="utf-8"))
+    assert (RESULTS / "page" / "README.md").read_text(encoding="utf-8") == measure_page.render(data)
+    largest = data["results"][-1]
+    assert largest["questions"] == 10_000
+    assert largest["bytes"] < 5_000_000
+    assert largest["first_paint_ms"] < 1000
+    assert largest["filter_ms"] < 100

@@ -150,6 +150,29 @@ def test_fields_of_documents_are_named(tmp_path: Path) -> None:
     assert item.category.value == "HighlyKnown"
 
 
+def test_answers_are_taken_from_a_filter_that_keeps_them_all(tmp_path: Path) -> None:
+    said = "Let me think. The answer is Lima"
+    log = write_log(tmp_path, "task", {"Peru": [said, said]}, GREEDY, filtered_resps=[["Lima", "Lima"]])
+    lines = log.read_text(encoding="utf-8")
+    raw = {"filtered_resps": [said], "filter": "raw"}
+    log.write_text(json.dumps({**json.loads(lines), **raw}) + "\n" + lines, encoding="utf-8")
+    (item,) = CategoryFile(import_logs([log], tmp_path / "a.jsonl").output)
+    assert item.greedy_answers == (said,)
+    result = import_logs([log], tmp_path / "b.jsonl", filter_name="none")
+    assert next(iter(CategoryFile(result.output))).greedy_answers == ("Lima",)
+    assert result.header.imported is not None
+    assert result.header.imported.filter == "none"
+    with pytest.raises(DataError, match="keeps only some of the answers"):
+        import_logs([log], tmp_path / "c.jsonl", filter_name="raw")
+    with pytest.raises(DataError, match="no answers of a filter 'nine'"):
+        import_logs([log], tmp_path / "c.jsonl", filter_name="nine")
+
+
+def test_older_logs_list_their_arguments(tmp_path: Path) -> None:
+    log = write_log(tmp_path, "task", {"Peru": ["Lima"]}, GREEDY, arguments=[["Q:", GREEDY]])
+    assert categories(import_logs([log], tmp_path / "a.jsonl").output) == {"Lima": "HighlyKnown"}
+
+
 def test_the_target_is_accepted_where_the_document_has_no_answers(tmp_path: Path) -> None:
     log = write_log(tmp_path, "task", {"Peru": ["Lima"]}, GREEDY, doc={"question": "Q?"})
     (item,) = CategoryFile(import_logs([log], tmp_path / "a.jsonl").output)

@@ -183,7 +183,6 @@ def test_overrides_reach_keys_and_list_items(minimal: str) -> None:
         ),
         ("stages.1.mixture=[{name: a, redraw: true}]", "redraw needs a number of questions"),
         ("stages.1.mixture=[{name: a}, {name: a}]", "mixture part 'a' is duplicated"),
-        ("stages=[]", "at least 1 item"),
         ("evaluation.shots=[4, 4]", "number of shots '4' is duplicated"),
         ("stages.9.name=x", "stages is a list of 2. Use a number from 0 to 1."),
         ("name.first=x", "name has no parts"),

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from kft_cli.stats.groups import QuestionGroups, Reading
-from kft_cli.stats.seeds import reach_of_seeds, seeds_change, seeds_needed
+from kft_cli.stats.seeds import (
+    ratios_as_values,
+    reach_of_seeds,
+    seeds_change,
+    seeds_estimate,
+    seeds_needed,
+    t_test_p,
+)
 from kft_tasks.errors import UsageError
 
 LIKE_THESE = Reading.TYPES_LIKE_THESE
@@ -108,3 +115,52 @@ def test_record_is_json() -> None:
     tree = json.loads(json.dumps(seeds_change(changes(3), GROUPS, LIKE_THESE).to_json()))
     assert tree["reading"] == "types like these"
     assert len(tree["per_seed"]) == 3
+
+
+def test_questions_that_do_not_count_under_a_seed_have_no_say() -> None:
+    values = changes(4)
+    asked = np.random.default_rng(5).random(values.shape) < 0.5
+    noise = np.where(asked, values, np.random.default_rng(6).choice([-1.0, 1.0], values.shape))
+    one, two = (seeds_change(rows, GROUPS, LIKE_THESE, asked=asked) for rows in (values, noise))
+    assert one == two
+    assert one.per_seed == pytest.approx([row[those].mean() for row, those in zip(values, asked, strict=True)])
+    half = seeds_change(values[:, ::2], GROUPS.subset(range(0, 240, 2)), LIKE_THESE)
+    even = np.tile(np.arange(240) % 2 == 0, (4, 1))
+    found = seeds_change(values, GROUPS, LIKE_THESE, asked=even)
+    assert (found.n, found.clusters) == (120, 6)
+    assert (found.mean, found.low, found.high) == pytest.approx((half.mean, half.low, half.high))
+    with pytest.raises(UsageError, match="no question that counts"):
+        seeds_change(values, GROUPS, LIKE_THESE, asked=np.zeros(values.shape, dtype=bool))
+
+
+def test_a_ratio_has_the_error_of_the_jackknife() -> None:
+    rng = np.random.default_rng(7)
+    below = rng.random((5, 240)) < 0.4
+    above = below | (rng.random((5, 240)) < 0.1)
+    found = seeds_estimate(ratios_as_values(above.astype(float), below.astype(float)), GROUPS, LIKE_THESE)
+    assert found.mean == pytest.approx(above.sum() / below.sum())
+
+    def without(seeds: list[int], types: list[int]) -> float:
+        columns = [i for i in range(240) if i % 12 in types]
+        return float(above[np.ix_(seeds, columns)].sum() / below[np.ix_(seeds, columns)].sum())
+
+    def jackknife(estimates: list[float]) -> float:
+        count = len(estimates)
+        return (count - 1) / count * float(((np.array(estimates) - np.mean(estimates)) ** 2).sum())
+
+    of_seeds = jackknife([without([i for i in range(5) if i != left], list(range(12))) for left in range(5)])
+    of_types = jackknife([without(list(range(5)), [i for i in range(12) if i != left]) for left in range(12)])
+    assert found.standard_error is not None
+    assert max(of_seeds, of_types) * 0.9 < found.standard_error**2 < (of_seeds + of_types) * 1.1
+
+
+def test_t_test_and_interval_agree() -> None:
+    found = seeds_change(changes(6), GROUPS, LIKE_THESE)
+    assert found.mean is not None
+    assert found.low is not None
+    assert found.high is not None
+    p = t_test_p(found.mean, found)
+    assert p is not None
+    assert (p < 0.05) == (found.low > 0)
+    assert t_test_p(found.mean - found.low, found) == pytest.approx(0.05)
+    assert t_test_p(1.0, seeds_change(changes(1), GROUPS, LIKE_THESE)) is None

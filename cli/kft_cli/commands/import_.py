@@ -46,6 +46,11 @@ from kft_tasks.visible_text import visible
     help=f"Rule that decides whether an answer is right: {SCORER_NAMES}.",
 )
 @click.option(
+    "--filter",
+    "filter_name",
+    help="Filter of the task whose answers are taken, if it keeps all of them.  [default: as the model gave them]",
+)
+@click.option(
     "--samples-as-prompts",
     is_flag=True,
     help="The logs hold no greedy answers: count each sampled one as the answer to a prompt of its own.",
@@ -63,6 +68,7 @@ def command(
     columns: tuple[str, ...],
     split: str | None,
     scorer: str,
+    filter_name: str | None,
     samples_as_prompts: bool,
     output: Path | None,
     overwrite: bool,
@@ -90,6 +96,7 @@ def command(
             columns=parse_pairs(columns, "--option"),
             scorer=scorer,
             split=split,
+            filter_name=filter_name,
             samples_as_prompts=samples_as_prompts,
             overwrite=True,  # what may be replaced was checked before
         )

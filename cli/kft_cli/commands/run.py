@@ -92,9 +92,11 @@ def _how(step: PlannedStep) -> Iterator[str]:
     detail = step.detail
     if step.kind in ("train", "control"):
         yield " + ".join(detail["parts"])
-        yield f"{detail['max_epochs']} epochs at most" if step.kind == "train" else f"steps: {detail['steps']}"
+        yield f"steps: {detail['steps']}" if "steps" in detail else f"{detail['max_epochs']} epochs at most"
     if step.kind == "evaluate":
         yield "exemplars: " + ", ".join(map(str, detail["shots"]))
+    if step.kind == "elsewhere":
+        yield ", ".join((["held-out text"] if detail["text"] else []) + detail["also"])
     for purpose, values in detail["differs"].items():
         yield f"{purpose}: " + ", ".join(f"{key} {json.dumps(value)}" for key, value in values.items())
 
@@ -120,4 +122,7 @@ def execute(
     command_line = ["kft", *sys.argv[1:]]
     pipeline = Pipeline(recipe, output, command_line)
     report = pipeline.execute(workers or automatic_workers(pipeline.model_folder), verify=verify)
-    show_report(report, as_json=as_json, opened=opened)
+    if report is None:
+        narrate("The base model is measured. There is no report: without stages, there is no change to report.")
+    else:
+        show_report(report, as_json=as_json, opened=opened)

@@ -36,6 +36,7 @@ class LoadedRun:
         groups: types and subjects of the test questions; None where a report does not say.
         scorer: rule for a right answer in ``test``.
         folder: the run folder, which holds the answers given; None for a report alone.
+        report_file: the ``report.json`` of a report alone, whose page may hold the answers.
     """
 
     name: str
@@ -46,6 +47,7 @@ class LoadedRun:
     groups: QuestionGroups | None
     scorer: str
     folder: Path | None
+    report_file: Path | None = None
 
     @property
     def own_scorer(self) -> str:
@@ -114,12 +116,13 @@ def load_runs(paths: Sequence[Path], scorer: str | None = None) -> list[LoadedRu
 def _load(path: Path) -> LoadedRun:
     """The run of a path. A run folder is measured again, since a report in it may be out of date."""
     folder = path if is_run(path) else None
-    report = build_report(path) if folder else _read(path)
+    file = None if folder else _report_file(path)
+    report = read_report(file) if file else build_report(path)
     test, name, scorer = report["test"], str(report["run"]["name"]), _test_scorer(report)
     if folder is None:
         values = {(row["point"], asking_of(row)): question_values(row) for row in test["accuracy"]}
         sets = {asking_of(row): int(row.get("sets", 1)) for row in test["accuracy"]}
-        return LoadedRun(name, report, test, values, sets, _groups_of(test), scorer, None)
+        return LoadedRun(name, report, test, values, sets, _groups_of(test), scorer, None, file)
     answers = {point: by_question(read_answers(RunLayout(folder).answers(point))) for point in report["run"]["points"]}
     first = next(iter(answers[BASE].values()))
     groups = QuestionGroups([item.type for item in first], [item.subject or item.id for item in first])
@@ -143,12 +146,12 @@ def _values_of(answers: Mapping[str, Mapping[Asking, Sequence[TestQuestion]]]) -
     }
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _report_file(path: Path) -> Path:
     if path.is_file():
-        return read_report(path)
+        return path
     for file in (path / "report.json", RunLayout(path).report / "report.json"):
         if file.is_file():
-            return read_report(file)
+            return file
     raise DataError(
         f"{path}: not a run folder, and there is no report.json in it. Make a run with `kft run RECIPE -o {path}`."
     )

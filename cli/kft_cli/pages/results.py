@@ -19,11 +19,15 @@ from kft_cli.display.tables import (
     percent,
     share,
 )
+from kft_cli.experiment.page import render_experiment_page
+from kft_cli.experiment.record import read_experiment
+from kft_cli.experiment.render import render_experiment
 from kft_cli.html.record import PageData, data_of_page
 from kft_cli.pages import certainty_page
 from kft_cli.pages.certainty_figure import write_certainty_figure
 from kft_cli.pages.engines_page import read_engines, render_engines, update_engines
 from kft_cli.pages.page_records import read_measurement
+from kft_cli.pages.published_page import render_published
 from kft_cli.pages.readme import update_headlines
 from kft_cli.report.figures import draw_figures
 from kft_cli.report.page import render_report_page
@@ -39,6 +43,9 @@ from kft_tasks.files import atomic_write, read_text, read_whole
 _KFT_PAGE = '<meta name="generator" content="kft">'
 Reports = Mapping[str, dict[str, Any]]
 
+PUBLISHED = "published"
+"""Folder of published numbers of others, rendered from what comes with kft."""
+
 _LEAD: tuple[Block, ...] = (
     """This folder holds published runs of kft, and measurements of kft itself. No number on this page or in a
 report is typed by hand: each is rendered from a file in this folder.
@@ -51,8 +58,9 @@ test questions measure accuracy.
 
 **What is here.** Each run has a folder. Read `report.md` first: it starts with a verdict in words and ends with what is
 needed to repeat the run. `report.html` is the same as a page to save and open in a browser; where the answers were
-kept, it shows every question with every answer. `figures/` holds the figures. `report.json` holds every number, whether
-each test question was answered right, and all versions, digests and seeds.
+kept, it shows every question with every answer; those of demo-small come from a repetition of the run in which every
+measured number was the same. `figures/` holds the figures. `report.json` holds every number, whether each test question
+was answered right, and all versions, digests and seeds.
 
 **How to repeat a run.** Install kft and run the command in the table below. The section "How to repeat this run" of
 `report.md` lists the recipe, the versions and the machine. With other versions or on another machine,
@@ -61,7 +69,7 @@ numbers can differ slightly.
 **How to compare.** This puts your run next to a published one and next to the paper's counts. Test answers are compared
 question by question where both runs have the same test questions.""",
     Code("kft compare runs/mine results/worldfacts-full paper", "sh"),
-    """The paper's counts and their sources are in `cli/kft_cli/report/paper.json`.
+    """The paper's counts and their sources are in `published/README.md`.
 
 **How to add a run.** Copy the `report` folder of a finished run to `results/NAME`, then run
 `kft report --results results`. It renders this page and every report again. A test fails where a page
@@ -83,6 +91,14 @@ def render_results(folder: Path) -> str:
         Section("Categories of the training questions", (_categories(reports),)),
         Section("Test accuracy", (_accuracy(reports),)),
     ]
+    experiments = [file.with_suffix(".md") for file in experiment_files(folder)]
+    if experiments:
+        links = Links(tuple((page.parent.name, f"{page.parent.name}/{page.name}") for page in experiments))
+        intro = "Arms against arms under several seeds, with hypotheses that were written before the run:"
+        sections.append(Section("Experiments", (intro, links)))
+    if (published := folder / PUBLISHED / "README.md").is_file():
+        links = Links(((PUBLISHED, f"{PUBLISHED}/{published.name}"),))
+        sections.append(Section("Published numbers of others", ("For orientation, with their sources:", links)))
     others = _other_pages(folder)
     if others:
         links = Links(tuple((page.parent.name, f"{page.parent.name}/{page.name}") for page in others))
@@ -105,15 +121,26 @@ def write_results(folder: Path) -> Path:
         _write(file.with_name("report.md"), render_report(report))
         _write(file.with_name(PAGE), render_report_page(report, published_questions(file)))
         draw_figures(report, file.with_name("figures"))
+    for file in experiment_files(folder):
+        record = read_experiment(file)
+        _write(file.with_suffix(".md"), render_experiment(record))
+        _write(file.with_suffix(".html"), render_experiment_page(record))
     for file in measurement_files(folder):
         _write(file.with_suffix(".md"), render_measurement(file))
         if file.stem == "certainty":
             write_certainty_figure(read_measurement("certainty", file), file.parent)
+    if (folder / PUBLISHED).is_dir():
+        _write(folder / PUBLISHED / "README.md", render_published())
     page = folder / "README.md"
     _write(page, render_results(folder))
     update_headlines(folder.parent / "README.md", folder)
     update_engines(folder.parent / "kft_tasks" / "README.md", folder)
     return page
+
+
+def experiment_files(folder: Path) -> list[Path]:
+    """Experiments below a folder of results."""
+    return sorted(folder.glob("*/experiment.json"))
 
 
 def published_questions(file: Path) -> PageData | None:
@@ -162,7 +189,9 @@ def _write(path: Path, text: str) -> None:
 
 def _other_pages(folder: Path) -> list[Path]:
     pages = [page for name in ("benchmark", "certainty", "engines", "README") for page in folder.glob(f"*/{name}.md")]
-    return sorted(page for page in pages if not (page.parent / "report.json").exists())
+    runs = ("report.json", "experiment.json")
+    own = [page for page in pages if not any((page.parent / name).exists() for name in runs)]
+    return sorted(page for page in own if page.parent.name != PUBLISHED)
 
 
 def _runs(reports: Reports) -> Table:

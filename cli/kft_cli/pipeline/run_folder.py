@@ -70,15 +70,18 @@ class RunFolder:
             raise unwritable(path, error) from error
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, seconds: float = _SECONDS_TO_END) -> Iterator[None]:
         """Keep other processes from working on this run, and remove what killed ones have left behind.
+
+        Args:
+            seconds: that another process may need to end.
 
         Raises:
             StateError: another process is working on it.
         """
         with self.layout.marker.open("a") as stream:
             try:
-                release = wait_for_lock(stream, self.layout.marker, _SECONDS_TO_END)
+                release = wait_for_lock(stream, self.layout.marker, seconds)
             except LockedError as error:
                 raise StateError(f"{self.path}: another process is working on this run. {error.remedy}") from error
             self.lock_descriptors = (stream.fileno(),)

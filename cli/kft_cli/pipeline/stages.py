@@ -8,14 +8,16 @@ from pathlib import Path
 from kft_cli.pipeline.asking import check_chat_templates, with_scorer
 from kft_tasks.categories.category_file import CategoryFile
 from kft_tasks.detection.target import select
+from kft_tasks.errors import suggest
 from kft_tasks.models.choice import default_device
 from kft_tasks.models.locate import model_folder
 from kft_tasks.models.weights import identify, resolve_dtype
 from kft_tasks.protocol.exemplars import ExemplarPool
 from kft_tasks.question_sets.registry import open_set
-from kft_tasks.questions import Question
+from kft_tasks.questions import Question, QuestionSet
 from kft_train.data.mixture import build_mixture, check_model
 from kft_train.data.rows import ValidationPrompt
+from kft_train.errors import RecipeError
 from kft_train.recipes.recipe import Recipe, StageConfig
 from kft_train.stage.request import StageRequest
 
@@ -28,6 +30,24 @@ def validation_prompts(
     return tuple(
         ValidationPrompt(question, exemplars.sets_for(question)[0][:shots] if shots else ()) for question in questions
     )
+
+
+def validation_questions(recipe: Recipe, source: QuestionSet) -> list[Question]:
+    """The questions that epochs are chosen by: none of a held-out type."""
+    chosen = select(lambda: source.split("validation"), recipe.questions.limit.validation)()
+    return [question for question in chosen if question.type not in recipe.questions.held_out_types]
+
+
+def check_held_out_types(recipe: Recipe, test: Sequence[Question]) -> None:
+    """Check that every held-out type has test questions, without which it would be held out for nothing.
+
+    Raises:
+        RecipeError: one has none.
+    """
+    types = {question.type for question in test}
+    for name in recipe.questions.held_out_types:
+        if name not in types:
+            raise RecipeError(f"questions.held_out_types: no test question is of type {name!r}. {suggest(name, types)}")
 
 
 def stage_request(
@@ -49,7 +69,7 @@ def stage_request(
         before: category file of the detection before that; None in the first stage.
         previous: adapter folder of the last stage.
         any_model: accept category files made for another model.
-        max_steps: optimiser steps after which training ends; None trains the stage's epochs.
+        max_steps: optimiser steps after which training ends; None leaves that to the stage's values.
 
     Raises:
         DataError: a category file is broken or was made for another model, the mixture is empty, or the model's chat
@@ -71,7 +91,8 @@ def stage_request(
             check_model(file.header, identify(recipe.model.id, folder, dtype))
         earlier = {item.question.id: item.category for item in file}
     exemplars = ExemplarPool(source.split("exemplars"), asking, questions.set)
-    validation = list(select(lambda: source.split("validation"), questions.limit.validation)())
+    validation = validation_questions(recipe, source)
+    trainable = [item for item in current if item.question.type not in questions.held_out_types]
     return StageRequest(
         stage=stage,
         adapter=recipe.adapter,
@@ -79,11 +100,11 @@ def stage_request(
         asking=asking,
         seed=recipe.seed,
         model=str(folder),
-        mixture=build_mixture(stage.mixture, list(current), earlier, recipe.seed),
+        mixture=build_mixture(stage.mixture, trainable, earlier, recipe.seed),
         validation=validation_prompts(recipe, exemplars, validation),
         work=work,
         output=output,
         previous=previous,
         weights=identify(recipe.model.id, folder, dtype).weights,
-        max_steps=max_steps,
+        max_steps=max_steps or stage.max_steps,
     )

@@ -199,7 +199,7 @@ def _heat_map(
             at = (left + wide * column + 1, top + high * line + 1)
             canvas.add("rect", x=at[0], y=at[1], width=wide - 2, height=high - 2, fill="#ffffff")
             canvas.add("rect", x=at[0], y=at[1], width=wide - 2, height=high - 2, fill="#0072B2", fill_opacity=part)
-            ink = "#ffffff" if part > 0.75 else "#111111"
+            ink = "#ffffff" if part > 0.93 else "#000000"  # where white becomes the one that is read more easily
             label = number(matrix[row][after])
             canvas.text(at[0] + wide / 2 - 1, at[1] + high / 2 + 4, label, "middle", fill=ink)
 

@@ -6,11 +6,10 @@ comparison, a run's own categories are merged in the same way.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
+from kft_cli.report.published_record import read_published
 from kft_cli.stats.intervals import Share, wilson_share
 from kft_tasks.categories.category import KnowledgeCategory
 
@@ -21,10 +20,13 @@ NamedMatrix = Mapping[str, Mapping[str, int]]
 
 
 def load_paper() -> dict[str, Any]:
-    """Content of ``paper.json``: counts, each with its source."""
-    text = (resources.files("kft_cli.report") / "paper.json").read_text(encoding="utf-8")
-    content: dict[str, Any] = json.loads(text)
-    return content
+    """The counts of Li et al. 2024, each with its source: ``published/gradual-learning.json``."""
+    return read_published("gradual-learning").model_dump(mode="json")
+
+
+def load_slick() -> dict[str, Any]:
+    """The accuracies of Gekhman et al. 2024, with their source: ``published/slick.json``."""
+    return read_published("slick").model_dump(mode="json")
 
 
 def greedy_upgraded(matrix: NamedMatrix) -> Share:

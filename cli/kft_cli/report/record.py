@@ -24,6 +24,7 @@ from kft_cli.report.record_cells import (
     ShareRecord,
     check_readings,
 )
+from kft_cli.report.record_elsewhere import ElsewhereRecord
 from kft_cli.report.record_test import Shots, TestRecord
 from kft_cli.report.run_layout import BASE
 from kft_cli.report.run_records import HardwareRecord
@@ -71,6 +72,10 @@ class EvaluationRecord(Record):
     other_type: bool = False
     measurement: bool = False
     control: bool = False
+    text: bool = False
+    also: list[str] = Field(default_factory=list)
+    also_folder: str | None = None
+    also_limit: Count | None = None
 
 
 class SettingsRecord(Record):
@@ -507,6 +512,7 @@ class ReportRecord(Record):
     control: RetestRecord | None
     measured: MeasuredRecord | None = None
     test: TestRecord
+    elsewhere: ElsewhereRecord | None = None
     stages: list[StageRecord]
     trained: list[MovedSpan]
     examples: ExamplesRecord

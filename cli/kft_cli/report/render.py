@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from kft_cli.display.tables import Block, Figure, Section, markdown_document
 from kft_cli.report.sections.accuracy import accuracy_table, change_table, test_accuracy
+from kft_cli.report.sections.elsewhere import forgetting_elsewhere
 from kft_cli.report.sections.examples import examples_of_movement
 from kft_cli.report.sections.mastery import categories, category_table, flow_caption, movement_table, transitions
 from kft_cli.report.sections.measured import change_rows, what_changed
@@ -22,6 +23,7 @@ SECTIONS: tuple[tuple[str, Callable[[Report], list[Block]]], ...] = (
     ("What changed, measured on other exemplars", what_changed),
     ("What moved: category before and after", transitions),
     ("Test accuracy", test_accuracy),
+    ("Forgetting elsewhere", forgetting_elsewhere),
     ("What each stage trained on", stages),
     ("Trained and untrained questions", trained_and_untrained),
     ("Examples", examples_of_movement),

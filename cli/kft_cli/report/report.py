@@ -11,6 +11,7 @@ from kft_cli.display.tables import terminal_text
 from kft_cli.html.run_questions import questions_of_run
 from kft_cli.report import figures
 from kft_cli.report.measures.accuracy import measure_test
+from kft_cli.report.measures.elsewhere import measure_elsewhere
 from kft_cli.report.measures.examples import draw_examples
 from kft_cli.report.measures.mastery import (
     greedy_only,
@@ -50,6 +51,10 @@ def build_report(run: Path) -> dict[str, Any]:
 
 def report_of(data: RunData) -> dict[str, Any]:
     """The same of a run that was read."""
+    if not data.stages:
+        raise DataError(
+            f"{data.layout.folder}: a run without stages has no report, as nothing changed. Report a run with stages."
+        )
     transitions = measure_transitions(data)
     test = measure_test(data)
     report = {
@@ -62,6 +67,7 @@ def report_of(data: RunData) -> dict[str, Any]:
         "control": measure_control(data),
         "measured": measure_measured(data),
         "test": test,
+        "elsewhere": measure_elsewhere(data),
         "stages": [describe_stage(data, stage) for stage in data.stages],
         "trained": measure_trained(data),
         "examples": draw_examples(data),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import shlex
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kft_cli.report.run_layout import BASE, RETEST, TEST_CATEGORIES, RunLayout
 from kft_cli.report.run_outputs import digest_of, find_damage, find_missing, resume_command
@@ -19,11 +20,15 @@ from kft_tasks.categories.category import KnowledgeCategory, Tally
 from kft_tasks.categories.category_file import CategoryFile, Header
 from kft_tasks.errors import DataError
 from kft_tasks.evaluation.evaluate import Asking, TestQuestion, by_question, read_answers
+from kft_tasks.evaluation.further_tasks import FurtherTasks, read_further_tasks
+from kft_tasks.evaluation.text_loss import TextLoss, read_text_loss
 from kft_tasks.files import read_text, sha256_of_json
 from kft_train.data.mixture import Mixture, read_mixture
 from kft_train.recipes.plan import control_of, steps_of
 from kft_train.recipes.recipe import Recipe, load_recorded_recipe
 from kft_train.stage.training_record import read_training
+
+AnyContent = TypeVar("AnyContent")
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,14 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """What was measured at one point besides the questions; None where a part of it was not."""
+
+    text: TextLoss | None
+    tasks: FurtherTasks | None
+
+
+@dataclass(frozen=True)
 class RunData:
     """A whole run, in memory: categories by id, test answers, mixtures, costs.
 
@@ -81,6 +94,7 @@ class RunData:
             its own. Only of the base model in runs of older versions; empty where nothing was measured.
         first_categories: of the test questions with the base model, or None.
         answers: by point, controls included, and by way of asking; sorted by question id.
+        elsewhere: by point, controls included, what was measured besides the questions; empty where nothing was.
         steps: content of each ``step.json``, in the order of the steps.
         digests: SHA-256 of every file that was read, by its name in the run folder.
     """
@@ -96,6 +110,7 @@ class RunData:
     first_categories: Detection | None
     answers: dict[str, dict[Asking, list[TestQuestion]]]
     stages: tuple[Stage, ...]
+    elsewhere: dict[str, Elsewhere]
     steps: tuple[dict[str, Any], ...]
     digests: dict[str, str]
 
@@ -147,8 +162,32 @@ def is_run(folder: Path) -> bool:
     return RunLayout(folder).about.is_file()
 
 
-def read_run(folder: Path) -> RunData:
+class SharedFiles:
+    """What was read from files that several runs have in common, by content: the runs of an experiment link the same.
+
+    Args:
+        most: number of files to keep, those that were used last.
+    """
+
+    def __init__(self, most: int = 24) -> None:
+        self._most = most
+        self._kept: OrderedDict[tuple[str, str], Any] = OrderedDict()
+
+    def get(self, kind: str, digest: str, read: Callable[[], AnyContent]) -> AnyContent:
+        """What ``read`` gives, or gave for a file of the same kind and content."""
+        key = kind, digest
+        found: AnyContent = self._kept.pop(key) if key in self._kept else read()
+        self._kept[key] = found
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return found
+
+
+def read_run(folder: Path, shared: SharedFiles | None = None) -> RunData:
     """Read a finished run.
+
+    Args:
+        shared: what was read of other runs.
 
     Raises:
         DataError: a part is missing, broken, or not of the same model, protocol or questions as the others. The message
@@ -158,13 +197,13 @@ def read_run(folder: Path) -> RunData:
     if not is_run(folder):
         raise DataError(f"{folder}: not a run folder (no run.json). Make one with `kft run RECIPE`.")
     about = read_about(layout.about)
-    reader = _Reader(layout, command_of(about))
+    reader = _Reader(layout, command_of(about), shared or SharedFiles(0))
     recipe = load_recorded_recipe(reader.need(layout.recipe)).with_scorer_of(None)  # a run names it
     reader.check_outputs([step.name for step in steps_of(recipe)])
     points = (BASE, *(stage.name for stage in recipe.stages))
     controls = {stage.name: name for stage in recipe.stages if (name := control_of(recipe, stage))}
     measurements = _measurements(reader, recipe, (*points, *controls.values()))
-    choosing = points[:-1] if points[-1] in measurements else points
+    choosing = points[:-1] if len(points) > 1 and points[-1] in measurements else points
     detections = {point: reader.detection(layout.detection(point)) for point in choosing}
     first = reader.optional_detection(layout.test_categories)
     _check_detections(recipe, detections, measurements, first)
@@ -185,6 +224,7 @@ def read_run(folder: Path) -> RunData:
         first_categories=first,
         answers=answers,
         stages=stages,
+        elsewhere=_elsewhere(reader, recipe, (*points, *controls.values())),
         steps=tuple(reader.steps(_finished_steps(layout, recipe))),
         digests=dict(reader.digests),
     )
@@ -207,6 +247,35 @@ def _measurements(reader: _Reader, recipe: Recipe, points: Sequence[str]) -> dic
     return {BASE: retest} if retest else {}
 
 
+def _elsewhere(reader: _Reader, recipe: Recipe, points: Sequence[str]) -> dict[str, Elsewhere]:
+    """By point. All points measured the same text and tasks, or their numbers could not be compared.
+
+    Raises:
+        DataError: one did not.
+    """
+    if not recipe.evaluation.elsewhere:
+        return {}
+    found = {point: reader.elsewhere(point, recipe) for point in points}
+    first = _kind(found[points[0]])
+    for point, one in found.items():
+        if _kind(one) != first:
+            path = reader.layout.text_loss(point).parent
+            raise DataError(
+                f"{path}: measured another text or other tasks than the base model. Remove it and run again."
+            )
+    return found
+
+
+def _kind(one: Elsewhere) -> tuple[Any, ...]:
+    """What was measured, without the results."""
+    text = one.text and (one.text.digest, [(passage.id, passage.tokens) for passage in one.text.passages])
+    tasks = one.tasks and [
+        (task.task, task.version, task.n, [(metric.metric, metric.filter) for metric in task.metrics])
+        for task in one.tasks.tasks
+    ]
+    return text, tasks
+
+
 def question_digest(answered: Sequence[TestQuestion]) -> str:
     """Digest of the questions, in the order given: runs with the same digest can be compared question by question."""
     return sha256_of_json([[item.id, item.question, *item.answers] for item in answered])
@@ -215,9 +284,10 @@ def question_digest(answered: Sequence[TestQuestion]) -> str:
 class _Reader:
     """Reads the files of one run and keeps their digests."""
 
-    def __init__(self, layout: RunLayout, command: str) -> None:
+    def __init__(self, layout: RunLayout, command: str, shared: SharedFiles) -> None:
         self.layout = layout
         self.command = command
+        self.shared = shared
         self.digests: dict[str, str] = {}
 
     def need(self, path: Path) -> Path:
@@ -248,15 +318,9 @@ class _Reader:
                 raise DataError(f"{damage}. {again}")
 
     def detection(self, path: Path) -> Detection:
-        file = CategoryFile(self.need(path))
-        categories: dict[str, KnowledgeCategory] = {}
-        greedy: dict[str, Tally] = {}
-        groups: dict[str, tuple[str, str]] = {}
-        for item in file:
-            question = item.question
-            categories[question.id], greedy[question.id] = item.category, item.greedy
-            groups[question.id] = (question.type, question.subject or question.id)
-        return Detection(path, file.header, categories, greedy, groups, self.digests[self.layout.name_of(path)])
+        digest = self.digests[self.layout.name_of(self.need(path))]
+        found = self.shared.get("detection", digest, lambda: _read_detection(path, digest))
+        return dataclasses.replace(found, path=path)
 
     def optional_detection(self, path: Path) -> Detection | None:
         return self.detection(path) if path.is_file() else None
@@ -268,7 +332,8 @@ class _Reader:
 
     def answers(self, point: str, shots: Sequence[int]) -> dict[Asking, list[TestQuestion]]:
         path = self.need(self.layout.answers(point))
-        found = by_question(read_answers(path))
+        digest = self.digests[self.layout.name_of(path)]
+        found = self.shared.get("answers", digest, lambda: by_question(read_answers(path)))
         for number in shots:
             questions = found.get(Asking(number), [])
             sets = {len(question.given) for question in questions}
@@ -276,6 +341,13 @@ class _Reader:
                 problem = "some questions have more answers than others" if sets else "there are no answers"
                 raise DataError(f"{path}: {problem} (exemplars in the prompt: {number}). {self._redo(path)}")
         return found
+
+    def elsewhere(self, point: str, recipe: Recipe) -> Elsewhere:
+        text, tasks = self.layout.text_loss(point), self.layout.further_tasks(point)
+        return Elsewhere(
+            read_text_loss(self.need(text), self._redo(text)) if recipe.evaluation.text else None,
+            read_further_tasks(self.need(tasks), self._redo(tasks)) if recipe.evaluation.also else None,
+        )
 
     def steps(self, names: Sequence[str]) -> list[dict[str, Any]]:
         steps = []
@@ -288,6 +360,18 @@ class _Reader:
 
     def _redo(self, path: Path) -> str:
         return f"Remove {path.parent} and resume with: {self.command}"
+
+
+def _read_detection(path: Path, digest: str) -> Detection:
+    file = CategoryFile(path)
+    categories: dict[str, KnowledgeCategory] = {}
+    greedy: dict[str, Tally] = {}
+    groups: dict[str, tuple[str, str]] = {}
+    for item in file:
+        question = item.question
+        categories[question.id], greedy[question.id] = item.category, item.greedy
+        groups[question.id] = (question.type, question.subject or question.id)
+    return Detection(path, file.header, categories, greedy, groups, digest)
 
 
 def _finished_steps(layout: RunLayout, recipe: Recipe) -> list[str]:

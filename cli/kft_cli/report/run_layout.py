@@ -5,6 +5,7 @@
     measure-POINT/                 the same on a draw of its own: it measures what changed
     test-categories/               categories.jsonl of the test questions
     evaluate-POINT/                answers.jsonl
+    elsewhere-POINT/               text_loss.json, further_tasks.json
     STAGE/                         mixture.jsonl, training.json, adapter/
     report/                        report.json, report.md, report.html, figures/
 
@@ -25,6 +26,8 @@ from kft_train.stage.request import SUMMARY
 
 CATEGORIES = "categories.jsonl"
 ANSWERS = "answers.jsonl"
+TEXT_LOSS = "text_loss.json"
+FURTHER_TASKS = "further_tasks.json"
 MIXTURE = "mixture.jsonl"
 TRAINING = SUMMARY
 ADAPTER = "adapter"
@@ -93,6 +96,8 @@ class RunLayout:
             return (self.step(name) / CATEGORIES,)
         if kind == "evaluate":
             return (self.step(name) / ANSWERS,)
+        if kind == "elsewhere":
+            return ()  # every version that measures it records what it made
         adapter = self.adapter(name)
         return (self.mixture(name), self.training(name), adapter / WEIGHTS, adapter / CONFIG)
 
@@ -111,6 +116,14 @@ class RunLayout:
     def answers(self, point: str) -> Path:
         """Answers to the test questions at a point."""
         return self.step(Step("evaluate", point).name) / ANSWERS
+
+    def text_loss(self, point: str) -> Path:
+        """How well the held-out text is predicted at a point."""
+        return self.step(Step("elsewhere", point).name) / TEXT_LOSS
+
+    def further_tasks(self, point: str) -> Path:
+        """Further tasks of lm-eval at a point."""
+        return self.step(Step("elsewhere", point).name) / FURTHER_TASKS
 
     def mixture(self, stage: str) -> Path:
         """Questions that a stage trained on."""

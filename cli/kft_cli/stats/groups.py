@@ -106,6 +106,9 @@ class Clusters:
         return members
 
 
+_SUBSETS_KEPT = 64
+
+
 @dataclass(frozen=True)
 class QuestionGroups:
     """Type and subject of each question, in the order of the values; a subject is one within its type."""
@@ -129,7 +132,17 @@ class QuestionGroups:
 
     def subset(self, indices: Sequence[int]) -> QuestionGroups:
         """Groups of some of the questions."""
-        return QuestionGroups([self.types[i] for i in indices], [self.subjects[i] for i in indices])
+        key = tuple(indices)
+        if key not in self._subsets:
+            if len(self._subsets) > _SUBSETS_KEPT:
+                self._subsets.clear()
+            self._subsets[key] = QuestionGroups([self.types[i] for i in key], [self.subjects[i] for i in key])
+        return self._subsets[key]
+
+    @cached_property
+    def _subsets(self) -> dict[tuple[int, ...], QuestionGroups]:
+        """Subsets that were asked for: finding their clusters takes longer than what is then done with them."""
+        return {}
 
     @cached_property
     def _types_like_these(self) -> Clusters:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
@@ -62,6 +63,7 @@ def seeds_change(
     groups: QuestionGroups,
     reading: Reading,
     *,
+    asked: Sequence[Sequence[bool]] | Flags | None = None,
     seed: int = SEED,
 ) -> SeedsChange:
     """Mean change with an interval over seeds and clusters, and a sign-flip test over seeds.
@@ -91,12 +93,17 @@ def seeds_change(
         changes: after minus before, shape (seeds, questions), each in [-1, 1].
         groups: types and subjects of the questions.
         reading: what of the questions could have been drawn differently.
+        asked: which questions count under which seed, shape (seeds, questions), at least one per seed; all of them
+            where it is not given. A seed's mean is over its own questions; the mean is that of the seeds' means, and
+            how questions move it is linearised (:func:`means_as_values`).
         seed: of the sign flips, where there are too many seeds to enumerate.
 
     Raises:
         UsageError: a value is outside [-1, 1], or the shape is not (seeds, questions).
     """
-    values = _checked(changes, groups)
+    values, answers = _checked(changes, groups), len(changes) * len(groups)
+    if asked is not None and len(values):
+        values, groups, answers = _of_those_asked(values, asked, groups)
     clusters, seeds, n = groups.clusters(reading), len(values), len(groups)
     if seeds == 0 or n == 0:
         return SeedsChange(
@@ -113,12 +120,76 @@ def seeds_change(
         bound = rule_of_three(clusters)
         reason = f"No answer changed under any seed: rule of three over {clusters.count:,} clusters, seeds set aside."
         return SeedsChange(*head, -bound, bound, None, None, test, smallest_p(seeds), reason)
-    sums = _cluster_sums(values, clusters)
-    variance, freedom = _crossed_variance(per_seed, sums, clusters)
-    error = math.sqrt(variance + 1 / (seeds * n) ** 2)  # half an answer gained and half lost, as for one run
+    variance, freedom = _crossed_variance(per_seed, _cluster_sums(values, clusters), clusters)
+    error = math.sqrt(variance + 1 / answers**2)  # half an answer gained and half lost, as for one run
     half = t_quantile(freedom) * error
     low, high = max(-1.0, mean - half), min(1.0, mean + half)
     return SeedsChange(*head, low, high, error, freedom, test, smallest_p(seeds), None)
+
+
+def seeds_estimate(values: Floats, groups: QuestionGroups, reading: Reading) -> SeedsChange:
+    """As :func:`seeds_change`, of a quantity that is no share: ratios, losses.
+
+    Args:
+        values: shape (seeds, units). The mean over units is the estimate of a seed; how a unit's value differs from it
+            is what the unit adds (:func:`ratios_as_values`, :func:`means_as_values`).
+        groups: types and subjects of the units.
+        reading: what of the units could have been drawn differently.
+    """
+    clusters, seeds, n = groups.clusters(reading), len(values), len(groups)
+    if seeds == 0 or n == 0:
+        reason = "Nothing was measured."
+        return SeedsChange(reading, seeds, n, clusters.count, (), *(None,) * 6, smallest_p(seeds), reason)
+    per_seed = values.mean(axis=1)
+    test = sign_flip_test(per_seed).p if seeds > 1 else None
+    head = (reading, seeds, n, clusters.count, tuple(float(one) for one in per_seed), float(per_seed.mean()))
+    if missing := _no_interval(seeds, clusters, reading):
+        return SeedsChange(*head, *(None,) * 4, test, smallest_p(seeds), missing)
+    variance, freedom = _crossed_variance(per_seed, _cluster_sums(values, clusters), clusters)
+    if variance <= 0:
+        return SeedsChange(*head, *(None,) * 4, test, smallest_p(seeds), "Nothing varies.")
+    error, half = math.sqrt(variance), t_quantile(freedom) * math.sqrt(variance)
+    return SeedsChange(*head, head[-1] - half, head[-1] + half, error, freedom, test, smallest_p(seeds), None)
+
+
+def means_as_values(changes: Floats, weights: Floats) -> Floats:
+    """Values whose plain mean over units is the weighted mean of the changes, seed by seed.
+
+    ``mean + units / (sum of weights) * weight * (change - mean)``: what a unit adds, as in the linearised variance of a
+    ratio (Cochran 1977, *Sampling Techniques*, section 6.3).
+
+    Args:
+        changes: shape (seeds, units).
+        weights: the same shape: 1 and 0 for units that count and do not, tokens for passages.
+    """
+    totals = weights.sum(axis=1, keepdims=True)
+    means = (changes * weights).sum(axis=1, keepdims=True) / totals
+    values: Floats = means + changes.shape[1] / totals * weights * (changes - means)
+    return values
+
+
+def ratios_as_values(numerators: Floats, denominators: Floats) -> Floats:
+    """Values whose mean over seeds and units is the ratio of the two means over all seeds; linearised as above.
+
+    Args:
+        numerators: shape (seeds, units).
+        denominators: the same shape; their mean is not 0.
+    """
+    ratio, size = float(numerators.mean() / denominators.mean()), float(denominators.mean())
+    values: Floats = ratio + (numerators - ratio * denominators) / size
+    return values
+
+
+def t_test_p(difference: float, change: SeedsChange) -> float | None:
+    """Two-sided p of Student's t for a difference with the standard error and degrees of freedom of a change.
+
+    It is below .05 just where the interval of the change, moved to that difference, excludes 0.
+    """
+    from scipy.special import stdtr
+
+    if change.standard_error is None or change.degrees_of_freedom is None:
+        return None
+    return float(2 * stdtr(change.degrees_of_freedom, -abs(difference) / change.standard_error))
 
 
 def seeds_needed(level: float = 0.05) -> int:
@@ -153,6 +224,24 @@ def _checked(changes: Sequence[Sequence[float]] | Floats, groups: QuestionGroups
     if values.size and not (values.min() >= -1 and values.max() <= 1):
         raise UsageError("A change is not between -1 and 1. Pass differences of shares, not percentage points.")
     return values
+
+
+def _of_those_asked(
+    values: Floats, asked: Sequence[Sequence[bool]] | Flags, groups: QuestionGroups
+) -> tuple[Floats, QuestionGroups, int]:
+    """Values and groups of the questions that count under some seed, and how many answers that is."""
+    import numpy as np
+
+    counted = np.asarray(asked, dtype=bool)
+    if counted.shape != values.shape or not counted.any(axis=1).all():
+        raise UsageError("Some seed has no question that counts. Leave that seed out.")
+    some = np.flatnonzero(counted.any(axis=0))
+    chosen = counted[:, some]
+    changes = np.where(chosen, values[:, some], 0.0)
+    if not abs(changes).max() <= 1e-12:
+        changes = means_as_values(changes, chosen.astype(float))
+    part = groups if len(some) == len(groups) else groups.subset(some.tolist())
+    return changes, part, int(chosen.sum())
 
 
 def _no_interval(seeds: int, clusters: Clusters, reading: Reading) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def sign_flip_test(sums: Sequence[float] | Floats, *, flips: int = SIGN_FLIPS, s
     if count == 0:
         return SignFlip(1.0, 1.0, True)
     if 2**count <= flips:
-        return SignFlip(_exact_sign_flip_p(values), smallest_p(count), True)
+        return SignFlip(_exact_sign_flip_p(tuple(values.tolist())), smallest_p(count), True)
     rng = np.random.default_rng(seed)
     observed = abs(values.sum()) * (1 - 1e-9)  # sums that differ by rounding alone are equal
     sizes = np.sort(abs(values))  # so that p does not depend on the order of the clusters
@@ -66,14 +67,20 @@ def sign_flip_test(sums: Sequence[float] | Floats, *, flips: int = SIGN_FLIPS, s
     return SignFlip((1 + extreme) / (1 + flips), max(smallest_p(count), 1 / (1 + flips)), False)
 
 
-def _exact_sign_flip_p(values: Floats) -> float:
+@lru_cache(maxsize=65536)  # a call takes some milliseconds, and the same seeds are asked about more than once
+def _exact_sign_flip_p(values: tuple[float, ...]) -> float:
     import numpy as np
     from scipy.stats import permutation_test
 
     if len(values) == 1:
         return 1.0  # scipy asks for two observations; one sign is a coin that says nothing
     found = permutation_test(
-        (values,), np.sum, permutation_type="samples", vectorized=True, n_resamples=np.inf, alternative="two-sided"
+        (np.array(values),),
+        np.sum,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=np.inf,
+        alternative="two-sided",
     )
     return min(1.0, float(found.pvalue))
 

@@ -128,6 +128,7 @@ export class Explorer {
         one.count.textContent = counts[place].toLocaleString("en");
         one.line.classList.toggle("none", counts[place] === 0 && !one.box.checked);
       });
+      element.hidden = !chosen?.size && counts.every((count) => count === 0);
       element.classList.toggle("used", Boolean(chosen?.size));
       if (chosen?.size) element.open = true;
     };

@@ -104,12 +104,14 @@ def trained_ids(data: RunData, stage: Stage) -> set[str]:
     before = data.detections[data.points[index - 1]].categories if index else None
     settings = next(one for one in data.recipe.stages if one.name == stage.name)
     ids = {item.question.id for item in stage.mixture.all_items}
+    held_out = data.recipe.questions.held_out_types
     for part in settings.mixture:
         if part.redraw:
             ids |= {
                 id_
                 for id_, category in now.items()
-                if selects(part, category, before[id_] if before is not None else None)
+                if data.detections[stage.before].groups[id_][0] not in held_out
+                and selects(part, category, before[id_] if before is not None else None)
             }
     return ids
 

@@ -82,8 +82,10 @@ def _scorer_words(name: str) -> str:
 
 def _training(stage: Mapping[str, Any]) -> str:
     batch = stage["per_device_train_batch_size"] * stage["gradient_accumulation_steps"]
+    steps = stage.get("max_steps")
+    length = f"{number(steps)} optimiser steps" if steps else f"up to {stage['num_train_epochs']} epochs"
     return (
         f"{_STARTS[stage['start']]}; learning rate {stage['learning_rate']:g}, "
-        f"weight decay {stage['weight_decay']:g}, batch size {batch}, up to {stage['num_train_epochs']} epochs, "
+        f"weight decay {stage['weight_decay']:g}, batch size {batch}, {length}, "
         f"loss on the {stage['loss']}"
     )
