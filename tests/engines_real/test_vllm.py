@@ -230,7 +230,7 @@ def test_lm_eval_command(embedded_model: Path, tmp_path: Path, result: Say) -> N
     assert done.returncode == 0, done.stderr[-3000:]
     (file,) = tmp_path.rglob("results_*.json")
     found = json.loads(file.read_text())["results"]["kft_worldfacts"]
-    result(f"greedy accuracy {found['greedy_acc,none']:.3f}")
+    result(f"greedy accuracy {found['greedy_accuracy,none']:.3f} on 4 questions")
 
 
 def _task_folder() -> Path:

@@ -231,7 +231,7 @@ def test_every_setting_that_a_models_own_config_could_change_is_named_in_the_req
     neutral = {"until": [] if skip else ["\n"], "max_gen_toks": 5, "repetition_penalty": 1.0, "top_p": 1.0}
     for request in _requests(lm):
         sampled = request.repeats == PROTOCOL.samples
-        chosen = {"do_sample": True, "temperature": 0.5, "top_k": 40} if sampled else {"do_sample": False}
+        chosen = {"do_sample": True, "temperature": 0.5, "top_k": 40, "min_p": 0.0} if sampled else {"do_sample": False}
         assert request.arguments[1] == {**neutral, **chosen}
 
 
