@@ -18,6 +18,7 @@ import kill_experiment
 from experiment_helpers import TWO, InlineLauncher, Told, prepared, run_inline, write_experiment
 from kft_cli.commands import experiment as command_module
 from kft_cli.experiment import engine, launchers
+from kft_cli.experiment import report as report_module
 from kft_cli.experiment.engine import Prepared, check_finished, failures, is_over
 from kft_cli.experiment.launchers import LocalLauncher
 from kft_cli.experiment.store import Store
@@ -26,6 +27,7 @@ from kft_cli.main import main
 from kft_cli.pipeline.pipeline import Pipeline
 from kft_cli.report.run_data import read_run
 from kft_tasks.errors import StateError
+from kft_tasks.files import remove
 from kill_runs import contents, make_project
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # between libraries
@@ -107,6 +109,23 @@ def test_a_step_that_others_were_made_from_is_made_again_and_they_stay(
 
     _, told = copied(lose)
     assert told.done == ["detect-base"]
+
+
+def test_runs_that_left_their_values_are_not_done_again_and_are_reported(
+    project: Path, whole: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(whole, tmp_path / "copy")
+    before = report_module.write_experiment(tmp_path / "copy").read_bytes()
+    for gone in ("runs", "steps", "graph.json"):
+        remove(tmp_path / "copy" / gone)
+    one = prepared(project, tmp_path / "copy", arms=ARMS)
+    assert one.graph.runs == []
+    launcher = InlineLauncher()
+    engine.execute(one, launcher, 1, Told())
+    assert launcher.started == 0
+    assert report_module.write_experiment(tmp_path / "copy").read_bytes() == before
+    with pytest.raises(StateError, match="is of another recipe than arm method has now"):
+        prepared(project, tmp_path / "copy", arms={"method": {"set": {"stages.0.learning_rate": 0.5}}})
 
 
 BROKEN = {"stages": ["stage1"], "set": {"stages.0.mixture": [{"name": "none", "now": ["HighlyKnown"], "limit": 3}]}}

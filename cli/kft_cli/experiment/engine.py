@@ -12,16 +12,19 @@ from typing import Protocol
 from kft_cli.display.console import narrate
 from kft_cli.experiment.file import Experiment
 from kft_cli.experiment.graph import Graph, build_graph, read_graph
+from kft_cli.experiment.kept_values import read_kept
 from kft_cli.experiment.launchers import Launcher
 from kft_cli.experiment.layout import ExperimentLayout
 from kft_cli.experiment.sources import shared_sources
 from kft_cli.experiment.store import Store
 from kft_cli.experiment.worker_state import WorkerState, read_states, remove_state, state_of
 from kft_cli.pipeline.pipeline import Pipeline
+from kft_cli.report.run_layout import RunLayout
 from kft_tasks.errors import DataError, StateError
 from kft_tasks.files import atomic_write, read_text, unwritable, write_json
 from kft_tasks.limits import MAX_YAML_BYTES
 from kft_tasks.signals import describe_end
+from kft_train.recipes.recipe import Recipe
 from kft_train.recipes.strict_yaml import parse_yaml
 
 _PAUSE = 0.5  # seconds between two looks at the folder
@@ -72,18 +75,37 @@ def prepare(experiment: Experiment, folder: Path, command: Sequence[str], thread
     """
     layout = ExperimentLayout(folder)
     _claim(experiment, layout)
-    recipes, open_source = experiment.recipes(), shared_sources()
-    pipelines = []
-    for (arm, seed), recipe in recipes.items():
-        pipelines.append(Pipeline(recipe, layout.run(arm, seed), command, open_source=open_source))
-        pipelines[-1].describe()
+    open_source = shared_sources()
+    pipelines: dict[tuple[str, int], Pipeline] = {}
+    for (arm, seed), recipe in experiment.recipes().items():
+        pipeline = Pipeline(recipe, layout.run(arm, seed), command, open_source=open_source)
+        if not _has_left_values(layout, arm, seed, pipeline.recipe):
+            pipelines[arm, seed] = pipeline
+            pipeline.describe()
     if layout.graph.is_file():
         threads = read_graph(layout.graph).threads
-    graph = build_graph(list(recipes), pipelines, threads)
+    graph = build_graph(list(pipelines), list(pipelines.values()), threads)
     with atomic_write(layout.file) as stream:
         stream.write(experiment.to_yaml())
     write_json(layout.graph, graph.model_dump(mode="json"))
-    return Prepared(layout, Store(layout, graph), pipelines)
+    return Prepared(layout, Store(layout, graph), list(pipelines.values()))
+
+
+def _has_left_values(layout: ExperimentLayout, arm: str, seed: int, recipe: Recipe) -> bool:
+    """Whether a run is gone and its values are there, as in the folder of a published experiment: nothing is to do.
+
+    Raises:
+        DataError: the values cannot be read.
+        StateError: they are of another recipe.
+    """
+    kept = layout.kept(arm, seed)
+    if not kept.is_file() or RunLayout(layout.run(arm, seed)).recipe.is_file():
+        return False
+    if read_kept(kept).recipe != recipe.digest():
+        raise StateError(
+            f"{kept}: is of another recipe than arm {arm} has now. Use another folder, or remove the file."
+        )
+    return True
 
 
 def _claim(experiment: Experiment, layout: ExperimentLayout) -> None:
