@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from kft_cli.main import cli
 from kft_cli.studies.train_benchmark import TrainSettings, pairs_of, render_training, worker
+from kft_tasks.models.weights import has_native_bfloat16
 from kft_tasks.questions import Question, write_questions
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # among the libraries that are compared
@@ -36,7 +37,8 @@ def test_both_ways_train_the_same_rows_with_the_same_losses(results: list[dict[s
     assert [one["contender"] for one in results] == ["kft", "plain"]
     assert kft["steps"] == plain["steps"] == 6
     assert kft["tokens"] == plain["tokens"] > 0
-    assert kft["losses"] == pytest.approx(plain["losses"], abs=1e-4)
+    rounding = 0.02 if has_native_bfloat16() else 1e-4  # where a processor has bfloat16, both train under its autocast
+    assert kft["losses"] == pytest.approx(plain["losses"], abs=rounding)
     assert len(set(kft["losses"])) == 6
     assert kft["tokens_per_cpu_second"] == pytest.approx(kft["tokens"] / kft["cpu_seconds"])
 
@@ -84,6 +86,6 @@ def test_the_command_runs_pairs_in_processes_of_their_own(tiny_model: Path, tmp_
 def test_a_wrong_request_is_one_clear_error() -> None:
     done = CliRunner().invoke(cli, ["benchmark", "training", "--contender", "stock"])
     assert done.exit_code != 0
-    assert "--contender is for detection" in str(done.output) + str(done.exception)
+    assert "--contender and --against are for detection" in str(done.output) + str(done.exception)
     done = CliRunner().invoke(cli, ["benchmark", "training", "--type", "capital"])
     assert "worldfacts has no such questions" in str(done.output) + str(done.exception)
