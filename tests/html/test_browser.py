@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from arm_runs import make_arm
+from kft_cli.experiment.report import write_experiment
+from kft_cli.main import main
+from kft_tasks.files import write_json
 from page_helpers import many_questions, page_of
 
 Opener = Callable[..., Any]
@@ -168,3 +172,26 @@ def test_ten_thousand_questions_are_filtered_at_once_and_few_are_in_the_page(ope
     assert page.locator("#rows [role=option]").count() < 60
     size = page.evaluate("Number(document.querySelector('#rows [role=option]').getAttribute('aria-setsize'))")
     assert page.locator("#rows .active").get_attribute("aria-posinset") == str(size)
+
+
+def test_the_pages_of_a_comparison_and_of_an_experiment_open_in_the_browser_too(opened: Opener, tmp_path: Path) -> None:
+    folder = tmp_path / "core"
+    for seed in (0, 1):
+        make_arm(folder / f"runs/one/seed-{seed}", seed, gained=2, stages=1)
+        make_arm(folder / f"runs/two/seed-{seed}", seed, gained=6, stages=2)
+    file = {"name": "core", "recipe": "demo", "arms": {"one": None, "two": None}, "seeds": [0, 1]}
+    write_json(folder / "experiment.yaml", file)
+    write_experiment(folder)
+    runs = [str(folder / f"runs/{arm}/seed-1") for arm in ("one", "two")]
+    with pytest.raises(SystemExit, match="0"):
+        main(["compare", *runs, "-o", str(tmp_path / "both")])
+    for path, width in ((folder / "experiment.html", 360), (tmp_path / "both" / "comparison.html", 1280)):
+        page = opened(file=path, width=width)
+        assert page.locator("h1.answer").is_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then((result) => result.violations)")
+        assert [(one["id"], one["help"]) for one in found] == []
+    page.get_by_text("Questions", exact=False).first.click()
+    assert page.locator("#explorer").is_visible()
+    assert _found(page) == "24 of 24 questions"
