@@ -368,6 +368,8 @@ def _cost_table(data: dict[str, Any]) -> Table:
             " CPU-seconds and memory are those of all processes; loading, an engine's start and its compilation are "
             "counted apart."
         )
+    if "vllm" in results:
+        caption += " vLLM runs without compiling, which would take longer than the questions."
     return make_table(heads, rows, caption)
 
 
