@@ -10,9 +10,9 @@ from typing import Annotated
 from pydantic import Field
 
 from kft_cli.display.tables import Section, Table, make_table, markdown_document, markdown_table, plain
+from kft_cli.pages.readme import update_page
 from kft_cli.report.run_records import HardwareRecord
-from kft_tasks import limits
-from kft_tasks.files import atomic_write, read_json, read_text
+from kft_tasks.files import read_json
 from kft_tasks.records import Count, Record, Seconds, parse_record
 
 _BLOCK = re.compile(r"(<!-- engines: (\S+), [^>]*-->\n).*?(<!-- /engines -->)", re.DOTALL)
@@ -153,10 +153,4 @@ def update_engines(readme: Path, results: Path) -> None:
     Raises:
         DataError: the markers name a record that is not there.
     """
-    if not readme.is_file():
-        return
-    before = read_text(readme, limits.MAX_LINE_BYTES)
-    after = with_engines(before, results)
-    if after != before:
-        with atomic_write(readme) as stream:
-            stream.write(after)
+    update_page(readme, results, with_engines)

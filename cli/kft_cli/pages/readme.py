@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +44,21 @@ def update_headlines(readme: Path, results: Path) -> None:
     Raises:
         DataError: a headline names a run that ``results`` does not hold.
     """
-    if not readme.is_file():
+    update_page(readme, results, with_headlines)
+
+
+def update_page(page: Path, results: Path, render: Callable[[str, Path], str]) -> None:
+    """Write a page again with what ``render`` makes of its text and ``results``; a page that is not there is left out.
+
+    Raises:
+        DataError: the page cannot be read or written, or whatever ``render`` raises.
+    """
+    if not page.is_file():
         return
-    before = read_text(readme, limits.MAX_LINE_BYTES)
-    after = with_headlines(before, results)
+    before = read_text(page, limits.MAX_LINE_BYTES)
+    after = render(before, results)
     if after != before:
-        with atomic_write(readme) as stream:
+        with atomic_write(page) as stream:
             stream.write(after)
 
 
