@@ -14,6 +14,7 @@ from kft_tasks.protocol.render import render_prompt
 from kft_tasks.questions import Question
 
 IGNORED = -100  # label of a token without loss, as in transformers
+WEIGHT = "weight"  # key of a row's weight
 
 Loss = Literal["completion", "sequence"]
 
@@ -26,11 +27,18 @@ class Rows:
         input_ids, labels: one list per question, of equal lengths; labels are ``IGNORED`` where there is no loss.
         split_at_boundary: number of rows whose answer would have merged with the prompt's last token, and which were
             therefore tokenised in two parts.
+        weights: what each row's loss is multiplied by; None where it is not.
     """
 
     input_ids: list[list[int]]
     labels: list[list[int]]
     split_at_boundary: int
+    weights: list[float] | None = None
+
+    def row(self, index: int) -> dict[str, Any]:
+        """What the trainer reads of a row: ``input_ids``, ``labels`` and, where rows have weights, ``weight``."""
+        weight = {} if self.weights is None else {WEIGHT: self.weights[index]}
+        return {"input_ids": self.input_ids[index], "labels": self.labels[index], **weight}
 
     @property
     def loss_tokens(self) -> int:

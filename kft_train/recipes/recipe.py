@@ -128,6 +128,8 @@ class MixturePart(_Closed):
         redraw: take other questions, equally many, in every epoch (the paper draws its replay again while training;
             once per epoch is ours). The part then reserves all questions it selects; parts that choose after it cannot
             take them.
+        weight: what the loss of its questions is multiplied by. KaFT (Zhong et al. 2025, arXiv 2505.15480) weights
+            questions by how far the answer contradicts what the model knows.
     """
 
     name: Name
@@ -137,14 +139,12 @@ class MixturePart(_Closed):
     ratio: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     same_size_as: Selection | None = None
     redraw: bool = False
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
 
     @model_serializer(mode="wrap")
     def _serialize(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out ``redraw`` if it is false: see :meth:`StageConfig._serialize`."""
-        values: dict[str, Any] = standard(self)
-        if not self.redraw:
-            del values["redraw"]
-        return values
+        """Leave out ``redraw`` and ``weight`` at their defaults: see :meth:`StageConfig._serialize`."""
+        return _without(standard(self), redraw=False, weight=1.0)
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
@@ -170,6 +170,9 @@ class StageConfig(_Closed):
         max_steps: optimiser steps after which the stage ends, over as many epochs as that takes, whatever
             ``num_train_epochs`` says; null trains whole epochs. Stages on unlike numbers of questions are compared so.
         loss: on the tokens of the answer only, or on the whole sequence (the paper).
+        kl_to_base: how many times the divergence from the base model, KL(base || trained) in nats per token that has a
+            loss, is added to the loss: a simple form of self-distillation against forgetting (Kaplan, Gekhman et al.
+            2026, arXiv 2604.15574; the form is ours). With any value but 0 the base model reads every batch too.
         save_steps: steps between checkpoints within an epoch, for resuming; null saves only at the end of each epoch.
         sft: any further SFTConfig fields, passed unchanged.
     """
@@ -191,18 +194,14 @@ class StageConfig(_Closed):
     keep_if_worse: bool = True
     max_steps: Count | None = None
     loss: Literal["completion", "sequence"] = "completion"
+    kl_to_base: NotNegative = 0.0
     save_steps: Count | None = 50
     sft: dict[str, Any] = {}
 
     @model_serializer(mode="wrap")
     def _serialize(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out a field that older run folders do not have while it has its default: their digests stay valid."""
-        values: dict[str, Any] = standard(self)
-        if self.keep_if_worse:
-            del values["keep_if_worse"]
-        if self.max_steps is None:
-            del values["max_steps"]
-        return values
+        return _without(standard(self), keep_if_worse=True, max_steps=None, kl_to_base=0.0)
 
     @model_validator(mode="after")
     def _check_workers(self) -> Self:

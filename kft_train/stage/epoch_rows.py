@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kft_train.data.mixture import Mixture
 from kft_train.data.rows import Rows
 
@@ -28,6 +30,5 @@ class EpochRows:
     def __len__(self) -> int:
         return len(self._current)
 
-    def __getitem__(self, position: int) -> dict[str, list[int]]:
-        index = self._current[position]
-        return {"input_ids": self._rows.input_ids[index], "labels": self._rows.labels[index]}
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        return self._rows.row(self._current[position])

@@ -29,6 +29,7 @@ class PackedRows:
         keep: (K,) ascending places among the N tokens at which the head is needed.
         at: (L,) index into ``keep`` of the token that predicts each label.
         targets: (L,) the labels.
+        rows: (L,) number of each label's row in the batch.
         longest: tokens in the longest row.
     """
 
@@ -38,6 +39,7 @@ class PackedRows:
     keep: list[int]
     at: list[int]
     targets: list[int]
+    rows: list[int]
     longest: int
 
 
@@ -51,8 +53,8 @@ def pack_rows(rows: Sequence[Sequence[int]], labels: Sequence[Sequence[int]]) ->
     positions: list[int] = []
     segments: list[Segment] = []
     places: dict[tuple[int, int], int] = {}  # by the place before (-1 at the start) and the token
-    wanted: list[tuple[int, int]] = []
-    for row, own_labels in zip(rows, labels, strict=True):
+    wanted: list[tuple[int, int, int]] = []
+    for number, (row, own_labels) in enumerate(zip(rows, labels, strict=True)):
         path: list[int] = []
         first = len(tokens)
         for position, token in enumerate(row):
@@ -66,11 +68,15 @@ def pack_rows(rows: Sequence[Sequence[int]], labels: Sequence[Sequence[int]]) ->
             visible = np.tri(new, len(path), len(path) - new, dtype=bool)
             segments.append(Segment(range(first, len(tokens)), np.array(path), visible))
         # the first token of a row is never predicted
-        wanted += [(place, label) for place, label in zip(path, own_labels[1:], strict=False) if label != IGNORED]
+        labelled = zip(path, own_labels[1:], strict=False)
+        wanted += [(place, label, number) for place, label in labelled if label != IGNORED]
     if not tokens:
         raise ValueError("A batch without a token cannot be packed.")
-    keep = sorted({place for place, _ in wanted})
+    keep = sorted({place for place, _, _ in wanted})
     index = {place: number for number, place in enumerate(keep)}
-    at = [index[place] for place, _ in wanted]
-    longest = max(map(len, rows))
-    return PackedRows(tokens, positions, segments, keep, at, [label for _, label in wanted], longest)
+    at, targets, numbers = (
+        [index[place] for place, _, _ in wanted],
+        [each[1] for each in wanted],
+        [each[2] for each in wanted],
+    )
+    return PackedRows(tokens, positions, segments, keep, at, targets, numbers, max(map(len, rows)))

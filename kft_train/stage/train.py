@@ -163,8 +163,12 @@ def _machine_values() -> dict[str, Any]:
 
 
 def _rows(request: StageRequest) -> Rows:
-    questions = [item.question for item in request.mixture.all_items]
+    items = request.mixture.all_items
+    questions = [item.question for item in items]
     rows = training_rows(questions, request.protocol, _tokenizer(request), request.stage.loss)
+    weights = {part.name: part.weight for part in request.stage.mixture}
+    if set(weights.values()) != {1.0}:
+        rows = dataclasses.replace(rows, weights=[weights.get(item.part, 1.0) for item in items])
     check_labels(rows, request.stage.name)
     if rows.split_at_boundary:
         logger.warning(
@@ -206,9 +210,11 @@ def _make_trainer(
     trainer = KftTrainer(
         validation=request.validation,
         protocol=request.validation_protocol,
+        kl_to_base=request.stage.kl_to_base,
+        weighted=rows.weights is not None,
         model=model,
         args=args,
-        train_dataset=Dataset.from_dict({"input_ids": rows.input_ids[:count], "labels": rows.labels[:count]}),
+        train_dataset=Dataset.from_list([rows.row(index) for index in range(count)]),
         eval_dataset=Dataset.from_dict({"input_ids": held_out.input_ids, "labels": held_out.labels}),
         processing_class=tokenizer,
     )

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812  # the name everybody knows it by
 from transformers.trainer_utils import EvalLoopOutput
 from trl import SFTTrainer
 
-from kft_tasks.engine.attention import segmented, use_segments
+from kft_tasks.engine.attention import use_segments
 from kft_tasks.engine.folding import folded
 from kft_tasks.engine.model import sliding_window
 from kft_tasks.errors import UnsupportedModelError
 from kft_tasks.protocol.protocol import Protocol
-from kft_train.data.rows import IGNORED, ValidationPrompt
+from kft_train.data.rows import WEIGHT, ValidationPrompt
 from kft_train.stage.checkpoints import rotate, saving, write_manifest
-from kft_train.stage.packed_rows import PackedRows, pack_rows
+from kft_train.stage.label_loss import LabelLogits, Run, run_packed, run_padded
+from kft_train.stage.packed_rows import pack_rows
 from kft_train.stage.validation import Validation
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ _COMPARED = 4  # rows that are computed packed and padded before a model is trai
 class KftTrainer(SFTTrainer):
     """Trains on rows of ``input_ids`` and ``labels``; evaluation adds ``eval_<scorer>``, measured on greedy answers.
 
-    It differs from SFTTrainer in three ways only:
+    It differs from SFTTrainer in four ways only:
 
     - The head is computed at labelled positions. TRL scores every position on a CPU. TRL's entropy and token accuracy
       are not logged. Models that take no tensor of positions as ``logits_to_keep``, and losses other than plain
@@ -43,17 +43,35 @@ class KftTrainer(SFTTrainer):
       :mod:`kft_train.stage.packed_rows`. The first rows are computed both ways (without dropout); a model that gives
       another loss packed than padded is trained on padded batches, as is one with another attention than PyTorch's
       SDPA, or with a sliding window shorter than a row.
+    - A training row may have a ``weight``, which its loss is multiplied by, and the divergence from the base model at
+      the labels may be added to the loss. Validation loss is cross-entropy alone.
     - ``evaluation_loop`` asks the validation questions, so that the metric exists before the epoch is compared with
       others.
 
     Args:
         validation: validation questions; each process answers its share of them.
         protocol: scorer, template and answer length.
+        kl_to_base: how many times KL(base || model), in nats per label, is added to the cross-entropy.
+        weighted: whether training rows have weights.
         **kwargs: passed to SFTTrainer.
+
+    Raises:
+        UnsupportedModelError: ``kl_to_base`` or ``weighted`` for a model or a loss that needs TRL's head.
     """
 
-    def __init__(self, *, validation: Sequence[ValidationPrompt], protocol: Protocol, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        validation: Sequence[ValidationPrompt],
+        protocol: Protocol,
+        kl_to_base: float = 0.0,
+        weighted: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.kl_to_base = kl_to_base
+        if weighted:
+            self.data_collator: Any = _WithWeights(self.data_collator)
         self.validation = Validation(validation, protocol, self.model, self.processing_class)
         base = self.model.get_base_model()
         self.short_head = self._can_shorten(base)
@@ -65,6 +83,11 @@ class KftTrainer(SFTTrainer):
         if self.short_head:
             # TRL put its own head into `forward` of this one object; removing it restores the model's own generation.
             base.__dict__.pop("forward", None)
+        elif kl_to_base or weighted:
+            raise UnsupportedModelError(
+                f"{type(base).__name__}: its loss cannot be weighted or held to the base model: the model or a "
+                "field in sft needs TRL's own loss. Remove kl_to_base and the weights of the mixture's parts."
+            )
         else:
             logger.warning("%s: the stock loss head is used (slower).", type(base).__name__)
 
@@ -77,34 +100,49 @@ class KftTrainer(SFTTrainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Cross-entropy summed over labelled tokens, divided by their number in the whole step on all processes."""
+        """Loss summed over labelled tokens, divided by their number in the whole step on all processes."""
         if num_items_in_batch is not None:
             self.loss_tokens = int(num_items_in_batch)
         if not self.short_head:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        total, count, outputs = self._loss_sum(model, inputs)
-        if num_items_in_batch is not None:
-            count = num_items_in_batch
+        inputs = dict(inputs)
+        weights = inputs.pop(WEIGHT, None)
+        run = self._runner(inputs)
+        found = run(model)
+        total = found.cross_entropy(weights)
+        if self.kl_to_base and model.training:
+            total = total + self.kl_to_base * found.divergence_from(self._base_says(model, run))
+        count = len(found.targets) if num_items_in_batch is None else num_items_in_batch
         loss = total / torch.as_tensor(count, device=total.device).clamp(min=1)
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes  # DDP averages gradients; the count covers all processes
-        return (loss, outputs) if return_outputs else loss
+        return (loss, found.outputs) if return_outputs else loss
 
     @property
     def packs(self) -> bool:
         """Whether batches are packed; False before the first one."""
         return bool(self._packs)
 
-    def _loss_sum(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, int, Any]:
-        """Summed cross-entropy of a batch, its number of labels, and the model's output."""
+    def _runner(self, inputs: dict[str, Any]) -> Run:
+        """How a model is run on a batch: packed or padded."""
         if self._packs is False or set(inputs) != {"input_ids", "attention_mask", "labels"}:
-            return _padded_loss(model, inputs)
+            return run_padded(inputs)
         packed = pack_rows(*_rows_of(inputs))
         if self._packs is None:
             self._packs = self._packs_alike({name: value[:_COMPARED] for name, value in inputs.items()})
         if not self._packs or (self._window is not None and packed.longest > self._window):
-            return _padded_loss(model, inputs)
-        return _packed_loss(model, packed, inputs["input_ids"].device)
+            return run_padded(inputs)
+        return run_packed(packed, inputs["input_ids"].device)
+
+    def _base_says(self, model: Any, run: Run) -> LabelLogits:
+        """What the base model says on the batch: the same model with its adapter switched off, without dropout."""
+        own = self.accelerator.unwrap_model(model)
+        own.eval()
+        try:
+            with torch.no_grad(), own.disable_adapter():
+                return run(own)
+        finally:
+            own.train()
 
     def _packs_alike(self, inputs: dict[str, Any]) -> bool:
         """Whether this model can run packed rows and gives them the loss of the padded batch; no random draw is made.
@@ -118,8 +156,8 @@ class KftTrainer(SFTTrainer):
             try:
                 with torch.no_grad():
                     packed = pack_rows(*_rows_of(inputs))
-                    padded = float(_padded_loss(self.model, inputs)[0])
-                    own = float(_packed_loss(self.model, packed, inputs["input_ids"].device)[0])
+                    padded = float(run_padded(inputs)(self.model).cross_entropy())
+                    own = float(run_packed(packed, inputs["input_ids"].device)(self.model).cross_entropy())
                 if not abs(padded - own) <= _allowed(self.model) * max(abs(padded), 1.0):
                     reason = f"the first rows have loss {own:.6g} packed and {padded:.6g} padded"
             except Exception as error:  # whatever a model raises here means that it cannot be run this way
@@ -213,6 +251,24 @@ class KftTrainer(SFTTrainer):
         """Write no model card into checkpoints."""
 
 
+class _WithWeights:
+    """A collator for rows that have a weight.
+
+    Args:
+        collate: makes a batch of rows without weights.
+    """
+
+    def __init__(self, collate: Any) -> None:
+        self.collate = collate
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """The batch; ``weight``, of shape (rows,), only where the rows have one, which those of validation have not."""
+        batch = dict(self.collate([{key: value for key, value in row.items() if key != WEIGHT} for row in rows]))
+        if all(WEIGHT in row for row in rows):
+            batch[WEIGHT] = torch.tensor([row[WEIGHT] for row in rows], dtype=torch.float32)
+        return batch
+
+
 def _rows_of(inputs: dict[str, Any]) -> tuple[list[list[int]], list[list[int]]]:
     """Token ids and labels of a batch's rows without padding."""
     kept = [[place for place, seen in enumerate(row) if seen] for row in inputs["attention_mask"].tolist()]
@@ -221,34 +277,6 @@ def _rows_of(inputs: dict[str, Any]) -> tuple[list[list[int]], list[list[int]]]:
         for name in ("input_ids", "labels")
     )
     return ids, labels
-
-
-def _padded_loss(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, int, Any]:
-    """Summed cross-entropy with the batch as it is; the head is computed in columns with a label."""
-    inputs = dict(inputs)
-    labels = inputs.pop("labels")[:, 1:]  # position i predicts token i + 1
-    columns = (labels != IGNORED).any(0).nonzero()[:, 0]
-    outputs = model(**inputs, use_cache=False, logits_to_keep=columns)
-    kept = labels[:, columns]
-    mask = kept != IGNORED
-    total = F.cross_entropy(outputs.logits[mask].float(), kept[mask], reduction="sum")
-    return total, int(mask.sum()), outputs
-
-
-def _packed_loss(model: Any, packed: PackedRows, device: torch.device) -> tuple[torch.Tensor, int, Any]:
-    """Summed cross-entropy of a packed batch; the head is computed once per token that predicts a label."""
-    with segmented(packed.segments, torch.float32, device) as mask:
-        outputs = model(
-            input_ids=torch.tensor([packed.tokens], device=device),
-            position_ids=torch.tensor([packed.positions], device=device),
-            attention_mask=mask,
-            use_cache=False,
-            logits_to_keep=torch.tensor(packed.keep, dtype=torch.int64, device=device),
-        )
-    logits = outputs.logits[0].float()
-    at, targets = (torch.tensor(own, dtype=torch.int64, device=device) for own in (packed.at, packed.targets))
-    total = (logits.logsumexp(-1)[at] - logits[at, targets]).sum()
-    return total, len(packed.targets), outputs
 
 
 def _allowed(model: Any) -> float:

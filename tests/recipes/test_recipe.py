@@ -125,7 +125,7 @@ def test_newer_fields_with_their_defaults_change_neither_digest_nor_file(minimal
     recipe = load_recipe(minimal)
     assert recipe.stages[0].keep_if_worse
     assert "keep_if_worse" not in recipe.to_yaml()
-    assert "redraw" not in recipe.to_yaml()
+    assert not {"redraw:", "weight:", "kl_to_base:"} & set(recipe.to_yaml().split())
     assert "measurement" not in recipe.model_dump(mode="json")["questions"]["limit"]
     stages = recipe.model_dump(mode="json")["stages"]
     assert sha256_of_json(stages) == (
@@ -181,6 +181,8 @@ def test_overrides_reach_keys_and_list_items(minimal: str) -> None:
             "stages.1.mixture=[{name: a, ratio: 0.1, limit: 3}, {name: b}]",
             "limit and ratio both set the number of questions",
         ),
+        ("stages.1.mixture=[{name: a, weight: 0}]", "stages.1.mixture.0.weight: input should be greater than 0"),
+        ("stages.1.kl_to_base=-1", "stages.1.kl_to_base: input should be greater than or equal to 0"),
         ("stages.1.mixture=[{name: a, redraw: true}]", "redraw needs a number of questions"),
         ("stages.1.mixture=[{name: a}, {name: a}]", "mixture part 'a' is duplicated"),
         ("evaluation.shots=[4, 4]", "number of shots '4' is duplicated"),
