@@ -13,15 +13,18 @@ import yaml
 from arm_runs import TYPES, make_arm
 from kft_cli.experiment.page import render_experiment_page
 from kft_cli.experiment.record import read_experiment
-from kft_cli.experiment.render import render_experiment
+from kft_cli.experiment.render import render_experiment, supported
 from kft_cli.experiment.report import is_experiment, write_experiment
 from kft_cli.experiment.values import read_values
 from kft_cli.main import main
-from kft_cli.pages.results import write_results
+from kft_cli.pages.readme import with_headlines
+from kft_cli.pages.results import render_results, write_results
 from kft_cli.report import run_data
 from kft_cli.report.run_data import SharedFiles
 from kft_tasks.errors import DataError
 from kft_tasks.evaluation.evaluate import Asking
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
 
 
 @pytest.fixture
@@ -153,3 +156,26 @@ def test_files_that_runs_share_are_read_once(experiment: Path, monkeypatch: pyte
         assert alone.train is not None
         assert (run.train.level["stage2"] == alone.train.level["stage2"]).all()
         assert run.detected == alone.detected
+
+
+def test_readmes_say_what_the_data_support_and_link_to_the_tables(experiment: Path, tmp_path: Path) -> None:
+    write_experiment(experiment)
+    results = tmp_path / "results"
+    run = RESULTS / "demo-small" / "report.json"
+    for source, target in ((experiment / "experiment.json", "core/experiment.json"), (run, "small/report.json")):
+        (results / target).parent.mkdir(parents=True)
+        (results / target).write_bytes(source.read_bytes())
+    record = read_experiment(experiment / "experiment.json")
+    page = render_results(results)
+    assert f"**core.** **{supported(record.hypotheses)}**" in page
+    assert "**What it does not show:**" in page
+    assert "| more | " in page
+    assert "(core/experiment.md)" in page
+    text = "# x\n\n<!-- headline: core, rendered -->\n\nolder\n\n<!-- /headline -->\n"
+    headline = with_headlines(text, results)
+    assert supported(record.hypotheses) in headline
+    assert "older" not in headline
+    last = {row.arm: row for row in record.accuracy if row.point in ("stage1", "stage2") and row.shots == 4}
+    assert f"| two | {100 * last['two'].level.mean:.1f} %" in headline
+    assert headline.count("\n| two |") == 1
+    assert "mean over 3 seeds" in headline

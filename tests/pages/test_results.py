@@ -8,8 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from kft_cli.experiment.page import render_experiment_page
+from kft_cli.experiment.record import read_experiment
+from kft_cli.experiment.render import render_experiment
 from kft_cli.pages.certainty_figure import draw_certainty
-from kft_cli.pages.results import measurement_files, published_questions, render_measurement, render_results
+from kft_cli.pages.results import (
+    experiment_files,
+    measurement_files,
+    published_questions,
+    render_measurement,
+    render_results,
+)
 from kft_cli.report.figures import drawings
 from kft_cli.report.page import render_report_page
 from kft_cli.report.render import render_report
@@ -17,6 +26,7 @@ from kft_cli.report.report import read_report
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 PAGES = measurement_files(RESULTS)
+EXPERIMENTS = experiment_files(RESULTS)
 RUNS = sorted(RESULTS.glob("*/report.json"))
 
 
@@ -30,6 +40,16 @@ def test_every_other_published_page_is_not_stale(file: Path) -> None:
     if file.stem == "certainty":
         drawn = draw_certainty(json.loads(file.read_text(encoding="utf-8")))
         assert file.with_suffix(".svg").read_text(encoding="utf-8") == drawn.file()
+
+
+@pytest.mark.parametrize("file", EXPERIMENTS, ids=[file.parent.name for file in EXPERIMENTS])
+def test_every_published_experiment_is_not_stale_and_is_in_the_results_page(file: Path) -> None:
+    """Both pages are what the record gives."""
+    record = read_experiment(file)
+    assert file.with_suffix(".md").read_text(encoding="utf-8") == render_experiment(record)
+    assert file.with_suffix(".html").read_text(encoding="utf-8") == render_experiment_page(record)
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    assert all(one.hypothesis.name in page for one in record.hypotheses)
 
 
 @pytest.mark.parametrize("file", RUNS, ids=[file.parent.name for file in RUNS])

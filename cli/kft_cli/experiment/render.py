@@ -43,7 +43,7 @@ def summarize_experiment(record: ExperimentRecord, width: int | None = None) -> 
 
 def opening(record: ExperimentRecord) -> list[Block]:
     """What the data support, and what was done."""
-    blocks: list[Block] = [f"**{_supported(record.hypotheses)}**"]
+    blocks: list[Block] = [f"**{supported(record.hypotheses)}**"]
     if record.reach:
         blocks.append(plain(record.reach))
     if record.description:
@@ -58,6 +58,11 @@ def opening(record: ExperimentRecord) -> list[Block]:
         "samples, order of the data and initialisation."
     )
     blocks.append(done)
+    if len(record.arms) > 1:
+        blocks.append(
+            "**What it does not show:** how it would be with another model, a larger one above all, with other "
+            "questions, or with another number of optimiser steps."
+        )
     if record.missing:
         shown = "; ".join(plain(one) for one in record.missing[:12])
         more = f" and {len(record.missing) - 12} more" if len(record.missing) > 12 else ""
@@ -65,7 +70,7 @@ def opening(record: ExperimentRecord) -> list[Block]:
     return blocks
 
 
-def _supported(rows: Sequence[HypothesisRecord]) -> str:
+def supported(rows: Sequence[HypothesisRecord]) -> str:
     """One sentence: which of the claims the data support, contradict and leave open."""
     if not rows:
         return "No hypothesis was written before the run: everything here is exploratory."

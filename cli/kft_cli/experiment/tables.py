@@ -253,14 +253,19 @@ def measure_epochs(runs: Runs, arms: Sequence[str]) -> list[EpochRecord]:
     return rows
 
 
-def measure_growth(runs: Runs, arms: Sequence[str]) -> list[GrowthRecord]:
-    """Arms of two or more stages: HighlyKnown questions, and both ways of counting their growth (tables 10 to 12)."""
-    rows = []
+def _of_stages(runs: Runs, arms: Sequence[str]) -> Iterator[tuple[str, list[RunValues], list[TrainValues]]]:
+    """Arms of two or more stages, their runs and what those measured of the training questions."""
     for arm in arms:
         chosen = runs_of(runs, arm)
         trains = _trains(chosen)
-        if trains is None or any(len(run.points) < 3 for run in chosen):
-            continue
+        if trains is not None and all(len(run.points) > 2 for run in chosen):
+            yield arm, chosen, trains
+
+
+def measure_growth(runs: Runs, arms: Sequence[str]) -> list[GrowthRecord]:
+    """Arms of two or more stages: HighlyKnown questions, and both ways of counting their growth (tables 10 to 12)."""
+    rows = []
+    for arm, chosen, trains in _of_stages(runs, arms):
         points = [(BASE, str(run.first_stage), run.last) for run in chosen]
         counts = [
             fmean(_count(train, at[index], "all") for train, at in zip(trains, points, strict=True))
@@ -280,11 +285,7 @@ def measure_growth(runs: Runs, arms: Sequence[str]) -> list[GrowthRecord]:
 def measure_moves(runs: Runs, arms: Sequence[str]) -> list[MoveRecord]:
     """Levels from each point to the next, of arms of two or more stages (tables 11 and 12)."""
     rows = []
-    for arm in arms:
-        chosen = runs_of(runs, arm)
-        trains = _trains(chosen)
-        if trains is None or any(len(run.points) < 3 for run in chosen):
-            continue
+    for arm, chosen, trains in _of_stages(runs, arms):
         for before, after in itertools.pairwise(chosen[0].points):
             changes = [train.level[after].astype(int) - train.level[before] for train in trains]
             higher = fmean(int((change > 0).sum()) for change in changes)

@@ -1,4 +1,4 @@
-"""The headline of a published run in the root README: a small table, rendered from the run's report."""
+"""Headlines of published runs and experiments in the root README: small tables, rendered from their records."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from kft_cli.display.tables import count_and_share, make_table, markdown_link, markdown_table, plain, share
+from kft_cli.experiment.cells import change_cell, level_cell
+from kft_cli.experiment.record import ExperimentRecord, read_experiment
+from kft_cli.experiment.render import supported
 from kft_cli.report.report import read_report
 from kft_tasks import limits
 from kft_tasks.categories.category import KnowledgeCategory
@@ -38,11 +41,30 @@ def render_headline(name: str, report: Mapping[str, Any]) -> str:
     return f"{markdown_table(make_table(heads, rows))}\n\n{caption}\n"
 
 
+def render_experiment_headline(name: str, record: ExperimentRecord) -> str:
+    """What the data support, and test accuracy after the last stage of each arm, with 95 % intervals."""
+    last = {arm.name: arm.points[-1] for arm in record.arms}
+    shots = max(row.shots for row in record.accuracy)
+    rows = [
+        [plain(row.arm), level_cell(row.level), change_cell("test_accuracy", row.from_base)]
+        for row in record.accuracy
+        if row.shots == shots and not row.held_out_types and row.point == last[row.arm]
+    ]
+    heads = f"arm | test accuracy with {shots} exemplars > | change in points >"
+    link = markdown_link("All tables", f"results/{name}/experiment.md")
+    caption = (
+        f"{plain(record.model)} on {plain(record.question_set)}, {record.test_questions:,} test questions, after the "
+        f"last stage of each arm, mean over {len(record.seeds)} seeds; in brackets 95 % intervals for other seeds and "
+        f"other types of questions. {link}."
+    )
+    return f"{supported(record.hypotheses)}\n\n{markdown_table(make_table(heads, rows))}\n\n{caption}\n"
+
+
 def update_headlines(readme: Path, results: Path) -> None:
     """Render every headline of ``readme`` again; a page without headline markers is left as it is.
 
     Raises:
-        DataError: a headline names a run that ``results`` does not hold.
+        DataError: a headline names a run or an experiment that ``results`` does not hold.
     """
     update_page(readme, results, with_headlines)
 
@@ -63,10 +85,14 @@ def update_page(page: Path, results: Path, render: Callable[[str, Path], str]) -
 
 
 def with_headlines(text: str, results: Path) -> str:
-    """``text`` with the headline of each named run between its markers."""
+    """``text`` with the headline of each named run or experiment between its markers."""
 
     def render(match: re.Match[str]) -> str:
-        headline = render_headline(match[2], read_report(results / match[2] / "report.json"))
+        name, experiment = match[2], results / match[2] / "experiment.json"
+        if experiment.is_file():
+            headline = render_experiment_headline(name, read_experiment(experiment))
+        else:
+            headline = render_headline(name, read_report(results / name / "report.json"))
         return f"{match[1]}\n{headline}\n{match[3]}"
 
     return _BLOCK.sub(render, text)

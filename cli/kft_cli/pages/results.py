@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from kft_cli.display.tables import (
     markdown_document,
     number,
     percent,
+    plain,
     share,
 )
 from kft_cli.experiment.page import render_experiment_page
 from kft_cli.experiment.record import read_experiment
-from kft_cli.experiment.render import render_experiment
+from kft_cli.experiment.render import opening, render_experiment
+from kft_cli.experiment.sections import hypotheses
 from kft_cli.html.record import PageData, data_of_page
 from kft_cli.pages import certainty_page
 from kft_cli.pages.certainty_figure import write_certainty_figure
@@ -91,11 +93,8 @@ def render_results(folder: Path) -> str:
         Section("Categories of the training questions", (_categories(reports),)),
         Section("Test accuracy", (_accuracy(reports),)),
     ]
-    experiments = [file.with_suffix(".md") for file in experiment_files(folder)]
-    if experiments:
-        links = Links(tuple((page.parent.name, f"{page.parent.name}/{page.name}") for page in experiments))
-        intro = "Arms against arms under several seeds, with hypotheses that were written before the run:"
-        sections.append(Section("Experiments", (intro, links)))
+    if experiments := experiment_files(folder):
+        sections.append(Section("Experiments", tuple(_experiments(experiments))))
     if (published := folder / PUBLISHED / "README.md").is_file():
         links = Links(((PUBLISHED, f"{PUBLISHED}/{published.name}"),))
         sections.append(Section("Published numbers of others", ("For orientation, with their sources:", links)))
@@ -192,6 +191,21 @@ def _other_pages(folder: Path) -> list[Path]:
     runs = ("report.json", "experiment.json")
     own = [page for page in pages if not any((page.parent / name).exists() for name in runs)]
     return sorted(page for page in own if page.parent.name != PUBLISHED)
+
+
+def _experiments(files: Sequence[Path]) -> Iterator[Block]:
+    """What each experiment found, in words and by hypothesis."""
+    yield (
+        "Arms against arms under several seeds, with hypotheses that were written before the run. `kft experiment "
+        "NAME` repeats one; the page of each has all its tables, also those that nobody asked for before."
+    )
+    for file in files:
+        record = read_experiment(file)
+        first, *others = opening(record)
+        yield f"**{plain(record.name)}.** {first}"
+        yield from others
+        yield from (block for block in hypotheses(record) if isinstance(block, Table))
+    yield Links(tuple((file.parent.name, f"{file.parent.name}/{file.stem}.md") for file in files), "Pages")
 
 
 def _runs(reports: Reports) -> Table:
