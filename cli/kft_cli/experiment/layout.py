@@ -4,6 +4,7 @@
     graph.json             runs, steps, and which steps need which
     steps/KEY/STEP/        a finished step, once for all runs that have it; failed.json if it failed
     runs/ARM/seed-N/       one run folder for each arm and seed; their steps are links to those in steps/
+    values/ARM/seed-N.json what came out of each run, by question; it stands for a run whose folder is gone
     cost.json              what the finished steps took
     experiment.json        what came out: hypotheses, tables; experiment.md and experiment.html show it
     workers/               what each worker is doing, and what it printed
