@@ -89,8 +89,7 @@ def arms(record: ExperimentRecord) -> list[Block]:
         for arm in record.arms
     ]
     caption = (
-        "*Optimiser steps* of all stages, *trained questions*: different ones in the mixtures of all "
-        "stages; means over "
+        "*Optimiser steps* of all stages, *trained questions*: different ones in the mixtures of all stages; means over "
         "seeds, in brackets the extremes. *Tokens* read, written and trained on, and *time* of all steps of a run, "
         "those included that arms share."
     )
@@ -130,8 +129,7 @@ def _different_steps(record: ExperimentRecord) -> str | None:
         return None
     listed = ", ".join(f"{plain(name)} {number(round(steps, 1))}" for name, steps in taken.items())
     return (
-        f"**The arms did not all take the same number of optimiser steps** ({listed}). A difference between "
-        f"two of them "
+        f"**The arms did not all take the same number of optimiser steps** ({listed}). A difference between two of them "
         "is also one of the amount of training."
     )
 
@@ -328,9 +326,8 @@ def growth(record: ExperimentRecord) -> list[Block]:
         for one in record.moves
     ]
     words = (
-        "Questions whose level rose, fell or stayed from one point to the next, on the same exemplars; "
-        "means over seeds "
-        "(tables 11 and 12: a third stage changes little)."
+        "Questions whose level rose, fell or stayed from one point to the next, on the same exemplars; means over "
+        "seeds (tables 11 and 12: a third stage changes little)."
     )
     return [
         make_table(heads, rows, caption),
@@ -382,9 +379,8 @@ def graph(record: ExperimentRecord) -> list[Block]:
     first = record.graph[0]
     caption = (
         f"Nodes are the {first.nodes:,} entities of the measured questions (subject and first accepted answer), joined "
-        f"by {first.edges:,} questions; {first.components:,} components. *Upgraded*: untrained questions "
-        f"whose level rose "
-        "by the first stage, means over seeds. *Touching*: share of them with an entity of a trained question. "
+        f"by {first.edges:,} questions; {first.components:,} components. *Upgraded*: untrained questions whose level "
+        "rose by the first stage, means over seeds. *Touching*: share of them with an entity of a trained question. "
         f"*Chance*: the same if the upgraded ones were any of the untrained ones of their type and category "
         f"({first.permutations:,} permutations, in brackets 95 % of them); *p*: two-sided, by the permutations. "
         "*Nodes*: share of the upgraded questions' entities that are those of trained questions or next to one, and "
