@@ -89,8 +89,8 @@ def arms(record: ExperimentRecord) -> list[Block]:
         for arm in record.arms
     ]
     caption = (
-        "*Optimiser steps* of all stages, *trained questions*: different ones in the mixtures of all stages; means over "
-        "seeds, in brackets the extremes. *Tokens* read, written and trained on, and *time* of all steps of a run, "
+        "*Optimiser steps* of all stages, *trained questions*: different ones in the mixtures of all stages; means "
+        "over seeds, in brackets the extremes. *Tokens* read, written and trained on, and *time* of all steps of a run, "
         "those included that arms share."
     )
     heads = "arm | seeds > | points | optimiser steps > | trained questions > | tokens > | time >"
@@ -129,8 +129,8 @@ def _different_steps(record: ExperimentRecord) -> str | None:
         return None
     listed = ", ".join(f"{plain(name)} {number(round(steps, 1))}" for name, steps in taken.items())
     return (
-        f"**The arms did not all take the same number of optimiser steps** ({listed}). A difference between two of them "
-        "is also one of the amount of training."
+        f"**The arms did not all take the same number of optimiser steps** ({listed}). A difference between two of "
+        "them is also one of the amount of training."
     )
 
 
