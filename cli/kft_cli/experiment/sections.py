@@ -71,7 +71,8 @@ def _claim(row: HypothesisRecord) -> str:
         against = " against " + ", ".join(plain(place) for place in places if place)
     where = ", ".join(plain(place) for place in (one.arm, one.point) if place)
     seeds = f"{len(row.seeds)} seed{'s' if len(row.seeds) != 1 else ''}"
-    return f"{plain(one.sentence)} ({where}{against}; {seeds}.) **{row.verdict.capitalize()}**: {plain(row.why)}."
+    why = plain(row.why.rstrip("."))
+    return f"{plain(one.sentence)} ({where}{against}; {seeds}.) **{row.verdict.capitalize()}**: {why}."
 
 
 def arms(record: ExperimentRecord) -> list[Block]:
