@@ -92,7 +92,8 @@ def arms(record: ExperimentRecord) -> list[Block]:
     caption = (
         "*Optimiser steps* of all stages, *trained questions*: different ones in the mixtures of all stages; means "
         "over seeds, in brackets the extremes. *Tokens* read, written and trained on, and *time* of all steps of a "
-        "run, those included that arms share."
+        "run, those included that arms share. In all tables below, a point that arms share stands once, at "
+        "the first of them."
     )
     heads = "arm | seeds > | points | optimiser steps > | trained questions > | tokens > | time >"
     described = [f"- **{plain(arm.name)}**: {plain(arm.description)}" for arm in record.arms if arm.description]

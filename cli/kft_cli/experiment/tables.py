@@ -62,12 +62,21 @@ def _stage(stages: Sequence[StageValues]) -> StageRecord:
 
 
 def _places(runs: Runs, arms: Sequence[str]) -> Iterator[tuple[str, str, list[RunValues]]]:
-    """Arms and their points. Only the first arm shows the base model, which is the same in all of them."""
-    for number, arm in enumerate(arms):
+    """Arms and their points. What arms share, as they all do the base model, stands once: at the first of them."""
+    seen: list[tuple[str, list[RunValues]]] = []
+    for arm in arms:
         chosen = runs_of(runs, arm)
         for point in (*chosen[0].points, *chosen[0].controls):
-            if point != BASE or number == 0:
+            if not any(point == other and _shared(point, chosen, earlier) for other, earlier in seen):
+                seen.append((point, chosen))
                 yield arm, point, chosen
+
+
+def _shared(point: str, one: Sequence[RunValues], other: Sequence[RunValues]) -> bool:
+    """Whether two arms have the same results at a point under all seeds, from the same stages."""
+    if point == BASE:  # the same model under the same recipe; an arm may lack seeds of another
+        return True
+    return len(one) == len(other) and all(a.is_same_at(point, b) for a, b in zip(one, other, strict=True))
 
 
 def measure_accuracy(runs: Runs, arms: Sequence[str]) -> list[AccuracyRecord]:

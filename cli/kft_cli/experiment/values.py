@@ -175,6 +175,20 @@ class RunValues:
         """The point after the first stage."""
         return self.points[1] if len(self.points) > 1 else None
 
+    def is_same_at(self, point: str, other: RunValues) -> bool:
+        """Whether two runs came to a point by the same stages, and have the same results there."""
+        import numpy as np
+
+        if point not in self.points or point not in other.points:
+            return False
+        at = self.points.index(point)
+        if self.points[: at + 1] != other.points[: at + 1] or self.stages[:at] != other.stages[:at]:
+            return False
+        pairs = [(self.test.right.get(key), other.test.right.get(key)) for key in self.test.right if key[0] == point]
+        if self.train is not None and other.train is not None:
+            pairs.append((self.train.level[point], other.train.level[point]))
+        return all(a is not None and b is not None and np.array_equal(a, b) for a, b in pairs)
+
 
 def with_shared_groups(runs: Mapping[tuple[str, int], RunValues]) -> dict[tuple[str, int], RunValues]:
     """The same runs; those that asked the same questions share one object for types and subjects.
