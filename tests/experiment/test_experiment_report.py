@@ -15,6 +15,7 @@ from kft_cli.experiment.page import render_experiment_page
 from kft_cli.experiment.record import read_experiment
 from kft_cli.experiment.render import render_experiment, supported
 from kft_cli.experiment.report import is_experiment, write_experiment
+from kft_cli.experiment.tables import measure_accuracy
 from kft_cli.experiment.values import read_values
 from kft_cli.main import main
 from kft_cli.pages.readme import with_headlines
@@ -179,3 +180,16 @@ def test_readmes_say_what_the_data_support_and_link_to_the_tables(experiment: Pa
     assert f"| two | {100 * last['two'].level.mean:.1f} %" in headline
     assert headline.count("\n| two |") == 1
     assert "mean over 3 seeds" in headline
+
+
+@pytest.mark.parametrize("gained", [2, 5])
+def test_a_point_that_arms_share_stands_once_in_the_tables(tmp_path: Path, gained: int) -> None:
+    for seed in (0, 1):
+        make_arm(tmp_path / f"one/seed-{seed}", seed, gained=2, stages=1)
+        make_arm(tmp_path / f"two/seed-{seed}", seed, gained=gained, stages=2)
+    runs = {(arm, seed): read_values(tmp_path / arm / f"seed-{seed}") for arm in ("one", "two") for seed in (0, 1)}
+    shown = [(row.arm, row.point) for row in measure_accuracy(runs, ["one", "two"])]
+    own = [] if gained == 2 else [("two", "stage1")]
+    assert shown == [("one", "base"), ("one", "stage1"), *own, ("two", "stage2")]
+    del runs["two", 1]
+    assert ("two", "stage1") in [(row.arm, row.point) for row in measure_accuracy(runs, ["one", "two"])]
