@@ -80,11 +80,18 @@ def supported(rows: Sequence[HypothesisRecord]) -> str:
         ("contradicted", "They contradict"),
         ("not settled", "They do not settle"),
     ):
-        claims = [f"“{plain(row.hypothesis.sentence.rstrip('.'))}”" for row in rows if row.verdict == verdict]
+        claims = [_quoted(row) for row in rows if row.verdict == verdict]
         if claims:
             first = words if parts or verdict == "supported" else words.replace("They", "The data")
             parts.append(f"{first} {_joined(claims)}.")
     return " ".join(parts)
+
+
+def _quoted(row: HypothesisRecord) -> str:
+    """The claim; a supported one of a size that is not shown is supported in its direction only."""
+    claim = f"“{plain(row.hypothesis.sentence.rstrip('.'))}”"
+    only = row.verdict == "supported" and row.hypothesis.smallest and not row.large_enough
+    return f"{claim} (in its direction; it may be smaller)" if only else claim
 
 
 def _joined(claims: Sequence[str]) -> str:

@@ -145,6 +145,8 @@ def _verdict(
     far = change.high if sign > 0 else -change.low
     if holm_small is not None and holm_small < ALPHA and far < smallest:
         return "contradicted", "clearly smaller than the smallest difference of interest"
+    if clear and smallest and not _beyond(change, smallest_of(tested.hypothesis)):
+        return "supported", "a clear difference in this direction; it may be smaller than the one of interest"
     if clear:
         return "supported", "a clear difference in this direction"
     return "not settled", _unsettled(tested, change, holm_p)

@@ -48,6 +48,9 @@ Reports = Mapping[str, dict[str, Any]]
 PUBLISHED = "published"
 """Folder of published numbers of others, rendered from what comes with kft."""
 
+NOTES = "notes.md"
+"""What the people who ran an experiment read in it: words without numbers, beside its ``experiment.json``."""
+
 _LEAD: tuple[Block, ...] = (
     """This folder holds published runs of kft, and measurements of kft itself. No number on this page or in a
 report is typed by hand: each is rendered from a file in this folder.
@@ -203,6 +206,8 @@ def _experiments(files: Sequence[Path]) -> Iterator[Block]:
         record = read_experiment(file)
         first, *others = opening(record)
         yield f"**{plain(record.name)}.** {first}"
+        if (notes := file.with_name(NOTES)).is_file():
+            yield read_text(notes, limits.MAX_LINE_BYTES).strip()
         yield from others
         yield from (block for block in hypotheses(record) if isinstance(block, Table))
     yield Links(tuple((file.parent.name, f"{file.parent.name}/{file.stem}.md") for file in files), "Pages")
