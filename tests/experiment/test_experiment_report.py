@@ -159,6 +159,16 @@ def test_files_that_runs_share_are_read_once(experiment: Path, monkeypatch: pyte
         assert run.detected == alone.detected
 
 
+def test_a_claim_whose_size_is_not_shown_is_quoted_with_that(experiment: Path) -> None:
+    write_experiment(experiment)
+    row = read_experiment(experiment / "experiment.json").hypotheses[0]
+    sized = row.hypothesis.model_copy(update={"smallest": 24.0})
+    shown = row.model_copy(update={"verdict": "supported", "hypothesis": sized, "large_enough": True})
+    assert supported([shown]) == "The data support “Two stages beat one”."
+    open_ = shown.model_copy(update={"large_enough": False})
+    assert supported([open_]) == "The data support “Two stages beat one” (in its direction; it may be smaller)."
+
+
 def test_readmes_say_what_the_data_support_and_link_to_the_tables(experiment: Path, tmp_path: Path) -> None:
     write_experiment(experiment)
     results = tmp_path / "results"
@@ -166,8 +176,10 @@ def test_readmes_say_what_the_data_support_and_link_to_the_tables(experiment: Pa
     for source, target in ((experiment / "experiment.json", "core/experiment.json"), (run, "small/report.json")):
         (results / target).parent.mkdir(parents=True)
         (results / target).write_bytes(source.read_bytes())
+    (results / "core" / "notes.md").write_text("In plain words: more is better.\n", encoding="utf-8")
     record = read_experiment(experiment / "experiment.json")
     page = render_results(results)
+    assert "\n\nIn plain words: more is better.\n\n" in page
     assert f"**core.** **{supported(record.hypotheses)}**" in page
     assert "**What it does not show:**" in page
     assert "| more | " in page

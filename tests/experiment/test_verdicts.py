@@ -51,6 +51,14 @@ def test_a_true_effect_is_supported_and_its_opposite_contradicted() -> None:
     assert found[0].large_enough
 
 
+def test_a_clear_effect_that_may_be_smaller_than_claimed_is_supported_in_its_direction_only() -> None:
+    (found,) = answers(0.15, hypothesis(smallest=15.0))
+    assert (found.verdict, found.large_enough) == ("supported", False)
+    assert found.why == "a clear difference in this direction; it may be smaller than the one of interest"
+    (found,) = answers(0.15, hypothesis(smallest=1.0))
+    assert (found.large_enough, found.why) == (True, "a clear difference in this direction")
+
+
 def test_an_effect_too_small_to_matter_is_contradicted_by_the_smallest_size_of_interest() -> None:
     (found,) = answers(0.0, hypothesis(smallest=15.0))
     assert (found.verdict, found.why) == ("contradicted", "clearly smaller than the smallest difference of interest")
