@@ -203,5 +203,7 @@ def test_a_point_that_arms_share_stands_once_in_the_tables(tmp_path: Path, gaine
     shown = [(row.arm, row.point) for row in measure_accuracy(runs, ["one", "two"])]
     own = [] if gained == 2 else [("two", "stage1")]
     assert shown == [("one", "base"), ("one", "stage1"), *own, ("two", "stage2")]
+    shown = [(row.arm, row.point) for row in measure_accuracy(runs, ["two", "one"])]
+    assert shown == [("two", "base"), ("two", "stage1"), ("two", "stage2"), ("one", "stage1")]  # its last point
     del runs["two", 1]
     assert ("two", "stage1") in [(row.arm, row.point) for row in measure_accuracy(runs, ["one", "two"])]

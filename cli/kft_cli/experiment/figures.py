@@ -12,7 +12,7 @@ from kft_cli.report.sections.words import exemplars
 
 HYPOTHESES = "figures/hypotheses.svg"
 ACCURACY = "figures/arms.svg"
-_NO_POINTS = ("text_loss", "also")
+_NO_POINTS = ("text_loss", "also", "growth_of_gain")
 """Measures that are not in percentage points."""
 _MARKERS = {"supported": "circle", "contradicted": "square", "not settled": "diamond"}
 _COLOURS = {"supported": "#009E73", "contradicted": "#D55E00", "not settled": "#808080"}

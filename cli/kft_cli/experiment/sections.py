@@ -93,7 +93,7 @@ def arms(record: ExperimentRecord) -> list[Block]:
         "*Optimiser steps* of all stages, *trained questions*: different ones in the mixtures of all stages; means "
         "over seeds, in brackets the extremes. *Tokens* read, written and trained on, and *time* of all steps of a "
         "run, those included that arms share. In all tables below, a point that arms share stands once, at "
-        "the first of them."
+        "the first of them, unless it is an arm's last."
     )
     heads = "arm | seeds > | points | optimiser steps > | trained questions > | tokens > | time >"
     described = [f"- **{plain(arm.name)}**: {plain(arm.description)}" for arm in record.arms if arm.description]

@@ -62,12 +62,16 @@ def _stage(stages: Sequence[StageValues]) -> StageRecord:
 
 
 def _places(runs: Runs, arms: Sequence[str]) -> Iterator[tuple[str, str, list[RunValues]]]:
-    """Arms and their points. What arms share, as they all do the base model, stands once: at the first of them."""
+    """Arms and their points. What arms share, as they all do the base model, stands once: at the first of them.
+
+    An arm's last point always stands at the arm too, so that arms can be compared.
+    """
     seen: list[tuple[str, list[RunValues]]] = []
     for arm in arms:
         chosen = runs_of(runs, arm)
         for point in (*chosen[0].points, *chosen[0].controls):
-            if not any(point == other and _shared(point, chosen, earlier) for other, earlier in seen):
+            known = any(point == other and _shared(point, chosen, earlier) for other, earlier in seen)
+            if not known or (point == chosen[0].last != BASE):
                 seen.append((point, chosen))
                 yield arm, point, chosen
 
