@@ -184,10 +184,13 @@ class RunValues:
         at = self.points.index(point)
         if self.points[: at + 1] != other.points[: at + 1] or self.stages[:at] != other.stages[:at]:
             return False
-        pairs = [(self.test.right.get(key), other.test.right.get(key)) for key in self.test.right if key[0] == point]
-        if self.train is not None and other.train is not None:
-            pairs.append((self.train.level[point], other.train.level[point]))
-        return all(a is not None and b is not None and np.array_equal(a, b) for a, b in pairs)
+        trains = self.train, other.train
+        if trains[0] and trains[1] and not np.array_equal(trains[0].level[point], trains[1].level[point]):
+            return False
+        asked = [key for key in self.test.right if key[0] == point]
+        return all(
+            key in other.test.right and np.array_equal(self.test.right[key], other.test.right[key]) for key in asked
+        )
 
 
 def with_shared_groups(runs: Mapping[tuple[str, int], RunValues]) -> dict[tuple[str, int], RunValues]:
