@@ -22,20 +22,20 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = ROOT / "results"
 
 
-def test_the_headline_is_that_of_the_published_run() -> None:
-    assert "<!-- headline: worldfacts-full," in README
+def test_the_headline_is_that_of_the_published_experiment() -> None:
+    assert "<!-- headline: worldfacts-core," in README
     assert with_headlines(README, RESULTS) == README
 
 
 def test_a_stale_headline_is_rendered_again_and_a_page_without_one_is_left_alone(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
-    page.write_text(README.replace("| base |", "| stale |"), encoding="utf-8")
+    page.write_text(README.replace("| no-training |", "| stale |"), encoding="utf-8")
     update_headlines(page, RESULTS)
     assert page.read_text(encoding="utf-8") == README
     page.write_text("# Something else\n", encoding="utf-8")
     update_headlines(page, RESULTS)
     assert page.read_text(encoding="utf-8") == "# Something else\n"
-    page.write_text(README.replace("headline: worldfacts-full,", "headline: nothing,"), encoding="utf-8")
+    page.write_text(README.replace("headline: worldfacts-core,", "headline: nothing,"), encoding="utf-8")
     with pytest.raises(DataError, match="nothing"):
         update_headlines(page, RESULTS)
 
