@@ -67,10 +67,7 @@ class Limits(_Closed):
     @model_serializer(mode="wrap")
     def _serialize(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out ``measurement`` if all are measured."""
-        values: dict[str, Any] = standard(self)
-        if self.measurement is None:
-            del values["measurement"]
-        return values
+        return _without(standard(self), measurement=None)
 
 
 class QuestionsConfig(_Closed):

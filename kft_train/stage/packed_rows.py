@@ -74,9 +74,7 @@ def pack_rows(rows: Sequence[Sequence[int]], labels: Sequence[Sequence[int]]) ->
         raise ValueError("A batch without a token cannot be packed.")
     keep = sorted({place for place, _, _ in wanted})
     index = {place: number for number, place in enumerate(keep)}
-    at, targets, numbers = (
-        [index[place] for place, _, _ in wanted],
-        [each[1] for each in wanted],
-        [each[2] for each in wanted],
-    )
-    return PackedRows(tokens, positions, segments, keep, at, targets, numbers, max(map(len, rows)))
+    at = [index[place] for place, _, _ in wanted]
+    targets = [label for _, label, _ in wanted]
+    owners = [row for _, _, row in wanted]
+    return PackedRows(tokens, positions, segments, keep, at, targets, owners, max(map(len, rows)))

@@ -24,7 +24,7 @@ def experiment_drawings(record: ExperimentRecord) -> dict[str, Drawing]:
     found = {}
     if rows := shown_hypotheses(record):
         found[HYPOTHESES] = _draw_hypotheses(rows)
-    if accuracy := _last_accuracy(record):
+    if accuracy := last_accuracy(record):
         found[ACCURACY] = _draw_accuracy(accuracy)
     return found
 
@@ -83,7 +83,7 @@ def _interest(row: HypothesisRecord) -> float:
     return row.hypothesis.smallest * (1 if row.hypothesis.direction == "higher" else -1)
 
 
-def _last_accuracy(record: ExperimentRecord) -> list[AccuracyRecord]:
+def last_accuracy(record: ExperimentRecord) -> list[AccuracyRecord]:
     """Test accuracy of each arm at its last point, in each way of asking all test questions."""
     last = {arm.name: arm.points[-1] for arm in record.arms}
     return [row for row in record.accuracy if not row.held_out_types and row.point == last.get(row.arm)]

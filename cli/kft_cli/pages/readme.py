@@ -9,6 +9,7 @@ from typing import Any
 
 from kft_cli.display.tables import count_and_share, make_table, markdown_link, markdown_table, plain, share
 from kft_cli.experiment.cells import change_cell, level_cell
+from kft_cli.experiment.figures import last_accuracy
 from kft_cli.experiment.record import ExperimentRecord, read_experiment
 from kft_cli.experiment.render import supported
 from kft_cli.report.report import read_report
@@ -43,12 +44,11 @@ def render_headline(name: str, report: Mapping[str, Any]) -> str:
 
 def render_experiment_headline(name: str, record: ExperimentRecord) -> str:
     """What the data support, and test accuracy after the last stage of each arm, with 95 % intervals."""
-    last = {arm.name: arm.points[-1] for arm in record.arms}
     shots = max(row.shots for row in record.accuracy)
     rows = [
         [plain(row.arm), level_cell(row.level), change_cell("test_accuracy", row.from_base)]
-        for row in record.accuracy
-        if row.shots == shots and not row.held_out_types and row.point == last[row.arm]
+        for row in last_accuracy(record)
+        if row.shots == shots
     ]
     heads = f"arm | test accuracy with {shots} exemplars > | change in points >"
     link = markdown_link("All tables", f"results/{name}/experiment.md")
