@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoModelForCausalLM
 
-from kft_cli.studies.benchmark import CONTENDERS, Settings, compare_answers, render, worker
+from kft_cli.studies.benchmark import (
+    CONTENDERS,
+    Settings,
+    compare_answers,
+    layer_weights,
+    render,
+    stored_layer_weights,
+    worker,
+)
 from kft_tasks.questions import Question, write_questions
 from tiny import make_tiny_model
 
@@ -75,3 +85,14 @@ def test_the_tables_hold_what_was_measured(results: list[dict[str, Any]]) -> Non
         assert f"{one['prefilled']:,}" in text
     assert "480 of 480" in text
     assert "30 of 30" in text
+
+
+def test_weights_of_layers_are_those_that_every_token_is_multiplied_by(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "model")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    vocabulary = model.get_input_embeddings().weight
+    outside = {id(vocabulary), id(model.get_output_embeddings().weight)}
+    expected = sum(weight.numel() for weight in model.parameters() if id(weight) not in outside)
+    assert expected > 0
+    assert stored_layer_weights(folder) == expected
+    assert layer_weights([weight.shape for weight in model.parameters()], len(vocabulary)) == expected

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -142,10 +142,11 @@ def worker(name: str, settings: Settings, path: Path) -> dict[str, Any]:
         counter = {"prefilled": ours.tokens.prefilled, "decoded": ours.tokens.decoded}
     on_gpu = settings.device.startswith("cuda")
     peak = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else peak_mb()
-    flops = 2 * sum(parameter.numel() for parameter in loaded.lm.model.parameters())
-    spent_computing = cost["seconds" if on_gpu else "cpu_seconds"]
-    rate = flops * (counter["prefilled"] + counter["decoded"]) / spent_computing / 1e9
-    limits = {"gflops": rate, "matmul_gflops": _matmul_gflops(settings.dtype, settings.device)}
+    model = loaded.lm.model
+    weights = layer_weights(
+        [parameter.shape for parameter in model.parameters()], model.get_input_embeddings().weight.shape[0]
+    )
+    limits = _rates(settings, weights, counter, cost["seconds" if on_gpu else "cpu_seconds"])
     return {
         "contender": name,
         "questions": len(tested),
@@ -160,27 +161,37 @@ def worker(name: str, settings: Settings, path: Path) -> dict[str, Any]:
 def _rival_worker(name: str, settings: Settings, protocol: Protocol, path: Path) -> dict[str, Any]:
     """The same for another engine."""
     tested = list(open_set("questions", path).split("test"))
-    limit = _matmul_gflops(settings.dtype, settings.device)
     found = run_rival(name, settings.model, settings.dtype, settings.threads, protocol, path, tested)
-    rate = (
-        2
-        * _parameters(model_folder(settings.model))
-        * (found["prefilled"] + found["decoded"])
-        / found["cpu_seconds"]
-        / 1e9
-    )
-    return {"contender": name, "questions": len(tested), **found, "gflops": rate, "matmul_gflops": limit}
+    weights = stored_layer_weights(model_folder(settings.model))
+    limits = _rates(settings, weights, found, found["cpu_seconds"])
+    return {"contender": name, "questions": len(tested), **found, **limits}
 
 
-def _parameters(folder: Path) -> int:
-    """Number of weights in the safetensors files of a folder."""
+def _rates(settings: Settings, weights: int, tokens: Mapping[str, int], seconds: float) -> dict[str, float]:
+    """GFLOP/s of the linear layers over ``seconds``, and what a plain matrix multiplication gives."""
+    multiplied = 2 * weights * (tokens["prefilled"] + tokens["decoded"]) / 1e9
+    return {"gflops": multiplied / seconds, "matmul_gflops": _matmul_gflops(settings.dtype, settings.device)}
+
+
+def layer_weights(shapes: Iterable[Sequence[int]], vocabulary: int) -> int:
+    """Number of weights that every token is multiplied by: those with a row per token of the vocabulary are left out.
+
+    An embedding is looked up, and an output head is computed only where logits are wanted.
+    """
+    return sum(math.prod(shape) for shape in shapes if shape and shape[0] != vocabulary)
+
+
+def stored_layer_weights(folder: Path) -> int:
+    """The same of the safetensors files of a folder."""
     from safetensors import safe_open
+    from transformers import AutoConfig
 
-    total = 0
+    vocabulary = AutoConfig.from_pretrained(folder).get_text_config().vocab_size
+    shapes: list[Sequence[int]] = []
     for file in folder.glob("*.safetensors"):
         with safe_open(file, framework="np") as tensors:
-            total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
-    return total
+            shapes += [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118
+    return layer_weights(shapes, vocabulary)
 
 
 def _stock(loaded: LoadedModel, protocol: Protocol, path: Path, tested: Sequence[Question]) -> dict[str, Any]:
@@ -361,7 +372,8 @@ def _cost_table(data: dict[str, Any]) -> Table:
     caption = (
         f"{place}, {machine['cores']} cores, {machine['memory_gb']} GB; {libraries}. "
         f"x lazy: {'seconds' if on_gpu else 'CPU-seconds'} as a multiple of kft lazy. GFLOP/s: "
-        "2 x parameters x tokens over the same, beside what a plain matrix multiplication gives there."
+        "2 x weights of the layers x tokens over the same, without embedding, output head and attention, beside what a "
+        "plain matrix multiplication gives there."
     )
     if has_loading:
         caption += (
