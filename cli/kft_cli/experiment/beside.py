@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kft_cli.display.tables import Block, Section, make_table, percent, plain
-from kft_cli.experiment.cells import change_cell, count_cell, level_cell
+from kft_cli.experiment.cells import change_cell, count_cell, level_cell, place_cells
 from kft_cli.experiment.layout import ExperimentLayout
 from kft_cli.experiment.record import ExperimentRecord, MatrixRecord, read_experiment
 from kft_cli.report.paper import load_paper, load_slick, paper_runs
@@ -116,8 +116,7 @@ def comparison_sections(comparison: Mapping[str, Any], records: Sequence[Experim
     rows = [
         [
             record.name,
-            row.arm if row.point != BASE else "(all)",
-            row.point,
+            *place_cells(row.arm, row.point),
             count_cell(row.shots),
             count_cell(row.level.seeds),
             level_cell(row.level),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kft_cli.display.tables import NONE, number, percent, points
 from kft_cli.experiment.hypothesis import Measure
 from kft_cli.experiment.record import ChangeRecord, LevelRecord, SpreadRecord
+from kft_cli.report.run_layout import BASE
 from kft_cli.report.sections.elsewhere import signed
 
 NAMES: dict[Measure, str] = {
@@ -30,6 +31,11 @@ def quantity_cell(measure: Measure, shots: int | None, questions: str | None, ta
     if questions not in (None, "all"):
         more.append(f"{questions} questions")
     return ", ".join((name, *more))
+
+
+def place_cells(arm: str, point: str) -> tuple[str, str]:
+    """An arm and a point of it; the base model is that of all arms."""
+    return ("(all)" if point == BASE else arm), point
 
 
 def level_cell(level: LevelRecord) -> str:

@@ -10,6 +10,7 @@ from kft_cli.experiment.cells import (
     count_cell,
     level_cell,
     mean_cell,
+    place_cells,
     quantity_cell,
     size_cell,
     spread_cell,
@@ -145,8 +146,7 @@ def accuracy(record: ExperimentRecord) -> list[Block]:
             continue
         rows = [
             [
-                row.arm if row.point != BASE else "(all)",
-                row.point,
+                *place_cells(row.arm, row.point),
                 number(row.shots),
                 number(row.level.seeds),
                 level_cell(row.level),
@@ -172,8 +172,7 @@ def highly_known(record: ExperimentRecord) -> list[Block]:
         return []
     rows = [
         [
-            row.arm if row.point != BASE else "(all)",
-            row.point,
+            *place_cells(row.arm, row.point),
             row.questions,
             count_cell(row.count),
             count_cell(row.n),
@@ -197,8 +196,7 @@ def kept(record: ExperimentRecord) -> list[Block]:
         return []
     rows = [
         [
-            row.arm if row.point != BASE else "(all)",
-            row.point,
+            *place_cells(row.arm, row.point),
             count_cell(row.n),
             count_cell(row.kept),
             count_cell(row.maybe),
@@ -224,8 +222,7 @@ def elsewhere(record: ExperimentRecord) -> list[Block]:
     if record.text:
         rows = [
             [
-                row.arm if row.point != BASE else "(all)",
-                row.point,
+                *place_cells(row.arm, row.point),
                 f"{row.level.mean:.3f}",
                 f"{math.exp(min(row.level.mean, 700)):.2f}",
                 change_cell("text_loss", row.from_base),
@@ -242,8 +239,7 @@ def elsewhere(record: ExperimentRecord) -> list[Block]:
     if record.tasks:
         rows = [
             [
-                row.arm if row.point != BASE else "(all)",
-                row.point,
+                *place_cells(row.arm, row.point),
                 f"{row.task}, {row.metric}",
                 f"{row.level.mean:.3f}" + ("" if row.stderr is None else f" ± {row.stderr:.3f}"),
                 change_cell("also", row.from_base),
@@ -268,7 +264,7 @@ def by_category(record: ExperimentRecord) -> list[Block]:
     for arm, point, shots in dict.fromkeys((row.arm, row.point, row.shots) for row in record.by_category):
         cells = [found.get((arm, point, shots, name)) for name in names]  # type: ignore[arg-type]
         shown = [NONE if cell is None else f"{percent(cell.mean)} of {count_cell(cell.n)}" for cell in cells]
-        rows.append([arm if point != BASE else "(all)", point, number(shots), *shown])
+        rows.append([*place_cells(arm, point), number(shots), *shown])
     caption = (
         "Share of right answers to the test questions of each category that the base model's detection found, and the "
         "number of such questions (table 9). Means over seeds."
