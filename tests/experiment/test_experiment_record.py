@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -148,4 +149,7 @@ def test_an_experiment_in_which_nothing_happened_claims_nothing() -> None:
     assert page.split("**")[1] == "The data do not settle “Two stages beat one”."
     assert "**Not settled**: the interval contains 0." in page
     assert "| supported |" not in page
+    two = replace(plan, hypotheses=(hypothesis, hypothesis.model_copy(update={"name": "once-more"})))
+    page = render_experiment(experiment_record(two, World(arms, plan.seeds, noise=0.3).runs()))
+    assert page.split("**")[1] == "The data settle none of the 2 hypotheses that were written before the run."
     assert "The gain of the first stage is not clearly above 0 itself." in page

@@ -74,6 +74,8 @@ def supported(rows: Sequence[HypothesisRecord]) -> str:
     """One sentence: which of the claims the data support, contradict and leave open."""
     if not rows:
         return "No hypothesis was written before the run: everything here is exploratory."
+    if len(rows) > 1 and all(row.verdict == "not settled" for row in rows):
+        return f"The data settle none of the {len(rows)} hypotheses that were written before the run."
     parts: list[str] = []
     for verdict, words in (
         ("supported", "The data support"),

@@ -197,13 +197,13 @@ def _other_pages(folder: Path) -> list[Path]:
 
 
 def _experiments(files: Sequence[Path]) -> Iterator[Block]:
-    """What each experiment found, in words and by hypothesis."""
+    """What each experiment found, in words and by hypothesis; those with most seeds first."""
     yield (
         "Arms against arms under several seeds, with hypotheses that were written before the run. `kft experiment "
         "NAME` repeats one; the page of each has all its tables, also those that nobody asked for before."
     )
-    for file in files:
-        record = read_experiment(file)
+    read = {file: read_experiment(file) for file in files}
+    for file, record in sorted(read.items(), key=lambda pair: -len(pair[1].seeds)):
         first, *others = opening(record)
         yield f"**{plain(record.name)}.** {first}"
         if (notes := file.with_name(NOTES)).is_file():
