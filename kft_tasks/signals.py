@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -26,6 +27,14 @@ class Interrupted(KeyboardInterrupt):
         self.number = number
 
 
+class _Ending(BaseException):
+    """A signal within :func:`not_swallowed`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
 def raise_on_termination() -> Callable[[], None]:
     """Let SIGTERM and SIGHUP raise :class:`Interrupted` in the main thread, unless they are ignored (``nohup``).
 
@@ -37,7 +46,7 @@ def raise_on_termination() -> Callable[[], None]:
     restore_handlers, before = handle_termination(_raise), sys.unraisablehook
 
     def send_again(ignored: Any) -> None:
-        if not isinstance(ignored.exc_value, KeyboardInterrupt):
+        if not isinstance(ignored.exc_value, (KeyboardInterrupt, _Ending)):
             before(ignored)
             return
         number = getattr(ignored.exc_value, "number", signal.SIGINT)
@@ -51,6 +60,34 @@ def raise_on_termination() -> Callable[[], None]:
 
     sys.unraisablehook = send_again
     return restore
+
+
+@contextmanager
+def not_swallowed() -> Iterator[None]:
+    """Let signals end the block also where foreign code in it passes over a KeyboardInterrupt and goes on.
+
+    vLLM does while it waits for its engine. Within the block SIGINT, SIGTERM and SIGHUP raise what such code does not
+    catch; at its end, also if the code goes on or makes another error of it, comes what the signal raises otherwise.
+    Only the main thread can; in others, and for signals that raise nothing, this does nothing.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, *TERMINATING)} if ours else {}
+    before = {number: handler for number, handler in found.items() if callable(handler)}
+    received: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        received.append(number)
+        raise _Ending(number)
+
+    try:
+        for number in before:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if received:
+            before[signal.Signals(received[0])](received[0], None)
 
 
 def handle_termination(handler: Callable[[int, FrameType | None], object]) -> Callable[[], None]:

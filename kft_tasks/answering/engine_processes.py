@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from kft_tasks.signals import not_swallowed
+
 _PATIENCE = 10.0  # seconds that an engine has to end by itself
 _engines: weakref.WeakKeyDictionary[Any, EngineProcesses] = weakref.WeakKeyDictionary()
 
@@ -84,7 +86,8 @@ def start_engine(start: Callable[[], Any]) -> Any:
         return EngineProcesses([child for child in this.children() if child not in before])
 
     try:
-        lm = start()
+        with not_swallowed():
+            lm = start()
     except BaseException:
         started().end()
         raise

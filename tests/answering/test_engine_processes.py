@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -64,6 +65,42 @@ def test_an_engine_that_does_not_start_leaves_no_process() -> None:
         engine_processes.start_engine(start)
     assert not psutil.pid_exists(children[0].pid)
     children[0].wait(5)
+
+
+SWALLOWS = """
+import os, signal, sys, time
+from kft_tasks.answering.engine_processes import start_engine
+from kft_tasks.signals import raise_on_termination
+
+raise_on_termination()
+
+def start():
+    try:
+        os.kill(os.getpid(), int(sys.argv[1]))
+        time.sleep(20)
+    except KeyboardInterrupt:
+        pass
+    except BaseException:
+        if sys.argv[2] == "another":
+            raise RuntimeError("the engine failed")
+        if sys.argv[2] == "raised":
+            raise
+    return object()
+
+try:
+    start_engine(start)
+except KeyboardInterrupt as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize("then", ["raised", "swallowed", "another"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_an_engine_that_loads_and_would_pass_over_it(number: signal.Signals, then: str) -> None:
+    command = [sys.executable, "-c", SWALLOWS, str(int(number)), then]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    expected = "KeyboardInterrupt" if number == signal.SIGINT else "Interrupted SIGTERM"
+    assert done.stdout.strip() == expected, done.stderr
 
 
 def test_a_process_that_exits_ends_its_engine() -> None:

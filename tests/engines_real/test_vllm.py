@@ -163,6 +163,26 @@ def test_signals(number: signal.Signals, whole: Any, tmp_path: Path, result: Say
         assert len(again) == QUESTIONS
 
 
+@pytest.mark.parametrize("seconds", [4, 12, 25])
+def test_signal_while_loading(seconds: int, tmp_path: Path, result: Say) -> None:
+    """One SIGTERM while the engine starts ends kft and what it has started"""
+    process = subprocess.Popen(
+        _detect_command(tmp_path),
+        stdout=subprocess.DEVNULL,
+        stderr=(tmp_path / "log").open("wb"),
+        start_new_session=True,
+    )
+    time.sleep(seconds)
+    assert process.poll() is None, (tmp_path / "log").read_text(errors="replace")[-2000:]
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGTERM)
+    code = process.wait(60)
+    _, staying = psutil.wait_procs(children, timeout=30)
+    result(f"after {seconds} s: exit code {code}; {len(staying)} of {len(children)} processes stay")
+    assert code == 143
+    assert not staying
+
+
 def test_adapter(embedded_model: Path, detect_with: Detect, tmp_path: Path, result: Say) -> None:
     """With a LoRA adapter, greedy answers are those of kft's engine with it in float32"""
     adapter = _random_adapter(embedded_model, tmp_path / "adapter")
