@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,12 +21,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def llama_server() -> str | None:
-    """The program: as KFT_LLAMA_SERVER says, or as installed in this environment."""
-    beside = Path(sys.executable).with_name("llama-server")
-    return os.environ.get("KFT_LLAMA_SERVER") or (str(beside) if beside.exists() else shutil.which("llama-server"))
 
 
 @contextlib.contextmanager

