@@ -491,8 +491,8 @@ def load_recorded_recipe(path: Path) -> Recipe:
         tree["protocol"] = {**EARLIER, **protocol}
         if "protocols" not in tree:
             tree["protocols"] = {"test": {"seed": protocol.get("seed", tree.get("seed", 0)), "exemplar_sets": 1}}
-            evaluation = {**tree.get("evaluation", {}), "retest": False}
-            tree["evaluation"] = {**evaluation, "other_type": False, "control": False}
+            if isinstance(evaluation := tree.get("evaluation", {}), dict):
+                tree["evaluation"] = {**evaluation, "retest": False, "other_type": False, "control": False}
     return parse_recipe(tree, str(path))
 
 

@@ -127,3 +127,11 @@ def test_the_recipe_of_an_older_run_reads_as_it_was_run() -> None:
     tested = old.protocol_for("test")
     assert (tested.seed, tested.exemplar_sets) == (old.protocol_object().seed, 1)
     assert old.protocol_for("redetection") == old.protocol_object()
+
+
+def test_a_damaged_recipe_of_an_older_run_is_refused(tmp_path: Path) -> None:
+    tree = yaml.safe_load((OLD_RUN / "recipe.yaml").read_text(encoding="utf-8"))
+    for value in (3, None, "x", [1]):
+        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**tree, "evaluation": value}), encoding="utf-8")
+        with pytest.raises(RecipeError, match="evaluation"):
+            load_recorded_recipe(tmp_path / "recipe.yaml")
