@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kft_tasks import limits, strict_json
@@ -41,6 +41,7 @@ def test_an_array_is_read_entry_by_entry(values: list[Any], indent: int | None) 
 
 @pytest.mark.usefixtures("step")
 @given(st.lists(VALUES, min_size=1), st.integers(0), st.integers(0, 255))
+@example([{"\U00013c00": 0}], 3, 32)
 def test_a_damaged_array_is_refused_or_what_the_standard_library_reads(values: list[Any], at: int, byte: int) -> None:
     text = json.dumps(values)
     at %= len(text)
@@ -53,8 +54,9 @@ def test_a_damaged_array_is_refused_or_what_the_standard_library_reads(values: l
         return
     try:
         assert list(iterate_array(text)) == expected
-    except (ValueError, TypeError):  # NaN, a huge number; no longer an array
-        assert "NaN" in text or "E" in text.upper() or not isinstance(expected, list)
+    except (ValueError, TypeError):  # NaN, a huge number; no longer an array; half of a pair of surrogates
+        half = any("\ud800" <= char <= "\udfff" for char in json.dumps(expected, ensure_ascii=False))
+        assert "NaN" in text or "E" in text.upper() or not isinstance(expected, list) or half
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,7 @@ def stored_layer_weights(folder: Path) -> int:
     from safetensors import safe_open
     from transformers import AutoConfig
 
-    vocabulary = AutoConfig.from_pretrained(folder).get_text_config().vocab_size
+    vocabulary = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config().vocab_size
     shapes: list[Sequence[int]] = []
     for file in folder.glob("*.safetensors"):
         with safe_open(file, framework="np") as tensors:

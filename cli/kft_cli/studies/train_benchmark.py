@@ -33,6 +33,7 @@ from kft_tasks.questions import Question, read_questions
 from kft_train.data.mixture import Mixture, MixtureItem, PartCount
 from kft_train.data.rows import ValidationPrompt, question_prompt
 from kft_train.recipes.recipe import AdapterConfig, StageConfig
+from kft_train.recipes.sft_config import for_installed
 from kft_train.stage import train
 from kft_train.stage.request import StageRequest
 
@@ -165,24 +166,24 @@ def _plain(settings: TrainSettings, questions: Sequence[Question], folder: Path)
     model = AutoModelForCausalLM.from_pretrained(
         request.model, dtype="float32", trust_remote_code=False, use_safetensors=True
     )
-    args = SFTConfig(
-        output_dir=str(folder),
+    values = {
         **train._machine_values(),
-        num_train_epochs=stage.num_train_epochs,
-        learning_rate=stage.learning_rate,
-        per_device_train_batch_size=stage.per_device_train_batch_size,
-        lr_scheduler_type=stage.lr_scheduler_type,
-        seed=_SEED,
-        data_seed=_SEED,
-        completion_only_loss=True,
-        max_length=None,
-        activation_checkpointing=False,
-        logging_steps=1,
-        include_num_input_tokens_seen="non_padding",
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-    )
+        "num_train_epochs": stage.num_train_epochs,
+        "learning_rate": stage.learning_rate,
+        "per_device_train_batch_size": stage.per_device_train_batch_size,
+        "lr_scheduler_type": stage.lr_scheduler_type,
+        "seed": _SEED,
+        "data_seed": _SEED,
+        "completion_only_loss": True,
+        "max_length": None,
+        "activation_checkpointing": False,
+        "logging_steps": 1,
+        "include_num_input_tokens_seen": "non_padding",
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+    args = SFTConfig(output_dir=str(folder), **for_installed(values, SFTConfig.__dataclass_fields__))
     rows = [
         {
             "prompt": question_prompt(one, (), protocol, tokenizer),
