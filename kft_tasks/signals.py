@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
@@ -70,8 +70,7 @@ def not_swallowed() -> Iterator[None]:
     catch; at its end, also if the code goes on or makes another error of it, comes what the signal raises otherwise.
     Only the main thread can; in others, and for signals that raise nothing, this does nothing.
     """
-    ours = threading.current_thread() is threading.main_thread()
-    found = {number: signal.getsignal(number) for number in (signal.SIGINT, *TERMINATING)} if ours else {}
+    found = _handlers((signal.SIGINT, *TERMINATING))
     before = {number: handler for number, handler in found.items() if callable(handler)}
     received: list[int] = []
 
@@ -80,12 +79,10 @@ def not_swallowed() -> Iterator[None]:
         raise _Ending(number)
 
     try:
-        for number in before:
-            signal.signal(number, end)
+        _set(dict.fromkeys(before, end))
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _set(before)
         if received:
             before[signal.Signals(received[0])](received[0], None)
 
@@ -95,18 +92,21 @@ def handle_termination(handler: Callable[[int, FrameType | None], object]) -> Ca
 
     Only the main thread can; in others this does nothing.
     """
+    mine = {number: old for number, old in _handlers(TERMINATING).items() if old not in (signal.SIG_IGN, None)}
+    _set(dict.fromkeys(mine, handler))
+    return lambda: _set(mine)
+
+
+def _handlers(numbers: Iterable[signal.Signals]) -> dict[signal.Signals, Any]:
+    """The handlers of these signals; of none outside the main thread, which alone can set others."""
     if threading.current_thread() is not threading.main_thread():
-        return lambda: None
-    before = {number: signal.getsignal(number) for number in TERMINATING}
-    mine = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
-    for number in mine:
+        return {}
+    return {number: signal.getsignal(number) for number in numbers}
+
+
+def _set(handlers: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
         signal.signal(number, handler)
-
-    def restore() -> None:
-        for number, old in mine.items():
-            signal.signal(number, old)
-
-    return restore
 
 
 def exit_code(number: int) -> int:
